@@ -1,0 +1,61 @@
+"""Projects for the tests to look at, each baked once, and a template repository of the files as they lie here."""
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cookiecutter.main import cookiecutter
+
+TEMPLATE = Path(__file__).parents[1]
+
+
+def run(tool: str, *arguments: str | bytes | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run a command of this environment."""
+    command = [Path(sys.executable).with_name(tool), *arguments]
+    return subprocess.run(command, text=True, capture_output=True, **options)
+
+
+def exactly(answer: str) -> str:
+    """An answer that is still ``answer`` after cookiecutter has rendered it, as it does with all that is not typed."""
+    return f"{{{{ {answer!a} }}}}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cookiecutter_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep cookiecutter, also under cruft, from reading and writing the developer's home."""
+    folder = tmp_path_factory.mktemp("cookiecutter")
+    settings = folder / "settings.yaml"
+    settings.write_text(f"cookiecutters_dir: {folder}/clones\nreplay_dir: {folder}/replay\n")
+    os.environ["COOKIECUTTER_CONFIG"] = str(settings)
+
+
+@pytest.fixture(scope="session")
+def bake(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Bake a project with the answers given and defaults for the rest; the same answers give the same folder."""
+
+    @functools.cache
+    def bake(**answers: str) -> Path:
+        given = {question: answer if question == "license" else exactly(answer) for question, answer in answers.items()}
+        folder = tmp_path_factory.mktemp("bake")
+        return Path(cookiecutter(str(TEMPLATE), no_input=True, extra_context=given, output_dir=str(folder)))
+
+    return bake
+
+
+@pytest.fixture(scope="session")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A git repository of the template as it lies here, committed or not."""
+    folder = tmp_path_factory.mktemp("repository") / "template"
+    shutil.copytree(
+        TEMPLATE, folder, ignore=shutil.ignore_patterns(".git", ".venv", "build", "__pycache__", ".*_cache")
+    )
+    git = ["git", "-C", str(folder), "-c", "user.name=Test", "-c", "user.email=test@example.com"]
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "The template"]):
+        subprocess.run([*git, *command], check=True)
+    return folder
