@@ -1,0 +1,164 @@
+"""Initialisation: the scale at which signals and gradients set out through the layers.
+
+An initialisation fills every weight of a network once, before training, and sets biases to zero. Two things are measured, not
+looked up by name. The *gain* makes up for what an activation takes away: with ``z`` standard normal,
+``gain = 1 / sqrt(E[f(z)^2])``, the square root of 2 for ReLU; it belongs to the linear map that follows the activation. And where there is a
+short cut, the branch's last linear map is divided by the square root of the depth, so that ``depth`` branches together add
+about as much as one, unless ``residual_aware`` is false.
+
+A start that works against the network is carried out and warned of.
+
+Source of the scaling: He et al. 2015, arXiv:1502.01852, section 2.2; Hayou et al. 2021, arXiv:2010.12859.
+"""
+
+import logging
+from collections.abc import Callable
+from math import prod, sqrt
+
+import torch
+from torch import Tensor, nn
+
+from .activation import derivative
+from .network import Branch
+
+log = logging.getLogger(__name__)
+
+Fill = Callable[[Tensor, float], object]
+
+
+def torch_default(network: nn.Module) -> None:
+    """Leave the start to PyTorch: uniform within ``1 / sqrt(fan_in)``, a third of LeCun's variance."""
+
+
+def he(network: nn.Module, *, residual_aware: bool) -> None:
+    """Keep the signal's variance through layers and activations: variance ``gain^2 / fan_in``.
+
+    Source: He et al. 2015, arXiv:1502.01852.
+    """
+    warn_of_lost_gradient(network)
+    initialise(network, keep_variance, residual_aware)
+
+
+def xavier(network: nn.Module, *, residual_aware: bool) -> None:
+    """Balance the signal against the gradient: variance ``2 / (fan_in + fan_out)``, uniform.
+
+    Source: Glorot and Bengio 2010, equation 16.
+    """
+    initialise(network, lambda weight, gain: nn.init.xavier_uniform_(weight), residual_aware)
+
+
+def lecun(network: nn.Module, *, residual_aware: bool) -> None:
+    """Keep the variance of linear maps, whatever the activation: variance ``1 / fan_in``.
+
+    Source: LeCun et al. 1998, Efficient BackProp, section 4.6.
+    """
+    initialise(network, lambda weight, gain: weight.normal_(std=1 / sqrt(fan_in(weight))), residual_aware)
+
+
+def orthogonal(network: nn.Module, *, residual_aware: bool) -> None:
+    """Rotate the signal: a random orthogonal map times the gain keeps every length, not only the mean one.
+
+    Source: Saxe, McClelland and Ganguli 2014, arXiv:1312.6120.
+    """
+    initialise(network, lambda weight, gain: nn.init.orthogonal_(weight, gain), residual_aware)
+
+
+def normal(network: nn.Module, *, std: float) -> None:
+    """Give every weight the same standard deviation, whatever the size of the layer: a start to see others fail by."""
+    initialise(network, lambda weight, gain: weight.normal_(std=std), residual_aware=False)
+
+
+def zero_residual(network: nn.Module) -> None:
+    """Start every layer with a short cut as the identity: its branch's last linear map is zero, the rest is He's.
+
+    Source: Goyal et al. 2017, arXiv:1706.02677, section 5.1; Zhang, Dauphin and Ma 2019, arXiv:1901.09321.
+    """
+    initialise(network, keep_variance, residual_aware=True)
+    for outer, _ in ends_of_short_cut_branches(network):
+        nn.init.zeros_(outer.weight)
+
+
+def keep_variance(weight: Tensor, gain: float) -> Tensor:
+    return weight.normal_(std=gain / sqrt(fan_in(weight)))
+
+
+@torch.no_grad()
+def initialise(network: nn.Module, fill: Fill, residual_aware: bool) -> None:
+    """Fill every linear and convolutional weight by ``fill(weight, gain)``; zero their biases."""
+    gains = {branch.outer: gain(branch.activation) for branch in network.modules() if isinstance(branch, Branch)}
+    maps = [module for module in network.modules() if isinstance(module, nn.Linear | nn.modules.conv._ConvNd)]
+    for module in maps:
+        fill(module.weight, gains.get(module, 1.0))
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    warn_of_symmetry(maps)
+    ends = ends_of_short_cut_branches(network)
+    if residual_aware:
+        for outer, depth in ends:
+            outer.weight /= sqrt(depth)
+    else:
+        warn_of_growth([signal_power(outer.weight) / gains.get(outer, 1.0) ** 2 for outer, _ in ends])
+
+
+def ends_of_short_cut_branches(network: nn.Module) -> list[tuple[nn.Module, int]]:
+    """The last linear map of every branch that has a short cut beside it, and how many layers the network has."""
+    return [
+        (module.branch.outer, module.site.depth) for module in network.modules() if getattr(module, "short_cut", False)
+    ]
+
+
+def warn_of_lost_gradient(network: nn.Module) -> None:
+    """The gain that keeps the signal keeps the gradient through rectifiers only: elsewhere it wants another one."""
+    activations = [branch.activation for branch in network.modules() if isinstance(branch, Branch)]
+    for activation in activations[:1]:
+        z, density = standard_normal()
+        slopes = derivative(activation, z.float()).double()
+        factor = gain(activation) ** 2 * float((density * slopes.square()).sum())
+        if not 0.9 < factor < 1.1:
+            log.warning(
+                f"initialisation=he keeps the signal's variance through {activation}, but each plain layer multiplies the "
+                f"gradient's by {factor:.2f}. Type {'initialisation=xavier' if factor > 1 else 'activation=relu'}"
+            )
+
+
+def warn_of_growth(powers: list[float]) -> None:
+    """``powers``: how much each branch adds, by variance, where 1 doubles the signal; together they should add about 1."""
+    if sum(powers) > 1.5:
+        log.warning(
+            f"initialisation: {len(powers)} layers beside short cuts start so strong that the signal's variance grows "
+            f"{prod(1 + power for power in powers):.3g}-fold. Type initialisation=zero_residual"
+        )
+
+
+def warn_of_symmetry(maps: list[nn.Module]) -> None:
+    """Units of a layer that start the same get the same gradient, and stay the same."""
+    alike = sum(len(module.weight) > 1 and bool((module.weight == module.weight[0]).all()) for module in maps)
+    if alike:
+        log.warning(
+            f"initialisation: in {alike} of {len(maps)} linear maps all units start the same, and can only learn the same. "
+            "Type initialisation=zero_residual"
+        )
+
+
+@torch.no_grad()
+def gain(activation: nn.Module) -> float:
+    """``1 / sqrt(E[f(z)^2])`` for a standard normal ``z``."""
+    z, density = standard_normal()
+    return 1 / sqrt(float((density * activation(z.float()).double().square()).sum()))
+
+
+def standard_normal() -> tuple[Tensor, Tensor]:
+    """A grid that holds 0, where activations bend, and the share of the distribution at each of its points."""
+    z = torch.linspace(-8, 8, 2001, dtype=torch.float64)
+    density = torch.exp(-z.square() / 2)
+    return z, density / density.sum()
+
+
+def signal_power(weight: Tensor) -> float:
+    """The variance that a weight makes of a signal of mean square 1."""
+    return fan_in(weight) * float(weight.square().mean())
+
+
+def fan_in(weight: Tensor) -> int:
+    """How many inputs each output sums over: of a convolution, channels times kernel positions."""
+    return weight[0].numel()
