@@ -1,0 +1,54 @@
+"""From a configuration to the objects that it describes."""
+
+import logging
+
+import torch
+from hydra.utils import instantiate
+from lightning import seed_everything
+from omegaconf import DictConfig
+from torch import nn
+
+from .check import mistakes_with_data
+from .classifier import Classifier
+from .data import Data
+
+logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # every Trainer would advertise
+
+
+def build(config: DictConfig) -> tuple[Data, Classifier]:
+    """Make the data, and a classifier with fresh weights that depend on ``config.seed`` alone.
+
+    Raises: ValueError: what ``check`` cannot see without reading the data or calling the parts.
+    """
+    data = instantiate(config.data.source)
+    mistakes = list(mistakes_with_data(config, len(data.train.y)))
+    if mistakes:
+        raise ValueError("\n".join(mistakes))
+    seed_everything(config.seed, verbose=False)
+    network = instantiate(config.network)(data.in_shape, data.num_classes)
+    instantiate(config.initialisation)(network)
+    refuse_misfit(network, data)
+    classifier = Classifier(
+        network,
+        optimizer=instantiate(config.optimizer),
+        scheduler=instantiate(config.scheduler),
+        weight_decay=instantiate(config.weight_decay),
+    )
+    return data, classifier
+
+
+def refuse_misfit(network: nn.Module, data: Data) -> None:
+    """See that two rows become two rows of logits.
+
+    Raises: ValueError: they do not.
+    """
+    shape = (2, *data.in_shape)
+    try:
+        with torch.no_grad():
+            logits = network.eval()(data.train.x[:2])
+    except RuntimeError as error:
+        raise ValueError(f"the network cannot take a batch of shape {shape}: {error}") from error
+    finally:
+        network.train()
+    if logits.shape != (2, data.num_classes):
+        raise ValueError(f"the network must turn {shape} into (2, {data.num_classes}), got {tuple(logits.shape)}")

@@ -1,0 +1,98 @@
+"""Commands: Hydra composes and runs; a mistake gets a readable message and exit status 2, and leaves nothing behind."""
+
+import functools
+import os
+import secrets
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
+from omegaconf import DictConfig, OmegaConf
+
+from . import composition
+from .console import speak_plainly
+
+
+class Refused(Exception):
+    """What was typed cannot be done; ``mistakes`` says why, a sentence each."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
+
+
+def run(task: Callable[[DictConfig], Any], config_name: str) -> None:
+    """Run ``task`` on the configuration that the command line describes; with ``-m``, once for every combination."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would print before it exits
+    register_resolvers()
+    speak_plainly()
+    arguments = get_args_parser().parse_args()
+
+    refusals: list[str] = []  # kept, not raised: Hydra would print its own lines around an error
+
+    @functools.wraps(task)
+    def checked(config: DictConfig) -> Any:
+        try:
+            refuse(composition.mistakes(config_name, config, HydraConfig.get()))
+            return task(config)
+        except Refused as refused:
+            refusals.extend(refused.mistakes)
+
+    try:
+        if arguments.multirun:
+            refuse_sweep(config_name, arguments.overrides)
+        hydra.main(config_path="configs", config_name=config_name, version_base="1.3")(checked)()
+    except Refused as refused:
+        answer(refused.mistakes)
+    except composition.COMPLAINTS:
+        with composition.hydra_here():
+            mistakes = composition.explain(config_name, arguments.overrides)
+        if not mistakes:
+            raise
+        answer(mistakes)
+    if refusals:
+        answer(refusals)
+
+
+def refuse_sweep(config_name: str, overrides: list[str]) -> None:
+    """Check every job of a sweep before the first one starts."""
+    with composition.hydra_here():
+        for job in composition.jobs(overrides):
+            config = composition.composed(config_name, job)
+            refuse(composition.mistakes(config_name, composition.without_hydra(config), config.hydra))
+
+
+def refuse(mistakes: list[str]) -> None:
+    if mistakes:
+        raise Refused(mistakes)
+
+
+@contextmanager
+def mistakes_refused() -> Iterator[None]:
+    """While objects are made from a configuration, take a value that they refuse for a mistake in it."""
+    try:
+        yield
+    except ValueError as error:
+        raise Refused(str(error).splitlines()) from error
+    except InstantiationException as error:
+        if not isinstance(error.__cause__, ValueError | TypeError):
+            raise
+        raise Refused(str(error.__cause__).splitlines()) from error
+
+
+def answer(mistakes: Iterable[str]) -> None:
+    """Say what is wrong, and end with status 2."""
+    for mistake in mistakes:
+        print(mistake, file=sys.stderr)
+    sys.exit(2)
+
+
+def register_resolvers() -> None:
+    """Make the functions that the YAML files call."""
+    OmegaConf.register_new_resolver("direction", lambda metric: "max" if metric.endswith("accuracy") else "min")
+    OmegaConf.register_new_resolver("short_id", lambda: secrets.token_hex(4), use_cache=True)

@@ -1,0 +1,28 @@
+"""What the terminal says: what the package logs, as it is, and of the libraries only warnings."""
+
+import logging
+import sys
+import warnings
+from pathlib import Path
+
+
+def speak_plainly() -> None:
+    """Print log records to standard output."""
+    logging.basicConfig(handlers=[plain(logging.StreamHandler(sys.stdout))], level=logging.INFO)
+    logging.captureWarnings(True)
+    # Lightning 2.6 with torch 2.13; nothing that a user could mend.
+    warnings.filterwarnings("ignore", message="The number of training batches .* is smaller than the logging interval")
+    warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
+
+
+def copy_to(path: Path) -> logging.Handler:
+    """Write to a file, from here on, what the terminal says; the handler is the caller's to remove."""
+    handler = plain(logging.FileHandler(path, encoding="utf-8"))
+    logging.getLogger().addHandler(handler)
+    return handler
+
+
+def plain(handler: logging.Handler) -> logging.Handler:
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.addFilter(lambda record: record.name.startswith(f"{__package__}.") or record.levelno >= logging.WARNING)
+    return handler

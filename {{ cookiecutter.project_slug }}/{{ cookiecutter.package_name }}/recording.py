@@ -1,0 +1,121 @@
+"""What a run leaves behind: its configuration, log, metrics and result, however it ends."""
+
+import logging
+import math
+import shlex
+from pathlib import Path
+from time import perf_counter
+from types import TracebackType
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from lightning import Trainer
+from lightning.pytorch.loggers import WandbLogger
+from omegaconf import DictConfig, OmegaConf
+
+from . import console, run_folder
+from .measurement import Measurement
+from .metrics_file import epochs_of
+from .report import report
+
+log = logging.getLogger(__name__)
+
+
+class Recording:
+    """Keep the record of one run, from before its first step until it has ended.
+
+    Entered, it makes the run folder. Left, by an error too, it writes ``summary.json``, says how the run went and how
+    to look at it, and ends the W&B run. ``best_value`` is then the monitor's best, NaN if there is none.
+    """
+
+    best_value = math.nan
+
+    def __init__(self, config: DictConfig, trainer: Trainer) -> None:
+        self.config = config
+        self.trainer = trainer
+        self.folder = Path(config.run_folder)
+        self.overrides = list(HydraConfig.get().overrides.task)
+
+    def __enter__(self) -> "Recording":
+        self.started = perf_counter()
+        if self.trainer.is_global_zero:
+            self.folder.mkdir(parents=True)  # fails rather than share a folder
+            run_folder.save_configuration(self.folder, self.config, HydraConfig.get())
+        self.log_file = console.copy_to(self.folder / "train.log")
+        return self
+
+    def begin(self) -> None:
+        """Tell every logger what is about to run."""
+        choices = {group: word for group, word in HydraConfig.get().runtime.choices.items() if "/" not in group}
+        plain: Any = OmegaConf.to_container(self.config, resolve=True)
+        described = {**plain, "choices": choices, **self.origin()}
+        for logger in self.trainer.loggers:
+            logger.log_hyperparams(described)
+
+    def origin(self) -> dict[str, Any]:
+        """What was typed, and the code that it ran on."""
+        return {
+            "command": shlex.join(["python", "train.py", *self.overrides]),
+            "git": run_folder.git_state(),
+            "versions": run_folder.versions(),
+        }
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.trainer.is_global_zero:
+            summary = self.summary(self.status(kind))
+            run_folder.write_summary(self.folder, summary)
+            if summary["best"]:
+                self.best_value = summary["best"][self.config.monitor]
+        wandb_runs = [logger.experiment for logger in self.trainer.loggers if isinstance(logger, WandbLogger)]
+        for run in wandb_runs:
+            run.finish(exit_code=int(error is not None))
+        if self.trainer.is_global_zero:
+            for line in report(summary, self.folder, wandb_runs):
+                log.info(line)
+        logging.getLogger().removeHandler(self.log_file)
+        self.log_file.close()
+
+    def status(self, kind: type[BaseException] | None) -> str:
+        if kind is not None:
+            return "interrupted" if issubclass(kind, KeyboardInterrupt | SystemExit) else "failed"
+        stopped = any(callback.stopped_epoch for callback in self.trainer.early_stopping_callbacks)
+        return "stopped_early" if stopped else "finished"
+
+    def summary(self, status: str) -> dict[str, Any]:
+        """The run in numbers, as ``summary.json`` holds it."""
+        epochs = [epoch for epoch in epochs_of(self.folder) if "val/loss" in epoch]
+        best = self.best_of(epochs)
+        network = self.trainer.lightning_module
+        callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
+        measurement = next((callback for callback in callbacks if isinstance(callback, Measurement)), None)
+        test = {name: value.item() for name, value in self.trainer.callback_metrics.items() if name.startswith("test/")}
+        return {
+            "status": status,
+            "best": self.told(best) if best else None,
+            "last": self.told(epochs[-1]) if epochs else None,
+            "test": test or None,
+            "epochs": len(epochs),
+            "steps": self.trainer.global_step,
+            "seconds": perf_counter() - self.started,
+            "samples_per_second": measurement.samples_per_second() if measurement else None,
+            "parameters": sum(p.numel() for p in network.parameters()) if network else None,
+            "gradient": measurement.gradient(self.trainer.gradient_clip_val) if measurement else None,
+            "findings": [],
+            "seed": self.config.seed,
+            "experiment": run_folder.experiment_name(self.overrides),
+            **self.origin(),
+        }
+
+    def best_of(self, epochs: list[dict[str, float]]) -> dict[str, float] | None:
+        """The first epoch with the best value of the monitor, whose weights ModelCheckpoint keeps."""
+        monitor = self.config.monitor
+        ranked = [epoch for epoch in epochs if not math.isnan(epoch.get(monitor, math.nan))]
+        choose = max if self.config.callbacks.checkpoint.mode == "max" else min
+        return choose(ranked, key=lambda epoch: epoch[monitor]) if ranked else None
+
+    def told(self, epoch: dict[str, float]) -> dict[str, float]:
+        """What the summary tells of one epoch."""
+        names = dict.fromkeys(["val/loss", "val/accuracy", self.config.monitor])
+        return {"epoch": int(epoch["epoch"]), "step": int(epoch["step"])} | {name: epoch[name] for name in names}

@@ -1,0 +1,28 @@
+"""The end of a run as the terminal tells it."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from .tracking import how_to_look
+
+
+def report(summary: dict[str, Any], folder: Path, wandb_runs: Sequence[Any]) -> Iterator[str]:
+    """The result in a small table, where it lies, how to look at it, and in the last line best against last."""
+    best, last, test = summary["best"], summary["last"], summary["test"]
+    yield f"\n{summary['status'].replace('_', ' ')} after {summary['epochs']} epochs in {summary['seconds']:.1f} s"
+    if best:
+        yield f"{'':8}{'epoch':>6}{'loss':>10}{'accuracy':>10}"
+        yield f"{'best':8}{best['epoch']:6}{best['val/loss']:10.3f}{best['val/accuracy']:10.1%}   validation rows"
+        yield f"{'last':8}{last['epoch']:6}{last['val/loss']:10.3f}{last['val/accuracy']:10.1%}   validation rows"
+    if test:
+        yield f"{'best':8}{best['epoch']:6}{test['test/loss']:10.3f}{test['test/accuracy']:10.1%}   test rows"
+    yield f"\nrun     {folder}"
+    for run in wandb_runs:
+        yield from (f"look    {how}" for how in how_to_look(run))
+    if best:
+        yield f"best    {validated(best)}; last {validated(last)}; the best weights are kept"
+
+
+def validated(epoch: dict[str, float]) -> str:
+    return f"epoch {epoch['epoch']}: val/loss {epoch['val/loss']:.3f}, val/accuracy {epoch['val/accuracy']:.1%}"
