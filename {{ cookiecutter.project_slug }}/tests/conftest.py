@@ -1,0 +1,64 @@
+"""What the tests share: configurations composed as a command would, in an empty folder."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from your_package import command_line, composition
+
+PROJECT = Path(__file__).parents[1]
+
+torch.set_num_threads(1)  # several tests run at once
+
+
+@pytest.fixture(scope="session", autouse=True)
+def resolvers() -> None:
+    command_line.register_resolvers()
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work where nothing is, with no W&B account."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    return tmp_path
+
+
+@pytest.fixture
+def compose() -> Iterator[Callable[..., DictConfig]]:
+    """Compose what ``python train.py OVERRIDES`` would, without the W&B logger and the bar."""
+
+    def compose(*overrides: str, config_name: str = "train") -> DictConfig:
+        quiet = ["logger=none", "~callbacks.progress_bar", "trainer.enable_progress_bar=false"]
+        config = composition.composed(config_name, [*quiet, *overrides] if config_name == "train" else overrides)
+        HydraConfig.instance().set_config(config)
+        return composition.without_hydra(config)
+
+    with composition.hydra_here():
+        yield compose
+
+
+@pytest.fixture
+def command(empty_folder: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a script of the project as a user would, in its own process and an empty folder."""
+
+    def command(script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, PROJECT / script, *arguments],
+            text=True,
+            capture_output=True,
+            timeout=120,
+            env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        )
+
+    return command

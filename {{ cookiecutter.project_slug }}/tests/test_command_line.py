@@ -1,0 +1,106 @@
+"""The real commands: what they answer to a mistake, how fast they load nothing, what they leave behind."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import PROJECT
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+MISTAKES = {
+    "a wrong word": (["activation=relo"], ["activation=relo", "leaky_relu", "did you mean activation=relu?"]),
+    "a wrong key": (["dropout.rat=0.1"], ["there is no key dropout.rat", "did you mean dropout.rate?"]),
+    "a wrong group": (["optimiser=sgd"], ["there is no key optimiser", "did you mean optimizer?"]),
+    "a wrong type": (["dropout.rate=abc"], ["dropout.rate must be a number, got abc"]),
+    "a number that is not whole": (["network.width=1.5"], ["network.width must be a whole number, got 1.5"]),
+    "a value out of range": (["dropout.rate=1.5"], ["dropout.rate must be in [0, 1), got 1.5"]),
+    "a missing value": (["dropout.rate="], ["dropout.rate must be a number, got nothing"]),
+    "an experiment without a plus": (["experiment=baseline"], ["type +experiment=baseline"]),
+    "an unknown experiment": (["+experiment=baselin"], ["did you mean experiment=baseline?"]),
+    "an unknown experiment in a stack": (["+experiment=[baseline,nothing]"], ["experiment is one of baseline"]),
+    "a key that nothing reads": (["+dropout.slope=1"], ["dropout.slope: nothing reads such a key"]),
+    "decay that the optimizer couples": (["weight_decay=decoupled", "optimizer=adam"], ["type optimizer=adamw"]),
+    "patience that never runs out": (["trainer.max_epochs=5"], ["callbacks.early_stopping.patience", "~callbacks"]),
+    "a monitor that nobody logs": (["monitor=val/f1"], ["monitor must be one of train/loss", "got val/f1"]),
+    "a callback that is null": (["callbacks.early_stopping=null"], ["type ~callbacks.early_stopping"]),
+    "data without a path": (["data=arrays"], ["data.path must be given"]),
+    "data that is not there": (["data=arrays", "data.path=none.npz"], ["data.path must be a file that exists"]),
+    "a technique that cannot reach in": (
+        ["network=own", "network.factory=torch.nn.Linear", "activation=gelu"],
+        ["activation=gelu would be ignored"],
+    ),
+    "a job of a sweep": (["-m", "dropout.rate=0.1,2"], ["dropout.rate must be in [0, 1), got 2"]),
+    "a word in a sweep": (["-m", "activation=relu,tanhh"], ["did you mean activation=tanh?"]),
+    "several at once": (
+        ["activation=relo", "dropout.rat=0.1", "optimizer.lr=-1", "seed=abc"],
+        ["activation=relo", "dropout.rat", "optimizer.lr must be above 0, got -1", "seed must be a whole number"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("arguments", "said"), MISTAKES.values(), ids=MISTAKES.keys())
+def test_a_mistake_gets_a_readable_message_and_status_2(
+    arguments: list[str], said: list[str], command: Command, empty_folder: Path
+) -> None:
+    ended = command("train.py", *arguments)
+    assert ended.returncode == 2, ended.stderr
+    for words in said:
+        assert words in ended.stderr
+    assert "Traceback" not in ended.stderr + ended.stdout
+    assert not any(empty_folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [([], "run must be given"), (["run=nowhere", "split=all"], "split must be train, val or test, got all")],
+)
+def test_evaluate_refuses_too(arguments: list[str], said: str, command: Command) -> None:
+    ended = command("evaluate.py", *arguments)
+    assert ended.returncode == 2
+    assert said in ended.stderr
+
+
+def test_a_factory_that_cannot_be_found_is_refused_after_the_imports(command: Command, empty_folder: Path) -> None:
+    ended = command("train.py", "network=own", "network.factory=nothing.here")
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("network.factory must name a function or class")
+    assert not (empty_folder / "runs").exists()
+    assert not (empty_folder / "wandb").exists()
+
+
+def test_help_is_written_for_people(command: Command) -> None:
+    ended = command("train.py", "--help")
+    assert ended.returncode == 0
+    for words in (
+        "activation: elu, gelu, leaky_relu, mish, relu",
+        "+experiment=[a,b]",
+        "network.factory=",
+        "-m seed=0,1,2",
+    ):
+        assert words in ended.stdout
+
+
+def test_the_shell_completes_words_and_keys(command: Command) -> None:
+    words = command("train.py", "-sc", "query=bash", COMP_LINE="train.py activation=le", COMP_POINT="22")
+    keys = command("train.py", "-sc", "query=bash", COMP_LINE="train.py dropout.r", COMP_POINT="18")
+    assert words.stdout.split() == ["activation=leaky_relu"]
+    assert keys.stdout.split() == ["dropout.rate="]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"], ["dropout.rate=2"], ["activation=relo"]])
+def test_nothing_heavy_is_imported_before_the_configuration_is_checked(arguments: list[str]) -> None:
+    """Run the script in a process that prints, when it ends, which of the slow libraries it has met."""
+    heavy = "torch lightning wandb numpy scipy sklearn mnist1d matplotlib torchmetrics"
+    program = f"""
+import atexit, runpy, sys
+atexit.register(lambda: print("imported:", sorted(set({heavy!r}.split()) & set(sys.modules))))
+sys.argv = ["train.py", *{arguments!r}]
+sys.path.insert(0, {str(PROJECT)!r})
+runpy.run_path({str(PROJECT / "train.py")!r}, run_name="__main__")
+"""
+    ended = subprocess.run([sys.executable, "-c", program], text=True, capture_output=True, timeout=60)
+    assert ended.stdout.endswith("imported: []\n"), ended.stdout + ended.stderr

@@ -1,0 +1,67 @@
+"""Weights & Biases, with real runs in real files; what is meant to fail reaches only a dead port of this machine."""
+
+import json
+import logging
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import wandb
+
+from your_package.tracking import how_to_look, wandb_logger
+
+KEY = "a" * 40
+
+
+def read_back(folder: Path) -> dict:
+    """What W&B's own reader finds in a run's file."""
+    tool = Path(sys.executable).with_name("wandb")
+    inspect = [tool, "leet", "inspect", "--summary", "--json", folder]
+    return json.loads(subprocess.run(inspect, capture_output=True, text=True, check=True).stdout)
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.records if record.name == "your_package.tracking"]
+
+
+def test_without_an_account_a_run_is_offline_at_once_and_says_so(
+    empty_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    logger = wandb_logger(project="test", run_folder="runs/train/one")
+    logger.log_metrics({"val/loss": 0.25}, step=3)
+    looks = how_to_look(logger.experiment)
+    logger.experiment.finish()
+    (folder,) = empty_folder.glob("wandb/offline-run-*")
+    assert said(caplog) == ["W&B: not logged in, so this run is recorded offline (`wandb login` to change that)"]
+    assert read_back(folder)["summary"]["val/loss"] == 0.25
+    assert looks[0] == "wandb leet wandb"
+    assert looks[1].startswith(f"wandb sync wandb/{folder.name}")
+
+
+@pytest.mark.parametrize(("key", "reason"), [(KEY, "refused"), ("short", "invalid")])
+def test_an_account_that_cannot_be_reached_is_given_up_soon(
+    key: str, reason: str, empty_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setenv("WANDB_API_KEY", key)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    wandb.teardown()
+    started = time.monotonic()
+    logger = wandb_logger(project="test", run_folder="runs/train/two")
+    seconds = time.monotonic() - started
+    logger.experiment.finish()
+    wandb.teardown()
+    assert logger.experiment.offline
+    assert seconds < 30  # waits 8 s for the network; the rest is how busy the machine is
+    (message,) = said(caplog)
+    assert message.startswith("W&B: cannot be reached")
+    assert reason in message
+
+
+def test_wandb_mode_wins(monkeypatch: pytest.MonkeyPatch, empty_folder: Path) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    wandb_logger(project="test", run_folder="runs/train/three").experiment.finish()
+    assert not (empty_folder / "wandb").exists()
