@@ -226,9 +226,8 @@ def test_signal_and_gradient_keep_their_scale_through_32_plain_layers(word: str)
     assert about(gradient, 1)
 
 
-@pytest.mark.parametrize("word", ["he", "orthogonal"])
-def test_32_branches_beside_short_cuts_add_as_much_as_one(word: str) -> None:
-    signal, gradient = growth_through_32_layers(OPTIONS[word], residual.skip, "relu")
+def test_32_branches_beside_short_cuts_add_as_much_as_one() -> None:
+    signal, gradient = growth_through_32_layers(OPTIONS["he"], residual.skip, "relu")
     assert signal == pytest.approx((1 + 1 / 32) ** 32, rel=0.2)
     assert gradient == pytest.approx((1 + 1 / 32) ** 32, rel=0.2)
 
@@ -252,12 +251,12 @@ def test_without_the_gain_relu_halves_the_signal_in_every_plain_layer(word: str)
     assert about(gradient, 2**-32)
 
 
-@pytest.mark.parametrize("word", ["selu", "gelu", "elu", "silu", "mish", "leaky_relu"])
-def test_he_keeps_the_signal_through_32_layers_of_other_rectifiers(word: str) -> None:
-    function = partial(getattr(activation, word), **KEYS.get(word, {}))
-    made = network(OPTIONS["he"], depth=32, function=function)
+@pytest.mark.parametrize("word", FUNCTIONS)
+def test_he_keeps_a_normal_signal_through_a_plain_layer_of_any_activation(word: str) -> None:
+    made = network(OPTIONS["he"], depth=16, function=lambda site: module_of(word))
     x = torch.randn(64, WIDTH)
-    assert about((made.layers(x).square().mean() / x.square().mean()).item(), 1)
+    kept = torch.stack([layer(x).square().mean() for layer in made.layers]).mean() / x.square().mean()
+    assert kept.item() == pytest.approx(1, rel=0.1)  # of one layer it scatters by up to sqrt(2 / 256) = 9 %, of 16 by 2 %
 
 
 def test_with_tanh_he_loses_the_gradient_and_xavier_less_so() -> None:

@@ -1,6 +1,7 @@
 """Commands: Hydra composes and runs; a mistake gets a readable message and exit status 2, and leaves nothing behind."""
 
 import functools
+import logging
 import os
 import secrets
 import sys
@@ -12,10 +13,13 @@ import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from . import composition
 from .console import speak_plainly
+
+log = logging.getLogger(__name__)
 
 
 class Refused(Exception):
@@ -37,8 +41,11 @@ def run(task: Callable[[DictConfig], Any], config_name: str) -> None:
 
     @functools.wraps(task)
     def checked(config: DictConfig) -> Any:
+        told = HydraConfig.get()
+        if told.mode is RunMode.MULTIRUN:
+            log.info(f"\nrun {told.job.num + 1}: {' '.join(told.overrides.task)}")
         try:
-            refuse(composition.mistakes(config_name, config, HydraConfig.get()))
+            refuse(composition.mistakes(config_name, config, told))
             return task(config)
         except Refused as refused:
             refusals.extend(refused.mistakes)

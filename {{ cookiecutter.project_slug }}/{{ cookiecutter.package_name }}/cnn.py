@@ -1,0 +1,55 @@
+"""The residual convolutional network: every layer is ``x + F(x)`` with ``F`` = convolution, activation, convolution.
+
+A convolution is the linear map of the MLP that sees a neighbourhood only, and is the same at every position: a pattern is
+learnt once, wherever it lies.
+
+Axes: B rows of a batch, W width (the channels), P positions: one axis of a sequence, two of an image.
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from .network import Parts, Site
+from .patches import CONVOLUTIONS, Patches
+
+POOLINGS: dict[int, type[nn.AvgPool1d] | type[nn.AvgPool2d]] = {1: nn.AvgPool1d, 2: nn.AvgPool2d}
+
+
+class CNN(nn.Module):
+    """Residual layers of convolutions between a convolutional stem and a linear head on the mean over positions.
+
+    The layers stand in ``stages`` of about as many each (with fewer layers than stages, of one each). Between two stages
+    neighbouring positions are averaged in pairs, so that the same kernel sees twice as far; the width stays, so that short cuts
+    have nothing to match. How ``in_shape`` is read: ``patches.channels_and_positions``.
+
+    Shape:  (B, *in_shape) -> (B, num_classes), logits
+    Units:  ``kernel`` is in positions on each of their axes, odd.
+    Source: He et al. 2016, arXiv:1512.03385.
+    """
+
+    def __init__(
+        self, in_shape: Sequence[int], num_classes: int, *, width: int, kernel: int, stages: int, parts: Parts
+    ) -> None:
+        super().__init__()
+        self.stem = Patches(in_shape, width, size=kernel, stride=1)
+        axes = len(self.stem.positions)
+
+        def convolution() -> nn.Module:
+            return CONVOLUTIONS[axes](width, width, kernel, padding=kernel // 2)
+
+        sites = [Site(width, layer, parts.depth, axis=1) for layer in range(parts.depth)]
+        self.layers = nn.ModuleList(parts.layer(site, convolution(), convolution()) for site in sites)
+        stage = [layer * stages // max(stages, parts.depth) for layer in range(parts.depth)]
+        self.poolings = nn.ModuleList(
+            nn.Identity() if this == before else POOLINGS[axes](2, ceil_mode=True)
+            for before, this in zip([0, *stage], stage, strict=False)
+        )
+        self.normalisation = parts.normalisation(Site(width, parts.depth, parts.depth, axis=1))
+        self.head = nn.Linear(width, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x_BWP = self.stem(x)
+        for pooling, layer in zip(self.poolings, self.layers, strict=True):
+            x_BWP = layer(pooling(x_BWP))
+        return self.head(self.normalisation(x_BWP).flatten(2).mean(dim=2))
