@@ -16,40 +16,16 @@ from your_package.classifier import Classifier
 from your_package.data import Rows
 
 from tests.conftest import PROJECT
-from tests.fitting import Spy, classifier_of, fit, some_rows
+from tests.fitting import classifier_of, clipped, fit, gradient, linear_classifier, seen_by_the_optimizer, some_rows
 
 EXACT = {"rtol": 1e-12, "atol": 0}
 LENGTHS = (0.01, 0.1, 0.3, 1e3)  # the gradients below have norms between 0.3 and 3
 ROWS = some_rows(24)
 
 
-def linear_classifier() -> Classifier:
-    torch.manual_seed(0)
-    return classifier_of(nn.Linear(4, 3, dtype=torch.float64))
-
-
-def gradient(rows: Rows, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """Of the mean cross-entropy of ``softmax(W x + b)``: the mean of (probabilities - one-hot) times (x, 1), in one vector."""
-    x, y = rows.x.numpy(), rows.y.numpy()
-    logits = x @ weight.T + bias
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    errors = exponentials / exponentials.sum(axis=1, keepdims=True) - np.eye(3)[y]
-    return np.concatenate([(errors.T @ x / len(y)).ravel(), errors.mean(axis=0)])
-
-
 def first_gradient(rows: Rows) -> np.ndarray:
     network = linear_classifier().network
     return gradient(rows, network.weight.detach().numpy(), network.bias.detach().numpy())
-
-
-def clipped(vector: np.ndarray, length: float) -> np.ndarray:
-    return min(1.0, length / np.sqrt((vector**2).sum())) * vector
-
-
-def seen_by_the_optimizer(classifier: Classifier, step: int = 0) -> np.ndarray:
-    optimizer = classifier.trainer.optimizers[0]
-    assert isinstance(optimizer, Spy)
-    return torch.cat([gradient.flatten() for gradient in optimizer.gradients[step]]).numpy()
 
 
 @pytest.mark.parametrize("length", LENGTHS)

@@ -24,7 +24,7 @@ PROMISED = {
     "dropout": "none standard",
     "weight_decay": "none l2 decoupled sklearn",
     "normalisation": "none layer batch rms",
-    "network": "mlp own",
+    "network": "mlp cnn transformer own",
     "data": "mnist1d digits arrays",
     "optimizer": "adamw adam sgd",
     "scheduler": "constant cosine one_cycle plateau",
@@ -43,17 +43,17 @@ def test_a_group_has_the_words_that_are_promised(group: str) -> None:
     assert set(PROMISED[group].split()) <= {path.stem for path in (CONFIGS / group).glob("*.yaml")}
 
 
+@pytest.mark.parametrize("network", [word for word in words_of("network") if word != "network=own"])
 @pytest.mark.parametrize("word", words_of(*TECHNIQUES, "optimizer", "scheduler"))
 def test_a_technique_builds_and_takes_a_step_that_moves_every_parameter(
-    word: str, compose: Callable[..., DictConfig]
+    word: str, network: str, compose: Callable[..., DictConfig]
 ) -> None:
-    config = compose("data=digits", "network.width=16", word)
+    config = compose("data=digits", network, "network.width=16", word)
     data, classifier = build(config)
     batch = next(iter(Batches(data.train, 32, seed=0)))
     if "zero_residual" in config.initialisation._target_:  # a zero map stops the gradient of what lies before it
-        torch.nn.init.ones_(classifier.network.layers[-1].branch.outer.weight)
         for layer in classifier.network.layers:
-            torch.nn.init.normal_(layer.branch.outer.weight)
+            torch.nn.init.normal_(layer.branch.outer.weight, std=0.1)
     loss = classifier.training_step(batch, 0)
     loss.backward()
     assert loss.isfinite()

@@ -27,6 +27,7 @@ class Rule(NamedTuple):
 POSITIVE = Rule("above 0", lambda value: value > 0)
 NOT_NEGATIVE = Rule("0 or more", lambda value: value >= 0)
 AT_LEAST_ONE = Rule("1 or more", lambda value: value >= 1)
+ODD = Rule("1, 3, 5 or another odd number", lambda value: value > 0 and value % 2 == 1)
 PROBABILITY = Rule("in [0, 1)", lambda value: 0 <= value < 1)
 FRACTION = Rule("between 0 and 1, neither of them", lambda value: 0 < value < 1)
 
@@ -42,6 +43,11 @@ RULES = {
     "weight_decay.strength": NOT_NEGATIVE,
     "weight_decay.alpha": NOT_NEGATIVE,
     "network.width": AT_LEAST_ONE,
+    "network.kernel": ODD,
+    "network.stages": AT_LEAST_ONE,
+    "network.heads": AT_LEAST_ONE,
+    "network.patch": ODD,
+    "network.stride": AT_LEAST_ONE,
     "data.batch_size": AT_LEAST_ONE,
     "data.path": Rule("a file that exists", lambda value: Path(value).is_file()),
     "optimizer.lr": POSITIVE,

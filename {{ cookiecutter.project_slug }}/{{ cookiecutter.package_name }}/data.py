@@ -7,6 +7,7 @@ standardising come from the train rows alone.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from random import getstate, setstate
 from typing import NamedTuple
 
@@ -40,6 +41,7 @@ class Data:
         return tuple(self.train.x.shape[1:])
 
 
+@cache  # a sweep makes it once
 def mnist1d() -> Data:
     """MNIST-1D: ten digits drawn as lines of 40 numbers, shifted, sheared and noisy; made on the spot.
 

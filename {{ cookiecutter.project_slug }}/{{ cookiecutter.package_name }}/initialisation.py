@@ -110,7 +110,7 @@ def ends_of_short_cut_branches(network: nn.Module) -> list[tuple[nn.Module, int]
 def warn_of_lost_gradient(network: nn.Module) -> None:
     """The gain that keeps the signal keeps the gradient through rectifiers only: elsewhere it wants another one."""
     activations = [branch.activation for branch in network.modules() if isinstance(branch, Branch)]
-    for activation in activations[:1]:
+    for activation in activations:
         z, density = standard_normal()
         slopes = derivative(activation, z.float()).double()
         factor = gain(activation) ** 2 * float((density * slopes.square()).sum())
@@ -119,6 +119,7 @@ def warn_of_lost_gradient(network: nn.Module) -> None:
                 f"initialisation=he keeps the signal's variance through {activation}, but each plain layer multiplies the "
                 f"gradient's by {factor:.2f}. Type {'initialisation=xavier' if factor > 1 else 'activation=relu'}"
             )
+            return  # the others are like it
 
 
 def warn_of_growth(powers: list[float]) -> None:

@@ -33,7 +33,7 @@ def channels_and_positions(in_shape: Sequence[int]) -> tuple[int, tuple[int, ...
 
 
 class Patches(nn.Module):
-    """Turn the patch around every ``stride``-th position into ``width`` numbers by one linear map, which is a convolution.
+    """Turn the patch around every ``stride``-th position into ``width`` numbers by one linear map: a convolution.
 
     ``size``, odd, is the patch's length on each axis of positions; beyond the input's edge there are zeros.
 

@@ -1,7 +1,7 @@
 """The residual transformer: layers that mix positions by attention take turns with the MLP's layers at each position.
 
-A layer, of which ``residual.depth`` counts all, is one connection: ``x + F(x)``. In the first, third, ... ``F`` is attention, in the
-others linear, activation, linear; what is often called a transformer block is two of them.
+A layer, as ``residual.depth`` counts them, is one ``x + F(x)``: in the first, third, ... ``F`` is attention, in the others
+linear, activation, linear. What is often called a transformer block is two layers.
 
 Axes: B rows of a batch, P positions, W width, H heads, D = W / H numbers for each head.
 """
@@ -39,7 +39,7 @@ class Attention(nn.Module):
 
     def forward(self, x_BPW: Tensor) -> Tensor:
         q_BHPD, k_BHPD, v_BHPD = (
-            map(x_BPW).unflatten(-1, (self.heads, -1)).transpose(1, 2) for map in (self.query, self.key, self.value)
+            of(x_BPW).unflatten(-1, (self.heads, -1)).transpose(1, 2) for of in (self.query, self.key, self.value)
         )
         return scaled_dot_product_attention(q_BHPD, k_BHPD, v_BHPD).transpose(1, 2).flatten(2)
 
@@ -55,12 +55,20 @@ class Transformer(nn.Module):
     """
 
     def __init__(
-        self, in_shape: Sequence[int], num_classes: int, *, width: int, heads: int, patch: int, stride: int, parts: Parts
+        self,
+        in_shape: Sequence[int],
+        num_classes: int,
+        *,
+        width: int,
+        heads: int,
+        patch: int,
+        stride: int,
+        parts: Parts,
     ) -> None:
         super().__init__()
         self.stem = Patches(in_shape, width, size=patch, stride=stride)
         self.positions = nn.Parameter(torch.randn(self.stem.count, width) * POSITION_STD)
-        mixing = replace(parts, activation=lambda site: nn.Identity())  # the softmax is what is not linear here
+        mixing = replace(parts, activation=lambda site: nn.Identity())  # attention is not linear as it is
 
         def layer(site: Site) -> nn.Module:
             outer = nn.Linear(width, width)

@@ -1,0 +1,76 @@
+"""What a baked project's user does with it: its linters, its own suite, and every command of its README, word for word."""
+
+import os
+import re
+import site
+import subprocess
+import sys
+import venv
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ANSWERS = {
+    "default": {},
+    "hostile": {
+        "project_name": "Ünïcode \"quotes\" & 'ticks' \\ {{ }} ${x} # % 🎉",
+        "project_slug": "Hostile.Project_0",
+        "package_name": "a" * 40,
+        "description": 'Line one\nline "two"\t\\n ${oc.env:HOME} {% raw %} # %s 🎉 ' + "very long " * 50,
+        "author_name": 'O\'Neill "Bobby" <b@example.com>\n',
+        "license": "none",
+    },
+    "one letter": {"project_name": "x", "license": "Apache-2.0"},
+}
+
+
+@pytest.fixture(params=ANSWERS)
+def project(request: pytest.FixtureRequest, bake: Callable[..., Path], tmp_path: Path) -> Path:
+    """A project of its own for each test, with an environment that has this one's packages: nothing is downloaded."""
+    folder = tmp_path / "project"
+    subprocess.run(["cp", "-r", bake(**ANSWERS[request.param]), folder], check=True)
+    venv.create(folder / ".venv", with_pip=True)
+    (packages,) = (folder / ".venv").glob("lib/python*/site-packages")
+    (packages / "shared.pth").write_text("\n".join(site.getsitepackages()))
+    for script in Path(sys.executable).parent.iterdir():
+        if not (folder / ".venv/bin" / script.name).exists():
+            (folder / ".venv/bin" / script.name).symlink_to(script)
+    return folder
+
+
+def bash(script: str, folder: Path) -> str:
+    """Run a script as someone would in a fresh terminal: no account, no environment, no settings."""
+    ours = re.compile("WANDB_|HYDRA_|VIRTUAL_ENV|PYTEST_|COV_|MAKE|MFLAGS")
+    environment = {name: value for name, value in os.environ.items() if not ours.match(name)}
+    environment |= {"HOME": str(folder.parent), "OMP_NUM_THREADS": "1"}
+    ended = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=folder,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        timeout=1200,
+    )
+    assert ended.returncode == 0, ended.stdout[-5000:]
+    return ended.stdout
+
+
+def test_its_linters_and_its_suite_pass(project: Path) -> None:
+    said = bash(f"make lint test PYTHON={sys.executable}", project)
+    assert re.search(r"\d+ passed", said)
+    assert "failed" not in said
+
+
+def test_every_command_of_its_readme_works(project: Path) -> None:
+    """But for the last block, which is ``make test`` and ``make lint`` once more."""
+    *blocks, last = re.findall(r"```bash\n(.*?)```", (project / "README.md").read_text(), re.DOTALL)
+    assert last.split() == ["make", "test", "make", "lint"]
+    bash("\n".join([f"export PYTHON={sys.executable}", *blocks]), project)
+    runs = [path for path in (project / "runs").glob("*/*") if (path / "summary.json").exists()]
+    assert len(runs) == 13  # the first, 3 said differently, 2 + 6 of experiments, one's own parts
+    assert len(list((project / "wandb").glob("offline-run-*"))) == len(runs)
+    for run in runs:
+        assert '"status": "f' not in (run / "summary.json").read_text().replace('"finished"', "")

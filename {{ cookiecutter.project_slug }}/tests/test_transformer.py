@@ -1,0 +1,159 @@
+"""The transformer: what it computes, and what it knows of positions."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import DictConfig
+from torch import nn
+
+from your_package import activation, dropout, initialisation, normalisation, residual
+from your_package.build import build
+from your_package.network import Parts
+from your_package.transformer import Attention, Transformer
+from your_package.weight_decay import split
+
+
+def network(in_shape: tuple[int, ...], *, patch: int = 5, stride: int = 1, **changes: Any) -> Transformer:
+    usual: dict[str, Any] = {
+        "depth": 4,
+        "activation": activation.relu,
+        "normalisation": normalisation.none,
+        "dropout": dropout.none,
+        "connection": residual.skip,
+    }
+    torch.manual_seed(0)
+    parts = Parts(**{**usual, **changes})
+    return Transformer(in_shape, 5, width=8, heads=2, patch=patch, stride=stride, parts=parts).double()
+
+
+def test_attention_is_that_of_torch_with_the_same_weights() -> None:
+    torch.manual_seed(0)
+    attention = Attention(8, heads=2).double()
+    witness = nn.MultiheadAttention(8, 2, batch_first=True, dtype=torch.float64)
+    with torch.no_grad():
+        witness.in_proj_weight.copy_(torch.cat([attention.query.weight, attention.key.weight, attention.value.weight]))
+        no_effect = torch.randn(8)  # of a key's bias
+        witness.in_proj_bias.copy_(torch.cat([attention.query.bias, no_effect, attention.value.bias]))
+        witness.out_proj.weight.copy_(torch.eye(8))
+        witness.out_proj.bias.zero_()
+    x = torch.randn(3, 6, 8, dtype=torch.float64)
+    torch.testing.assert_close(attention(x), witness(x, x, x)[0], rtol=1e-12, atol=1e-12)
+
+
+def attended(h: np.ndarray, W: dict[str, np.ndarray], name: str, heads: int) -> np.ndarray:
+    """Attention written out, one row, one head and one position after the other."""
+    q = h @ W[f"{name}.query.weight"].T + W[f"{name}.query.bias"]
+    k = h @ W[f"{name}.key.weight"].T
+    v = h @ W[f"{name}.value.weight"].T + W[f"{name}.value.bias"]
+    mixed = np.empty_like(v)
+    for row in range(len(h)):
+        for head in np.split(np.arange(h.shape[-1]), heads):
+            for position in range(h.shape[1]):
+                fit = np.exp(k[row][:, head] @ q[row, position, head] / np.sqrt(len(head)))
+                mixed[row, position, head] = fit / fit.sum() @ v[row][:, head]
+    return mixed
+
+
+def test_layers_of_attention_and_of_linear_maps_take_turns_between_patches_and_a_head_on_the_mean() -> None:
+    transformer = network((12,), patch=3, stride=2)
+    W = {name: p.detach().numpy() for name, p in transformer.named_parameters()}
+    x = np.random.default_rng(0).standard_normal((3, 12))
+    padded = np.pad(x, [(0, 0), (1, 1)])
+    patches = np.stack([padded[:, start : start + 3] for start in range(0, 12, 2)], axis=1)
+    h = patches @ W["stem.map.weight"][:, 0].T + W["stem.map.bias"] + W["positions"]
+    for layer in range(4):
+        inner, outer = (f"layers.{layer}.branch.{part}" for part in ("inner", "outer"))
+        if layer in (0, 2):
+            hidden = attended(h, W, inner, heads=2)
+        else:
+            hidden = np.maximum(0, h @ W[f"{inner}.weight"].T + W[f"{inner}.bias"])
+        h = h + hidden @ W[f"{outer}.weight"].T + W[f"{outer}.bias"]
+    logits = h.mean(axis=1) @ W["head.weight"].T + W["head.bias"]
+    np.testing.assert_allclose(transformer(torch.from_numpy(x)).detach(), logits, rtol=1e-11)
+
+
+@pytest.mark.parametrize("in_shape", [(1,), (5,), (40,), (8, 8), (1, 7), (3, 8, 8), (6, 1, 40)], ids=str)
+@pytest.mark.parametrize(("patch", "stride"), [(1, 1), (5, 2), (3, 3)])
+def test_sequences_and_images_of_any_size_become_logits(in_shape: tuple[int, ...], patch: int, stride: int) -> None:
+    transformer = network(in_shape, patch=patch, stride=stride)
+    assert transformer(torch.randn(2, *in_shape).double()).shape == (2, 5)
+
+
+@pytest.mark.parametrize("in_shape", [(), (2, 3, 4, 5)], ids=str)
+def test_other_shapes_are_refused_with_the_network_that_takes_them(in_shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="type network=mlp"):
+        network(in_shape)
+
+
+def test_heads_that_cannot_share_the_width_are_refused_by_their_key(compose: Callable[..., DictConfig]) -> None:
+    with pytest.raises(ValueError, match=r"network\.heads must divide network\.width, 10, got 4"):
+        build(compose("data=digits", "network=transformer", "network.width=10"))
+
+
+@pytest.mark.parametrize("normalise", [normalisation.none, normalisation.layer, normalisation.rms, normalisation.batch])
+def test_layers_treat_positions_alike_and_only_the_learnt_ones_tell_them_apart(
+    normalise: Callable[..., nn.Module],
+) -> None:
+    transformer = network((12,), normalisation=normalise, patch=1)  # so that a patch is one number
+    x, order = torch.randn(3, 12).double(), torch.randperm(12)
+    h = torch.randn(3, 12, 8).double()
+    torch.testing.assert_close(transformer.layers(h[:, order]), transformer.layers(h)[:, order], rtol=1e-11, atol=1e-12)
+    with torch.no_grad():
+        transformer.positions.copy_(torch.randn(12, 8))
+        assert not torch.allclose(transformer(x[:, order]), transformer(x), rtol=1e-3)
+        transformer.positions.zero_()
+        torch.testing.assert_close(transformer(x[:, order]), transformer(x), rtol=1e-11, atol=1e-12)
+
+
+def test_every_position_sees_those_behind_it_and_those_before_it() -> None:
+    transformer = network((12,), depth=1)
+    h = torch.randn(1, 12, 8).double()
+    sees = torch.autograd.functional.jacobian(transformer.layers, h).abs().sum(dim=(0, 2, 3, 5)) > 0
+    assert sees.all()
+
+
+def test_positions_and_biases_never_decay() -> None:
+    transformer = network((12,), normalisation=normalisation.layer)
+    weights, others = split(transformer)
+    decays = {id(p) for p in weights}
+    assert len(decays) + len(others) == len(list(transformer.parameters()))
+    for name, p in transformer.named_parameters():
+        is_map = name.endswith("weight") and "normalisation" not in name
+        assert (id(p) in decays) == is_map, name
+
+
+@pytest.mark.parametrize("in_shape", [(40,), (8, 8)], ids=str)
+def test_zero_residual_makes_every_layer_the_identity_the_attention_too(in_shape: tuple[int, ...]) -> None:
+    transformer = network(in_shape, normalisation=normalisation.layer)
+    initialisation.zero_residual(transformer)
+    h = torch.randn(3, 9, 8).double()
+    assert all(torch.equal(layer(h), h) for layer in transformer.layers)
+
+
+def test_queries_keys_and_values_start_as_maps_of_their_own() -> None:
+    transformer = network((40,))
+    initialisation.orthogonal(transformer, residual_aware=True)
+    attention = transformer.layers[0].branch.inner
+    identity = torch.eye(8, dtype=torch.float64)
+    for map in (attention.query, attention.key, attention.value):
+        torch.testing.assert_close(map.weight @ map.weight.T, identity, rtol=0, atol=1e-12)
+
+
+def test_an_activation_that_loses_the_gradient_is_warned_of_behind_the_first_layer(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    initialisation.he(network((40,), activation=activation.tanh), residual_aware=True)
+    (message,) = caplog.messages
+    assert "gradient's by 1.18" in message
+
+
+def test_in_evaluation_a_row_gives_the_same_logits_again_and_in_any_company() -> None:
+    transformer = network((40,), dropout=lambda site: dropout.standard(site, rate=0.5))
+    x = torch.randn(6, 40).double()
+    assert not torch.equal(transformer(x), transformer(x))
+    transformer.eval()
+    assert torch.equal(transformer(x), transformer(x))
+    torch.testing.assert_close(transformer(x)[2:3], transformer(x[2:3]), rtol=1e-12, atol=1e-12)
