@@ -2,134 +2,145 @@
 
 import importlib
 import json
-import multiprocessing
 import os
-import runpy
 import shutil
+import subprocess
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Collection, Iterator
 from functools import cached_property
 from hashlib import sha256
+from math import prod
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import yaml
 from cookiecutter.main import cookiecutter
+from omegaconf import OmegaConf
 
 TEMPLATE = Path(__file__).parents[1]
 PLAIN = TEMPLATE / "{{ cookiecutter.project_slug }}"
 PACKAGE = "my_network"
 QUIET = ("logger=none", "~callbacks.progress_bar", "trainer.enable_progress_bar=false", "trainer.accelerator=cpu")
 
-Job = tuple[str, ...]  # the overrides of one run, with its seed
+Job = frozenset[str]  # the overrides of one run, with its seed
 
 
-@dataclass(frozen=True)
 class Run:
     """What a run has left in its folder."""
 
-    folder: Path
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
 
     @cached_property
     def summary(self) -> dict[str, Any]:
         return json.loads((self.folder / "summary.json").read_text())
 
+    def key(self) -> str | None:
+        """As ``Project.key`` of its job, if the run came to its own end."""
+        if not (self.folder / "summary.json").exists() or self.summary["status"] not in ("finished", "stopped_early"):
+            return None
+        text = (self.folder / "config.yaml").read_text()
+        return sha256(text.replace(yaml.safe_load(text)["run_folder"], "RUN").encode()).hexdigest()
 
-def bake(parent: Path) -> Path:
-    """Bake into a folder that is named after the package's code, so that runs of other code are never taken for its own."""
-    project = parent / hash_of_code() / PACKAGE
-    shutil.rmtree(project / "configs", ignore_errors=True)
-    answers = {"project_slug": PACKAGE, "package_name": PACKAGE}
-    cookiecutter(
-        str(TEMPLATE),
-        no_input=True,
-        default_config=True,
-        overwrite_if_exists=True,
-        extra_context=answers,
-        output_dir=str(project.parent),
-    )
-    return project
+
+class Project:
+    """A project baked into a folder that is named after the package's code, so that runs of other code are left alone.
+
+    Its package composes the configurations, so there can be one in a process.
+    """
+
+    def __init__(self, parent: Path) -> None:
+        self.folder = parent / hash_of_code() / PACKAGE
+        shutil.rmtree(self.folder / "configs", ignore_errors=True)
+        cookiecutter(
+            str(TEMPLATE),
+            no_input=True,
+            default_config=True,
+            overwrite_if_exists=True,
+            extra_context={"project_slug": PACKAGE, "package_name": PACKAGE},
+            output_dir=str(self.folder.parent),
+        )
+        sys.path.insert(0, str(self.folder))
+        self.composition = self.module("composition")
+        self.module("command_line").register_resolvers()
+        self.runs: dict[str, Run] = {}
+        self.keys: dict[Job, str] = {}
+
+    def module(self, name: str) -> ModuleType:
+        return importlib.import_module(f"{PACKAGE}.{name}")
+
+    def jobs(self, overrides: Collection[str]) -> list[Job]:
+        """The runs that a sweep consists of: ``seed=0,1 +experiment=x`` are two."""
+        with self.composition.hydra_here():
+            return [frozenset(job) for job in self.composition.jobs(overrides)]
+
+    def key(self, job: Job) -> str:
+        """Stands for the whole configuration of a job, but for the place of its folder."""
+        if job not in self.keys:
+            with self.composition.hydra_here():
+                config = self.composition.without_hydra(self.composition.composed("train", [*QUIET, *sorted(job)]))
+            config.run_folder = "RUN"
+            self.keys[job] = sha256(OmegaConf.to_yaml(config, resolve=True).encode()).hexdigest()
+        return self.keys[job]
+
+    def run(self, job: Job) -> Run:
+        return self.runs[self.key(job)]
+
+    def missing(self, jobs: Collection[Job]) -> list[Job]:
+        """The jobs that no run has ended of."""
+        known = {run.folder for run in self.runs.values()}
+        new = [Run(folder) for folder in self.folder.glob("runs/*/*") if folder not in known]
+        self.runs |= {key: run for run in new if (key := run.key())}
+        return [job for job in jobs if self.key(job) not in self.runs]
+
+    def train(self, jobs: Collection[Job]) -> Iterator[int]:
+        """Train what is missing, on one core and in as few processes as can be; yield how many are left, again and again.
+
+        Raises: RuntimeError: a run failed.
+        """
+        for sweep in sweeps(self.missing(jobs)):
+            command = [sys.executable, "train.py", "-m", *QUIET, *sweep]
+            with tempfile.TemporaryFile("w+") as said:
+                process = subprocess.Popen(
+                    command, cwd=self.folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=said, stderr=said
+                )
+                try:
+                    while process.poll() is None:
+                        yield len(self.missing(jobs))
+                        try_to_wait(process, seconds=1)
+                finally:
+                    process.terminate()
+                if process.returncode:
+                    said.seek(0)
+                    raise RuntimeError(f"train.py -m {' '.join(sweep)}\n{said.read()}")
+        yield len(self.missing(jobs))
+
+
+def try_to_wait(process: subprocess.Popen, seconds: float) -> None:
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return
+
+
+def sweeps(jobs: Collection[Job]) -> Iterator[list[str]]:
+    """Overrides of a few sweeps that together consist of exactly these jobs."""
+    values: dict[str, set[str]] = {}
+    for override in sorted(frozenset().union(*jobs)):
+        key, _, value = override.partition("=")
+        values.setdefault(key, set()).add(value)
+    if jobs and prod(map(len, values.values())) == len(jobs) and all(len(job) == len(values) for job in jobs):
+        yield [f"{key}={','.join(sorted(words))}" for key, words in values.items()]
+    elif jobs:
+        partial = [override for override in frozenset().union(*jobs) if not all(override in job for job in jobs)]
+        # Whatever half of the jobs, or nearly, have in common is the likeliest to part them into products.
+        parting = min(sorted(partial), key=lambda override: abs(len(jobs) - 2 * sum(override in job for job in jobs)))
+        yield from sweeps([job for job in jobs if parting in job])
+        yield from sweeps([job for job in jobs if parting not in job])
 
 
 def hash_of_code() -> str:
     code = [PLAIN / "train.py", *sorted((PLAIN / "{{ cookiecutter.package_name }}").glob("*.py"))]
     return sha256(b"\0".join(path.read_bytes() for path in code)).hexdigest()[:12]
-
-
-class Project:
-    """A baked project, whose runs can be asked for.
-
-    Its package composes the configurations, so there can be one project in a process.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.composition = module_of(folder, "composition")
-        module_of(folder, "command_line").register_resolvers()
-        # A run is forked from a process that has imported what takes seconds, and that knows no other run.
-        self.context = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload(["lightning", "sklearn.datasets", "mnist1d.data", f"{PACKAGE}.recording"])
-        self.runs = {key: run for run in map(Run, folder.glob("runs/*/*")) if (key := key_of_ended(run))}
-
-    def jobs(self, command: str) -> list[Job]:
-        """The runs that a command line starts: ``python train.py -m seed=0,1 +experiment=x`` starts two."""
-        overrides = [word for word in command.split()[2:] if word != "-m"]
-        with self.composition.hydra_here():
-            return [tuple(job) for job in self.composition.jobs(overrides)]
-
-    def key(self, job: Job) -> str:
-        """The whole configuration of a job, but for the place of its folder."""
-        from omegaconf import OmegaConf
-
-        with self.composition.hydra_here():
-            config = self.composition.without_hydra(self.composition.composed("train", [*QUIET, *job]))
-        config.run_folder = "RUN"
-        return sha256(OmegaConf.to_yaml(config, resolve=True).encode()).hexdigest()
-
-    def made(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Run]]:
-        """Each job with its run, which is trained now if none has ended yet."""
-        for job in jobs:
-            key = self.key(job)
-            if key not in self.runs:
-                before = set(self.folder.glob("runs/*/*"))
-                self.train(job)
-                (folder,) = set(self.folder.glob("runs/*/*")) - before
-                self.runs[key] = Run(folder)
-            yield job, self.runs[key]
-
-    def train(self, job: Job) -> None:
-        log = self.folder / "last_run.log"
-        process = self.context.Process(target=train, args=(self.folder, [*QUIET, *job], log))
-        process.start()
-        process.join()
-        if process.exitcode:
-            raise RuntimeError(f"python train.py {' '.join(job)}\n{log.read_text()}")
-
-
-def module_of(folder: Path, name: str) -> ModuleType:
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
-    return importlib.import_module(f"{PACKAGE}.{name}")
-
-
-def key_of_ended(run: Run) -> str | None:
-    """As ``Project.key``, of a run that came to its own end; None for any other."""
-    if not (run.folder / "summary.json").exists() or run.summary["status"] not in ("finished", "stopped_early"):
-        return None
-    text = (run.folder / "config.yaml").read_text()
-    return sha256(text.replace(yaml.safe_load(text)["run_folder"], "RUN").encode()).hexdigest()
-
-
-def train(folder: Path, overrides: list[str], log: Path) -> None:
-    """Be ``python train.py OVERRIDES`` on one core."""
-    import torch
-
-    torch.set_num_threads(1)
-    os.chdir(folder)
-    with log.open("w") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    sys.argv = ["train.py", *overrides]
-    runpy.run_path("train.py", run_name="__main__")

@@ -82,7 +82,7 @@ def linear_classifier(decay: WeightDecay | None = None) -> Classifier:
 
 
 def gradient(rows: Rows, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """Of the mean cross-entropy of ``softmax(W x + b)``: the mean of (probabilities - one-hot) times (x, 1), in one vector."""
+    """Of the mean cross-entropy of ``softmax(W x + b)``: the mean of (probabilities - one-hot) times (x, 1)."""
     x, y = rows.x.numpy(), rows.y.numpy()
     logits = x @ weight.T + bias
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))

@@ -12,9 +12,10 @@ from omegaconf import OmegaConf
 from scipy.special import erf
 from torch import nn
 
-from tests.conftest import PROJECT
 from your_package import activation
 from your_package.network import Site
+
+from tests.conftest import PROJECT
 
 SITE = Site(width=8, layer=0, depth=1)
 Z = np.concatenate([np.linspace(-20, 20, 4001), [-1e-9, 1e-9, -700.0, 700.0]])  # holds 0

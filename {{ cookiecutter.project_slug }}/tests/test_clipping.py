@@ -1,4 +1,4 @@
-"""Clipping, as the optimizer meets it in a real Lightning step; gradients of a linear classifier written out by hand."""
+"""Clipping, as the optimizer meets it in a real Lightning step, of gradients that are written out by hand."""
 
 import os
 import subprocess

@@ -8,7 +8,7 @@ from sklearn.datasets import load_digits
 from sklearn.preprocessing import StandardScaler
 
 from your_package import data
-from your_package.data import Data, arrays, digits, mnist1d
+from your_package.data import Data, arrays, digits, mnist1d, with_label_noise
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +125,16 @@ def test_pickled_objects_in_own_arrays_are_never_loaded(tmp_path: Path) -> None:
 def test_a_stratified_choice_takes_the_share_of_every_class() -> None:
     y = np.repeat([0, 1, 2], [100, 50, 6])
     assert np.bincount(y[data.stratified_choice(y, 0.2)]).tolist() == [20, 10, 1]
+
+
+def test_label_noise_makes_its_share_of_the_train_classes_wrong_and_no_other(lines: Data) -> None:
+    noisy = with_label_noise(lines, 0.4)
+    wrong = noisy.train.y != lines.train.y
+    assert wrong.sum() == round(0.4 * len(wrong))
+    assert noisy.train.y.unique().tolist() == lines.train.y.unique().tolist()
+    assert torch.equal(with_label_noise(lines, 0.4).train.y, noisy.train.y)
+    assert all(getattr(noisy, split) is getattr(lines, split) for split in ("val", "test"))
+
+
+def test_without_label_noise_every_class_is_right(lines: Data) -> None:
+    assert torch.equal(with_label_noise(lines, 0.0).train.y, lines.train.y)

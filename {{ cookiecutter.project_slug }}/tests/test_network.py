@@ -31,7 +31,8 @@ def test_the_mlp_is_a_stem_then_layers_then_a_head() -> None:
     h = x.reshape(7, 6) @ W["stem.1.weight"].T + W["stem.1.bias"]
     for layer in range(3):
         inner, outer = (f"layers.{layer}.branch.{part}" for part in ("inner", "outer"))
-        h = h + np.maximum(0, h @ W[f"{inner}.weight"].T + W[f"{inner}.bias"]) @ W[f"{outer}.weight"].T + W[f"{outer}.bias"]
+        activated = np.maximum(0, h @ W[f"{inner}.weight"].T + W[f"{inner}.bias"])
+        h = h + activated @ W[f"{outer}.weight"].T + W[f"{outer}.bias"]
     logits = h @ W["head.weight"].T + W["head.bias"]
     np.testing.assert_allclose(network(torch.from_numpy(x)).detach(), logits, rtol=1e-12)
 

@@ -3,7 +3,10 @@ from pathlib import Path
 
 import pytest
 
+from lightning import Trainer
+
 from your_package import run_folder
+from your_package.recording import Recording
 
 
 def test_a_hundred_names_chosen_at_once_are_all_different() -> None:
@@ -29,6 +32,15 @@ def test_the_other_processes_of_a_run_are_given_its_folder(monkeypatch: pytest.M
     first = run_folder.name([])
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert run_folder.name([]) == first
+
+
+def test_a_folder_that_exists_is_never_shared(compose, empty_folder: Path) -> None:
+    config = compose()
+    config.run_folder = str(empty_folder / "taken")
+    (empty_folder / "taken").mkdir()
+    with pytest.raises(FileExistsError), Recording(config, Trainer(logger=False, accelerator="cpu")):
+        raise AssertionError("entered")
+    assert not any((empty_folder / "taken").iterdir())
 
 
 def test_a_summary_is_written_whole_and_replaces_the_old_one(tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from tests.fitting import Spy, classifier_of, fit, linear_classifier, some_rows
 from your_package import scheduler
 from your_package.classifier import Classifier
 from your_package.data import Rows
+
+from tests.fitting import Spy, classifier_of, fit, linear_classifier, some_rows
 
 LR = 0.1
 ROWS = some_rows(24)

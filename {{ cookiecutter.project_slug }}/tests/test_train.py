@@ -59,7 +59,9 @@ def test_a_run_leaves_everything_that_is_promised(
     assert set(summary["test"]) == {"test/loss", "test/accuracy"}
     assert set(summary["gradient"]) == {"median", "p90", "max", "clipped_fraction"}
     assert OmegaConf.load(run / "config.yaml").network.parts.depth == 2
-    assert "best    val/loss" in (run / "train.log").read_text().splitlines()[-1]
+    last_line = (run / "train.log").read_text().splitlines()[-1]
+    assert last_line.startswith(f"best    epoch {summary['best']['epoch']}: val/loss")
+    assert f"last epoch {summary['last']['epoch']}: val/loss" in last_line
 
 
 def test_every_promised_metric_is_logged(compose: Compose, empty_folder: Path) -> None:
@@ -126,6 +128,21 @@ def test_a_run_that_fails_says_so_in_its_summary(
     summary = json.loads((only_run(empty_folder) / "summary.json").read_text())
     assert summary["status"] == "failed"
     assert summary["steps"] == 18
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_with_a_sentence(
+    compose: Compose, empty_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    explosive = ("initialisation=normal", "initialisation.std=100", "optimizer=sgd", "trainer.gradient_clip_val=null")
+    assert math.isnan(train(compose(*SHORT, *explosive, "optimizer.lr=1e9")))
+    text = (only_run(empty_folder) / "summary.json").read_text()
+    summary = json.loads(text, parse_constant=pytest.fail)  # NaN is no JSON
+    assert summary["status"] == "stopped_early"
+    assert summary["epochs"] == 1
+    assert summary["best"] is None
+    assert summary["last"]["val/loss"] is None
+    assert "val/loss is not finite" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
 """Activations: what makes a network more than one linear map.
 
 Each factory is handed its ``Site`` and returns a module that works on each number by itself. Two ways to go wrong are
-measured of any such module, so that a new one needs no entry in a list: an activation *saturates* if its derivative fades on
-both sides, and *can die* if the derivative is exactly zero on one, so that a unit pushed there on every row gets no gradient and
-stays there.
+measured of any such module, so that a new one needs no entry in a list: an activation *saturates* if its derivative
+fades on both sides, and *can die* if the derivative is exactly zero on one, so that a unit pushed there on every row
+gets no gradient and stays there.
 """
 
 import torch
@@ -82,7 +82,7 @@ def tanh(site: Site) -> nn.Module:
 
 
 def sigmoid(site: Site) -> nn.Module:
-    """Squash to (0, 1); saturates on both sides, and its derivative is at most a quarter: gradients vanish with depth."""
+    """Squash to (0, 1); saturates on both sides, and its derivative is at most a quarter: gradients vanish."""
     return nn.Sigmoid()
 
 

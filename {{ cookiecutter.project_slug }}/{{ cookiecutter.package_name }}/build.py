@@ -10,7 +10,7 @@ from torch import nn
 
 from .check import mistakes_with_data
 from .classifier import Classifier
-from .data import Data
+from .data import Data, with_label_noise
 
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # every Trainer would advertise
 
@@ -20,7 +20,7 @@ def build(config: DictConfig) -> tuple[Data, Classifier]:
 
     Raises: ValueError: what ``check`` cannot see without reading the data or calling the parts.
     """
-    data = instantiate(config.data.source)
+    data = with_label_noise(instantiate(config.data.source), config.data.label_noise)
     mistakes = list(mistakes_with_data(config, len(data.train.y)))
     if mistakes:
         raise ValueError("\n".join(mistakes))

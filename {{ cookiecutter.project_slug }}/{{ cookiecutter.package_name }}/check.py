@@ -49,6 +49,7 @@ RULES = {
     "network.patch": ODD,
     "network.stride": AT_LEAST_ONE,
     "data.batch_size": AT_LEAST_ONE,
+    "data.label_noise": PROBABILITY,
     "data.path": Rule("a file that exists", lambda value: Path(value).is_file()),
     "optimizer.lr": POSITIVE,
     "optimizer.momentum": PROBABILITY,

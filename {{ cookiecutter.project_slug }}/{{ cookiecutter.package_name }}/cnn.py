@@ -1,7 +1,7 @@
 """The residual convolutional network: every layer is ``x + F(x)`` with ``F`` = convolution, activation, convolution.
 
-A convolution is a linear map that sees a neighbourhood only, and is the same at every position: a pattern is learnt once,
-wherever it lies.
+A convolution is a linear map that sees a neighbourhood only, and is the same at every position: a pattern is learnt
+once, wherever it lies.
 
 Axes: B rows of a batch, W width (the channels), P positions: one axis of a sequence, two of an image.
 """
@@ -19,9 +19,9 @@ POOLINGS: dict[int, type[nn.AvgPool1d] | type[nn.AvgPool2d]] = {1: nn.AvgPool1d,
 class CNN(nn.Module):
     """Residual layers of convolutions between a convolutional stem and a linear head on the mean over positions.
 
-    The layers are shared out among ``stages``, one to each if there are fewer. Between two stages neighbouring positions
-    are averaged in pairs, so that the same kernel sees twice as far; the width stays, and short cuts have nothing to match.
-    How ``in_shape`` is read: ``patches.channels_and_positions``.
+    The layers are shared out among ``stages``, one to each if there are fewer. Between two stages neighbouring
+    positions are averaged in pairs, so that the same kernel sees twice as far; the width stays, and short cuts have
+    nothing to match. How ``in_shape`` is read: ``patches.channels_and_positions``.
 
     Shape:  (B, *in_shape) -> (B, num_classes), logits
     Units:  ``kernel`` is in positions on each of their axes, odd.

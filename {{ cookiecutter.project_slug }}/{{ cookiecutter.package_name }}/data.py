@@ -6,7 +6,7 @@ standardising come from the train rows alone.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from random import getstate, setstate
 from typing import NamedTuple
@@ -179,6 +179,15 @@ def standardised(data: Data) -> Data:
         return Rows(((part.x.double() - mean) / deviation).float(), part.y)
 
     return Data(scaled(data.train), scaled(data.val), scaled(data.test), data.num_classes)
+
+
+def with_label_noise(data: Data, share: float) -> Data:
+    """Give a ``share`` of the train rows another class than their own, always the same rows; the others stay right."""
+    generator = np.random.default_rng(SPLIT_SEED)
+    y = data.train.y.numpy().copy()
+    wrong = generator.permutation(len(y))[: round(share * len(y))]
+    y[wrong] = (y[wrong] + generator.integers(1, data.num_classes, len(wrong))) % data.num_classes
+    return replace(data, train=Rows(data.train.x, torch.from_numpy(y)))
 
 
 def rows(x: np.ndarray, y: np.ndarray) -> Rows:

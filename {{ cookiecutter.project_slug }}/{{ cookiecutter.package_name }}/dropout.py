@@ -13,7 +13,8 @@ def none(site: Site) -> nn.Module:
 def standard(site: Site, *, rate: float) -> nn.Module:
     """Silence each unit of each row with probability ``rate``, and scale up the rest.
 
-    Every row of a batch has a thinned network of its own; the expected output does not change, and evaluation is untouched.
+    Every row of a batch has a thinned network of its own; the expected output does not change, and evaluation is
+    untouched.
 
     Units:  ``rate`` is a probability, in [0, 1).
     Source: Srivastava et al. 2014, JMLR 15:1929-1958, in its inverted form.

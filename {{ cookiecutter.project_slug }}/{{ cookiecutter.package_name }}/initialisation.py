@@ -1,10 +1,10 @@
 """Initialisation: the scale at which signals and gradients set out through the layers.
 
-An initialisation fills every weight of a network once, before training, and sets biases to zero. Two things are measured, not
-looked up by name. The *gain* makes up for what an activation takes away: with ``z`` standard normal,
-``gain = 1 / sqrt(E[f(z)^2])``, the square root of 2 for ReLU; it belongs to the linear map that follows the activation. And where there is a
-short cut, the branch's last linear map is divided by the square root of the depth, so that ``depth`` branches together add
-about as much as one, unless ``residual_aware`` is false.
+An initialisation fills every weight of a network once, before training, and sets biases to zero. Two things are
+measured, not looked up by name. The *gain* makes up for what an activation takes away: with ``z`` standard normal,
+``gain = 1 / sqrt(E[f(z)^2])``, the square root of 2 for ReLU; it belongs to the linear map that follows the activation.
+And where there is a short cut, the branch's last linear map is divided by the square root of the depth, so that
+``depth`` branches together add about as much as one, unless ``residual_aware`` is false.
 
 A start that works against the network is carried out and warned of.
 
@@ -14,9 +14,11 @@ Source of the scaling: He et al. 2015, arXiv:1502.01852, section 2.2; Hayou et a
 import logging
 from collections.abc import Callable
 from math import prod, sqrt
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from .activation import derivative
 from .network import Branch
@@ -24,6 +26,7 @@ from .network import Branch
 log = logging.getLogger(__name__)
 
 Fill = Callable[[Tensor, float], object]
+Map = nn.Linear | _ConvNd
 
 
 def torch_default(network: nn.Module) -> None:
@@ -86,7 +89,7 @@ def keep_variance(weight: Tensor, gain: float) -> Tensor:
 def initialise(network: nn.Module, fill: Fill, residual_aware: bool) -> None:
     """Fill every linear and convolutional weight by ``fill(weight, gain)``; zero their biases."""
     gains = {branch.outer: gain(branch.activation) for branch in network.modules() if isinstance(branch, Branch)}
-    maps = [module for module in network.modules() if isinstance(module, nn.Linear | nn.modules.conv._ConvNd)]
+    maps = [module for module in network.modules() if isinstance(module, Map)]
     for module in maps:
         fill(module.weight, gains.get(module, 1.0))
         if module.bias is not None:
@@ -95,16 +98,15 @@ def initialise(network: nn.Module, fill: Fill, residual_aware: bool) -> None:
     ends = ends_of_short_cut_branches(network)
     if residual_aware:
         for outer, depth in ends:
-            outer.weight /= sqrt(depth)
+            outer.weight.div_(sqrt(depth))
     else:
         warn_of_growth([signal_power(outer.weight) / gains.get(outer, 1.0) ** 2 for outer, _ in ends])
 
 
-def ends_of_short_cut_branches(network: nn.Module) -> list[tuple[nn.Module, int]]:
+def ends_of_short_cut_branches(network: nn.Module) -> list[tuple[Map, int]]:
     """The last linear map of every branch that has a short cut beside it, and how many layers the network has."""
-    return [
-        (module.branch.outer, module.site.depth) for module in network.modules() if getattr(module, "short_cut", False)
-    ]
+    layers: list[Any] = [module for module in network.modules() if getattr(module, "short_cut", False)]
+    return [(layer.branch.outer, layer.site.depth) for layer in layers]
 
 
 def warn_of_lost_gradient(network: nn.Module) -> None:
@@ -116,14 +118,14 @@ def warn_of_lost_gradient(network: nn.Module) -> None:
         factor = gain(activation) ** 2 * float((density * slopes.square()).sum())
         if not 0.9 < factor < 1.1:
             log.warning(
-                f"initialisation=he keeps the signal's variance through {activation}, but each plain layer multiplies the "
-                f"gradient's by {factor:.2f}. Type {'initialisation=xavier' if factor > 1 else 'activation=relu'}"
+                f"initialisation=he keeps the signal's variance through {activation}, but each plain layer multiplies "
+                f"the gradient's by {factor:.2f}. Type {'initialisation=xavier' if factor > 1 else 'activation=relu'}"
             )
             return  # the others are like it
 
 
 def warn_of_growth(powers: list[float]) -> None:
-    """``powers``: how much each branch adds, by variance, where 1 doubles the signal; together they should add about 1."""
+    """``powers``: how much each branch adds by variance, where 1 doubles the signal; all of them should add about 1."""
     if sum(powers) > 1.5:
         log.warning(
             f"initialisation: {len(powers)} layers beside short cuts start so strong that the signal's variance grows "
@@ -131,13 +133,13 @@ def warn_of_growth(powers: list[float]) -> None:
         )
 
 
-def warn_of_symmetry(maps: list[nn.Module]) -> None:
+def warn_of_symmetry(maps: list[Map]) -> None:
     """Units of a layer that start the same get the same gradient, and stay the same."""
-    alike = sum(len(module.weight) > 1 and bool((module.weight == module.weight[0]).all()) for module in maps)
+    alike = sum(len(map.weight) > 1 and torch.equal(map.weight, map.weight[:1].expand_as(map.weight)) for map in maps)
     if alike:
         log.warning(
-            f"initialisation: in {alike} of {len(maps)} linear maps all units start the same, and can only learn the same. "
-            "Type initialisation=zero_residual"
+            f"initialisation: in {alike} of {len(maps)} linear maps all units start the same, and can only learn the "
+            "same. Type initialisation=zero_residual"
         )
 
 

@@ -1,13 +1,13 @@
 """What every run measures of itself: gradients, clipping, learning rate and speed."""
 
 from array import array
+from math import isfinite
 from time import perf_counter
 from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
-
 
 
 class Measurement(Callback):
@@ -69,10 +69,11 @@ class Measurement(Callback):
             self.waiting.clear()
 
     def gradient(self, clip_val: float | None) -> dict[str, float] | None:
-        """The norms of the whole run in a few numbers; None before the first step."""
-        if not self.norms:
+        """The norms of the whole run in a few numbers, as far as they are finite; None before the first step."""
+        finite = [norm for norm in self.norms if isfinite(norm)]
+        if not finite:
             return None
-        median, p90, largest = torch.tensor(self.norms).quantile(torch.tensor([0.5, 0.9, 1.0])).tolist()
+        median, p90, largest = torch.tensor(finite).quantile(torch.tensor([0.5, 0.9, 1.0])).tolist()
         clipped = clipped_fraction(self.norms, clip_val)
         return {"median": median, "p90": p90, "max": largest, "clipped_fraction": clipped}
 

@@ -80,8 +80,7 @@ class Recording:
     def status(self, kind: type[BaseException] | None) -> str:
         if kind is not None:
             return "interrupted" if issubclass(kind, KeyboardInterrupt | SystemExit) else "failed"
-        stopped = any(callback.stopped_epoch for callback in self.trainer.early_stopping_callbacks)
-        return "stopped_early" if stopped else "finished"
+        return "stopped_early" if self.trainer.should_stop else "finished"
 
     def summary(self, status: str) -> dict[str, Any]:
         """The run in numbers, as ``summary.json`` holds it."""

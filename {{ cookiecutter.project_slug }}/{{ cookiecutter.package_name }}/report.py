@@ -1,6 +1,7 @@
 """The end of a run as the terminal tells it."""
 
 from collections.abc import Iterator, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ def report(summary: dict[str, Any], folder: Path, wandb_runs: Sequence[Any]) -> 
         yield f"{'last':8}{last['epoch']:6}{last['val/loss']:10.3f}{last['val/accuracy']:10.1%}   validation rows"
     if test:
         yield f"{'best':8}{best['epoch']:6}{test['test/loss']:10.3f}{test['test/accuracy']:10.1%}   test rows"
+    if last and not isfinite(last["val/loss"]):
+        yield f"{'last':8}{last['epoch']:6}: val/loss is not finite; the steps were too long, or the start too strong"
+        yield f"{'try':8}trainer.gradient_clip_val=1.0, a lower optimizer.lr, or initialisation=zero_residual"
     yield f"\nrun     {folder}"
     for run in wandb_runs:
         yield from (f"look    {how}" for how in how_to_look(run))

@@ -1,6 +1,7 @@
 """A run's folder: where it lives, and what lies in it when the run ends."""
 
 import json
+import math
 import os
 import secrets
 import subprocess
@@ -45,8 +46,16 @@ def save_configuration(folder: Path, config: DictConfig, hydra: Any) -> None:
 def write_summary(folder: Path, summary: dict[str, Any]) -> None:
     """Write ``summary.json`` whole or not at all."""
     unfinished = folder / "summary.json.unfinished"
-    unfinished.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(without_what_json_lacks(summary), indent=2, allow_nan=False)
+    unfinished.write_text(text + "\n", encoding="utf-8")
     unfinished.replace(folder / "summary.json")
+
+
+def without_what_json_lacks(value: Any) -> Any:
+    """Put null for every number that is none, or infinite."""
+    if isinstance(value, dict):
+        return {key: without_what_json_lacks(part) for key, part in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def git_state() -> dict[str, Any] | None:

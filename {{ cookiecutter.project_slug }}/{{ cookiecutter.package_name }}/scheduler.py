@@ -16,9 +16,10 @@ def constant(optimizer: Optimizer, total_steps: int) -> None:
 
 
 def cosine(optimizer: Optimizer, total_steps: int, *, warmup_steps: int) -> dict[str, Any]:
-    """Rise linearly for ``warmup_steps``, then fall along half a cosine to zero at the last step.
+    """Rise linearly for ``warmup_steps``, then fall along half a cosine, to be zero when training ends.
 
-    Source: Loshchilov and Hutter 2017, arXiv:1608.03983, without restarts; warm-up as in Goyal et al. 2017, arXiv:1706.02677.
+    Source: Loshchilov and Hutter 2017, arXiv:1608.03983, without restarts; warm-up as in Goyal et al. 2017,
+            arXiv:1706.02677.
     """
 
     def factor(step: int) -> float:
@@ -39,7 +40,7 @@ def one_cycle(optimizer: Optimizer, total_steps: int, *, warmup_fraction: float)
 
 
 def plateau(optimizer: Optimizer, total_steps: int, *, factor: float, patience: int) -> dict[str, Any]:
-    """Multiply the learning rate by ``factor`` when ``val/loss`` has not improved for more than ``patience`` validations."""
+    """Multiply the learning rate by ``factor`` once ``val/loss`` has failed to improve more than ``patience`` times."""
     return {
         "scheduler": ReduceLROnPlateau(optimizer, factor=factor, patience=patience),
         "interval": "epoch",

@@ -5,6 +5,8 @@ The environment decides as usual: ``WANDB_MODE`` (online, offline, disabled), ``
 
 import logging
 import os
+import secrets
+import shutil
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -15,13 +17,13 @@ from lightning.pytorch.loggers import WandbLogger
 
 log = logging.getLogger(__name__)
 
-SECONDS_TO_CONNECT = 8
+SECONDS_TO_CONNECT = 6
 
 
 def wandb_logger(*, project: str, run_folder: str) -> WandbLogger:
     """Begin a W&B run, named after the run folder, in the ``wandb/`` folder that all runs share.
 
-    Not logged in: offline at once. No answer within 8 seconds: offline. Either is said in one line.
+    Not logged in: offline at once. No answer within 6 seconds: offline. Either is said in one line.
     """
     folder = Path(run_folder)
     if os.environ.get("LOCAL_RANK", "0") != "0":  # of the processes of one run, one tells W&B
@@ -40,11 +42,14 @@ def wandb_logger(*, project: str, run_folder: str) -> WandbLogger:
         group=folder.parent.name,
     )
     wandb.setup(settings)
+    attempt = secrets.token_hex(4)
     try:
-        run = begin(mode=mode_of(os.environ))
+        run = begin(mode=mode_of(os.environ), id=attempt)
     except wandb.Error as error:
         log.info(f"W&B: cannot be reached ({first_line(error)}), so this run is recorded offline")
-        run = begin(mode="offline")
+        for empty in Path(os.environ.get("WANDB_DIR", "."), "wandb").glob(f"run-*-{attempt}"):
+            shutil.rmtree(empty)  # viewers would list it
+        run = begin(mode="offline", id=secrets.token_hex(4))
     run.define_metric("trainer/global_step")
     run.define_metric("*", step_metric="trainer/global_step")
     return WandbLogger(experiment=run)

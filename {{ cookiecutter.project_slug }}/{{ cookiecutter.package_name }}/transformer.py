@@ -1,7 +1,7 @@
 """The residual transformer: layers that mix positions by attention take turns with the MLP's layers at each position.
 
-A layer, as ``residual.depth`` counts them, is one ``x + F(x)``: in the first, third, ... ``F`` is attention, in the others
-linear, activation, linear. What is often called a transformer block is two layers.
+A layer, as ``residual.depth`` counts them, is one ``x + F(x)``: in the first, third, ... ``F`` is attention, in the
+others linear, activation, linear. What is often called a transformer block is two layers.
 
 Axes: B rows of a batch, P positions, W width, H heads, D = W / H numbers for each head.
 """

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-SPARED = (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.RMSNorm)  # whose weights may have several axes, as matrices do
+SPARED = (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.RMSNorm)  # their weights can have several axes, too
 
 
 @dataclass(frozen=True)
 class WeightDecay:
-    """A way to decay: a ``penalty(weights, rows)`` that joins the loss, a ``shrinkage`` that the optimizer applies, or neither."""
+    """A ``penalty(weights, rows)`` that joins the loss, a ``shrinkage`` that the optimizer applies, or neither."""
 
     penalty: Callable[[Sequence[Tensor], int], Tensor] | None = None
     shrinkage: float = 0.0
@@ -59,9 +59,10 @@ def sum_of_squares(weights: Sequence[Tensor]) -> Tensor:
 
 
 def split(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Part the trainable parameters into the weights, which decay, and the others, which do not; each is in one list once."""
-    weights, others = [], []
-    spared = {id(p) for module in network.modules() if isinstance(module, SPARED) for p in module.parameters(recurse=False)}
+    """Part the trainable parameters, each once, into the weights, which decay, and the others, which do not."""
+    weights: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    spared = {id(module.weight) for module in network.modules() if isinstance(module, SPARED)}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
             decays = parameter.ndim >= 2 and "weight" in name.rpartition(".")[-1] and id(parameter) not in spared
