@@ -1,4 +1,4 @@
-"""What a baked project's user does with it: its linters, its own suite, and every command of its README, word for word."""
+"""What a user does with a baked project: its linters, its suite, and every command of its README, word for word."""
 
 import os
 import re
@@ -25,11 +25,9 @@ ANSWERS = {
 }
 
 
-@pytest.fixture(params=ANSWERS)
-def project(request: pytest.FixtureRequest, bake: Callable[..., Path], tmp_path: Path) -> Path:
-    """A project of its own for each test, with an environment that has this one's packages: nothing is downloaded."""
-    folder = tmp_path / "project"
-    subprocess.run(["cp", "-r", bake(**ANSWERS[request.param]), folder], check=True)
+def equipped(project: Path, folder: Path) -> Path:
+    """A copy for one test, with an environment that has this one's packages: nothing is downloaded."""
+    subprocess.run(["cp", "-r", project, folder], check=True)
     venv.create(folder / ".venv", with_pip=True)
     (packages,) = (folder / ".venv").glob("lib/python*/site-packages")
     (packages / "shared.pth").write_text("\n".join(site.getsitepackages()))
@@ -37,6 +35,11 @@ def project(request: pytest.FixtureRequest, bake: Callable[..., Path], tmp_path:
         if not (folder / ".venv/bin" / script.name).exists():
             (folder / ".venv/bin" / script.name).symlink_to(script)
     return folder
+
+
+@pytest.fixture(params=ANSWERS)
+def project(request: pytest.FixtureRequest, bake: Callable[..., Path], tmp_path: Path) -> Path:
+    return equipped(bake(**ANSWERS[request.param]), tmp_path / "project")
 
 
 def bash(script: str, folder: Path) -> str:
@@ -74,3 +77,42 @@ def test_every_command_of_its_readme_works(project: Path) -> None:
     assert len(list((project / "wandb").glob("offline-run-*"))) == len(runs)
     for run in runs:
         assert '"status": "f' not in (run / "summary.json").read_text().replace('"finished"', "")
+
+
+def test_a_new_activation_takes_three_edits(bake: Callable[..., Path], tmp_path: Path) -> None:
+    """A function, a YAML file and a claim, as the README has it; then it is a word like any other."""
+    project = equipped(bake(), tmp_path / "project")
+    with (project / "my_network" / "activation.py").open("a") as module:
+        module.write(
+            "\n\ndef softsign(site: Site, *, scale: float) -> nn.Module:\n"
+            '    """Squash to (-1, 1), more slowly than tanh."""\n'
+            "    return nn.Sequential(Scaling(scale), nn.Softsign())\n"
+            "\n\nclass Scaling(nn.Module):\n"
+            "    def __init__(self, scale: float) -> None:\n"
+            "        super().__init__()\n"
+            "        self.scale = scale\n\n"
+            "    def forward(self, x: Tensor) -> Tensor:\n"
+            "        return self.scale * x\n"
+        )
+    (project / "configs" / "activation" / "softsign.yaml").write_text(
+        "# Squash to (-1, 1), more slowly than tanh.\n"
+        "_target_: my_network.activation.softsign\n_partial_: true\nscale: 1.0\n"
+    )
+    with (project / "tests" / "test_activation.py").open("a") as tests:
+        tests.write(
+            "\n\ndef test_softsign_is_bounded_and_odd() -> None:\n"
+            "    z = torch.linspace(-9, 9, 7)\n"
+            "    squashed = activation.softsign(SITE, scale=2.0)(z)\n"
+            "    assert torch.allclose(squashed, 2 * z / (1 + 2 * z.abs()))\n"
+            "    assert torch.equal(squashed, -squashed.flip(0))\n"
+        )
+    said = bash(
+        "source .venv/bin/activate\n"
+        "python -m pytest tests/test_activation.py tests/test_configs.py -k 'softsign or keys or promised'\n"
+        "python train.py activation=softsign activation.scale=2.0 trainer=smoke network.width=8 logger=none\n"
+        "python train.py --help | grep softsign\n"
+        "python train.py activation=softsign activation.scale=abc 2>&1 || test $? = 2",
+        project,
+    )
+    assert "finished after 12 epochs" in said
+    assert "activation.scale must be a number, got abc" in said
