@@ -2,7 +2,6 @@ import json
 from pathlib import Path
 
 import pytest
-
 from lightning import Trainer
 
 from your_package import run_folder

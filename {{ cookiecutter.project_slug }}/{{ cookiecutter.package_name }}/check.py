@@ -193,7 +193,7 @@ def batch_statistics_of_one_row(config: DictConfig, touched: Mapping[str, str]) 
 
 def fused_with_scaled_gradients(config: DictConfig, touched: Mapping[str, str]) -> Iterator[str]:
     if str(config.trainer.precision) in ("16", "16-mixed") and config.optimizer.get("fused"):
-        yield "trainer.precision=16-mixed cannot clip under a fused optimizer; type optimizer.fused=false, or bf16-mixed"
+        yield "trainer.precision=16-mixed cannot clip with a fused optimizer; type optimizer.fused=false or bf16-mixed"
 
 
 CONTRADICTIONS = (
