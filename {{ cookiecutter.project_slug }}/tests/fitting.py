@@ -41,9 +41,8 @@ def classifier_of(
     decay: WeightDecay | None = None,
     schedule: Callable[..., Any] = scheduler.constant,
 ) -> Classifier:
-    return Classifier(
-        network, optimizer=optimizer, scheduler=schedule, weight_decay=decay or weight_decay.none()
-    ).double()
+    decay = weight_decay.none() if decay is None else decay
+    return Classifier(network, optimizer=optimizer, scheduler=schedule, weight_decay=decay).double()
 
 
 def fit(classifier: LightningModule, rows: Rows, batch_size: int, **settings: Any) -> Trainer:

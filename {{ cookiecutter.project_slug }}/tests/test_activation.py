@@ -86,7 +86,8 @@ def built(word: str, **keys: Any) -> nn.Module:
 
 
 def test_every_activation_is_known_here() -> None:
-    assert set(KNOWN) == {path.stem for path in (PROJECT / "configs" / "activation").glob("*.yaml")}
+    words = {path.stem for path in (PROJECT / "configs" / "activation").glob("*.yaml")}
+    assert set(KNOWN) == words, f"say in KNOWN what is true of {', '.join(set(KNOWN) ^ words)}"
 
 
 @pytest.mark.parametrize("word", KNOWN)
