@@ -33,6 +33,15 @@ MISTAKES = {
         ["network=own", "network.factory=torch.nn.Linear", "activation=gelu"],
         ["activation=gelu would be ignored"],
     ),
+    "a momentum that is taken over": (
+        ["scheduler=one_cycle", "optimizer=sgd", "optimizer.momentum=0.5"],
+        ["optimizer.momentum would be ignored"],
+    ),
+    "a bar that stays": (["trainer.enable_progress_bar=false"], ["type ~callbacks.progress_bar"]),
+    "a penalty of a part of the batch": (
+        ["weight_decay=sklearn", "trainer.accumulate_grad_batches=2"],
+        ["type weight_decay=l2"],
+    ),
     "a job of a sweep": (["-m", "dropout.rate=0.1,2"], ["dropout.rate must be in [0, 1), got 2"]),
     "a word in a sweep": (["-m", "activation=relu,tanhh"], ["did you mean activation=tanh?"]),
     "several at once": (

@@ -52,6 +52,12 @@ def test_it_goes_on_in_the_middle_of_an_epoch() -> None:
     assert order_of(resumed, epoch=6) == order_of(Batches(numbered(40), 10, seed=1), epoch=6)
 
 
+def test_an_epoch_that_is_left_early_does_not_shorten_the_next() -> None:
+    batches = Batches(numbered(40), 10, seed=1)
+    next(iter(batches))
+    assert len(list(batches)) == 4
+
+
 def test_two_processes_share_the_rows_of_an_epoch(monkeypatch) -> None:
     shares = []
     for rank in (0, 1):

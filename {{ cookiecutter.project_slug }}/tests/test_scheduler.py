@@ -78,11 +78,7 @@ def test_one_cycle_turns_the_momentum_the_other_way_round() -> None:
 UNLEARNABLE = Rows(torch.zeros(24, 4, dtype=torch.float64), torch.arange(24) % 3)  # the loss is log 3 from the start
 
 
-PLATEAU_BUG = pytest.mark.xfail(reason="Lightning asks for val/loss in epochs that have none", strict=True)
-LOADER_BUG = pytest.mark.xfail(reason="a loader that is left early goes on there in the next epoch", strict=True)
-
-
-@pytest.mark.parametrize("every", [1, pytest.param(2, marks=PLATEAU_BUG)])
+@pytest.mark.parametrize("every", [1, 2])
 def test_plateau_cuts_the_rate_when_validations_are_no_better(every: int) -> None:
     schedule = partial(scheduler.plateau, factor=0.5, patience=2)
     classifier = classifier_of(nn.Linear(4, 3, bias=False), schedule=schedule)
@@ -101,7 +97,7 @@ def test_plateau_keeps_the_rate_while_validation_gets_better() -> None:
     [
         ({"max_epochs": 3}, 18),
         ({"max_epochs": 3, "accumulate_grad_batches": 4}, 6),  # 6 batches an epoch are one step of 4 and one of 2
-        pytest.param({"max_epochs": 2, "limit_train_batches": 4}, 8, marks=LOADER_BUG),
+        ({"max_epochs": 2, "limit_train_batches": 4}, 8),
         ({"max_epochs": 10, "max_steps": 7}, 7),
     ],
 )

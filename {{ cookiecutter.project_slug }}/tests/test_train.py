@@ -175,6 +175,10 @@ def test_a_network_of_ones_own_is_trained(
         "from torch import nn\n"
         "def build(in_shape, num_classes):\n"
         "    return nn.Sequential(nn.Flatten(), nn.Linear(in_shape[0] * in_shape[1], num_classes))\n"
+        "def started(in_shape, num_classes):\n"
+        "    network = build(in_shape, num_classes)\n"
+        "    nn.init.constant_(network[1].weight, 7.0)\n"
+        "    return network\n"
         "def wrong(in_shape, num_classes):\n"
         "    return nn.Linear(3, num_classes)\n"
         "def narrow(in_shape, num_classes):\n"
@@ -190,6 +194,8 @@ def test_a_network_of_ones_own_is_trained(
     )
     train(compose(*own, "network.factory=own_network.build", "weight_decay=l2"))
     assert json.loads((only_run(empty_folder) / "summary.json").read_text())["best"]["val/accuracy"] > 0.5
+    _, classifier = build(compose(*own, "network.factory=own_network.started"))
+    assert torch.equal(classifier.network[1].weight, torch.full((10, 64), 7.0))
     with pytest.raises(ValueError, match=r"cannot take a batch of shape \(2, 8, 8\)"):
         build(compose(*own, "network.factory=own_network.wrong"))
     with pytest.raises(ValueError, match=r"into \(2, 10\), got \(2, 2\)"):

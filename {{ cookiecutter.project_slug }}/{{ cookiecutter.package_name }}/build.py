@@ -26,7 +26,8 @@ def build(config: DictConfig) -> tuple[Data, Classifier]:
         raise ValueError("\n".join(mistakes))
     seed_everything(config.seed, verbose=False)
     network = instantiate(config.network)(data.in_shape, data.num_classes)
-    instantiate(config.initialisation)(network)
+    if "parts" in config.network:  # a network of one's own starts as it was made
+        instantiate(config.initialisation)(network)
     refuse_misfit(network, data)
     classifier = Classifier(
         network,

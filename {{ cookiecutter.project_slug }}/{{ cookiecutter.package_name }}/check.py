@@ -186,6 +186,24 @@ def groups_that_cannot_reach_in(config: DictConfig, touched: Mapping[str, str]) 
                 yield f"network=own builds itself, so {touched[group]} would be ignored; take it out"
 
 
+def momentum_that_is_taken_over(config: DictConfig, touched: Mapping[str, str]) -> Iterator[str]:
+    if config.scheduler._target_.endswith(".one_cycle") and "optimizer.momentum" in touched.get("optimizer", ""):
+        yield "scheduler=one_cycle moves the momentum itself, so optimizer.momentum would be ignored; take it out"
+
+
+def a_bar_that_stays(config: DictConfig, touched: Mapping[str, str]) -> Iterator[str]:
+    if not config.trainer.enable_progress_bar and "progress_bar" in config.callbacks:
+        yield "trainer.enable_progress_bar=false needs its bar taken out as well: type ~callbacks.progress_bar"
+
+
+def penalty_of_a_part_of_the_batch(config: DictConfig, touched: Mapping[str, str]) -> Iterator[str]:
+    if config.weight_decay._target_.endswith(".sklearn") and config.trainer.accumulate_grad_batches > 1:
+        yield (
+            "weight_decay=sklearn shares alpha among the rows of a batch, so it cannot be had with "
+            f"trainer.accumulate_grad_batches={config.trainer.accumulate_grad_batches}: type weight_decay=l2"
+        )
+
+
 def batch_statistics_of_one_row(config: DictConfig, touched: Mapping[str, str]) -> Iterator[str]:
     if config.normalisation._target_.endswith(".batch") and config.data.batch_size == 1:
         yield "normalisation=batch needs data.batch_size of 2 or more, got 1"
@@ -203,6 +221,9 @@ CONTRADICTIONS = (
     best_weights_that_nobody_keeps,
     no_validation,
     groups_that_cannot_reach_in,
+    momentum_that_is_taken_over,
+    a_bar_that_stays,
+    penalty_of_a_part_of_the_batch,
     batch_statistics_of_one_row,
     fused_with_scaled_gradients,
 )
@@ -220,6 +241,9 @@ def mistakes_with_data(config: DictConfig, train_rows: int) -> Iterator[str]:
         )
     batches = -(-train_rows // batch_size)
     steps = config.trainer.max_epochs * -(-batches // config.trainer.accumulate_grad_batches)
+    rising = config.scheduler.get("warmup_fraction", 1) * steps
+    if rising <= 1:
+        yield f"scheduler.warmup_fraction must give more than one of the {steps} steps, got {rising:g}"
     warmup = config.scheduler.get("warmup_steps", 0)
     if warmup >= steps and isinstance(config.trainer.limit_train_batches, float):
         yield f"scheduler.warmup_steps must be below the number of steps, {steps}, got {warmup}"

@@ -96,7 +96,11 @@ class Classifier(lightning.LightningModule):
         ]
         optimizer = self.optimizer([group for group in groups if group["params"]])
         scheduler = self.scheduler(optimizer, int(self.trainer.estimated_stepping_batches))
-        return {"optimizer": optimizer} if scheduler is None else {"optimizer": optimizer, "lr_scheduler": scheduler}
+        if scheduler is None:
+            return optimizer
+        if "monitor" in scheduler:  # there is nothing to see in epochs without validation
+            scheduler["frequency"] = self.trainer.check_val_every_n_epoch
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     def configure_gradient_clipping(
         self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None

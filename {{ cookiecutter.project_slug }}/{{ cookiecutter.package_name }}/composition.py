@@ -62,7 +62,10 @@ def typed_groups(config_name: str, hydra: Any, words: dict[str, str]) -> dict[st
     """The groups that an override or an experiment has changed, each with what did it."""
     usual = chosen_words(composed(config_name, []).hydra) if "experiment" in hydra.runtime.choices else words
     changed = {group: f"{group}={word}" for group, word in words.items() if word != usual.get(group)}
-    return changed | {key_of(override).partition(".")[0]: override for override in hydra.overrides.task}
+    for override in hydra.overrides.task:
+        group = key_of(override).partition(".")[0]
+        changed[group] = f"{changed[group]} and {override}" if group in changed else override
+    return changed
 
 
 def explain(config_name: str, overrides: Sequence[str]) -> list[str]:

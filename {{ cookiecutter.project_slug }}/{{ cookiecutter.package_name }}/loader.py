@@ -27,7 +27,7 @@ class Batches:
         self.batch_size = batch_size
         self.seed = seed
         self.epoch = 0
-        self.next_batch = 0
+        self.first_batch = self.next_batch = 0
         self.sampler, self.batch_sampler = self, None
 
     def __len__(self) -> int:
@@ -35,7 +35,7 @@ class Batches:
 
     def __iter__(self) -> Iterator[Rows]:
         x, y = self.rows
-        first, self.next_batch = self.next_batch, 0
+        first, self.first_batch = self.first_batch, 0  # but for one that goes on, an epoch starts at its beginning
         for number, index in enumerate(self.order().split(self.batch_size)[first:], start=first + 1):
             self.next_batch = number % len(self)
             yield Rows(x[index], y[index])
@@ -59,7 +59,7 @@ class Batches:
         return {"epoch": self.epoch, "next_batch": self.next_batch}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.epoch, self.next_batch = state["epoch"], state["next_batch"]
+        self.epoch, self.first_batch = state["epoch"], state["next_batch"]
 
 
 def world_size() -> int:

@@ -55,6 +55,8 @@ def sklearn(*, alpha: float) -> WeightDecay:
 
 
 def sum_of_squares(weights: Sequence[Tensor]) -> Tensor:
+    if not weights:
+        return torch.zeros(())
     return torch.stack([weight.square().sum() for weight in weights]).sum()
 
 
