@@ -98,17 +98,14 @@ def test_a_new_activation_takes_three_edits(bake: Callable[..., Path], tmp_path:
         "# Squash to (-1, 1), more slowly than tanh.\n"
         "_target_: my_network.activation.softsign\n_partial_: true\nscale: 1.0\n"
     )
-    with (project / "tests" / "test_activation.py").open("a") as tests:
-        tests.write(
-            "\n\ndef test_softsign_is_bounded_and_odd() -> None:\n"
-            "    z = torch.linspace(-9, 9, 7)\n"
-            "    squashed = activation.softsign(SITE, scale=2.0)(z)\n"
-            "    assert torch.allclose(squashed, 2 * z / (1 + 2 * z.abs()))\n"
-            "    assert torch.equal(squashed, -squashed.flip(0))\n"
-        )
+    claims = project / "tests" / "test_activation.py"
+    formula = (
+        'Known({"scale": 2.0}, lambda z: 2 * z / (1 + 2 * abs(z)), lambda z: 2 / (1 + 2 * abs(z)) ** 2, saturates=True)'
+    )
+    claims.write_text(claims.read_text().replace("KNOWN = {\n", f'KNOWN = {{\n    "softsign": {formula},\n'))
     said = bash(
         "source .venv/bin/activate\n"
-        "python -m pytest tests/test_activation.py tests/test_configs.py -k 'softsign or keys or promised'\n"
+        "python -m pytest tests/test_activation.py tests/test_configs.py -k 'activation or softsign'\n"
         "python train.py activation=softsign activation.scale=2.0 trainer=smoke network.width=8 logger=none\n"
         "python train.py --help | grep softsign\n"
         "python train.py activation=softsign activation.scale=abc 2>&1 || test $? = 2",
