@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 import math
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from your_package.build import build
+from your_package.command_line import Refused
 from your_package.evaluation import evaluate_run
 
 from tests.test_tracking import read_back
@@ -200,6 +202,25 @@ def test_a_network_of_ones_own_is_trained(
         build(compose(*own, "network.factory=own_network.wrong"))
     with pytest.raises(ValueError, match=r"into \(2, 10\), got \(2, 2\)"):
         build(compose(*own, "network.factory=own_network.narrow"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["network=own", "network.factory=nothing.here"], "network.factory must name a function or class"),
+        (["trainer.accelerator=tpuu"], "invalid accelerator name"),
+        (["+trainer.nothing=1"], "unexpected keyword argument 'nothing'"),
+        (["data.batch_size=5000"], "data.batch_size must be at most the number of train rows, 1151, got 5000"),
+        (["scheduler=cosine", "scheduler.warmup_steps=54"], "must be below the number of steps, 54, got 54"),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, list) else None,
+)
+def test_what_only_the_parts_can_tell_is_refused_too_and_leaves_nothing(
+    overrides: list[str], said: str, compose: Compose, empty_folder: Path
+) -> None:
+    with pytest.raises(Refused, match=re.escape(said)):
+        train(compose(*SHORT, *overrides))
+    assert not (empty_folder / "runs").exists()
 
 
 def test_a_multirun_gives_a_wandb_run_for_every_job_also_for_one_that_fails(
