@@ -4,11 +4,12 @@ PYTHON ?= python3
 constraints := {{\ cookiecutter.project_slug\ }}/constraints.txt
 demo := build/demo/my-network
 
-.PHONY: help demo test clean
+.PHONY: help demo test gallery clean
 
 help:
 	@echo "make demo    set up, bake a project, train its first experiment offline and show the result"
 	@echo "make test    set up, and test the template and the projects that it bakes"
+	@echo "make gallery measure the lab notes and draw their pictures, going on where it was stopped; half an hour at first"
 	@echo "make clean   remove .venv, build/ and caches"
 
 demo: .venv/installed
@@ -20,6 +21,9 @@ demo: .venv/installed
 
 test: .venv/installed
 	.venv/bin/python -m pytest
+
+gallery: .venv/installed
+	.venv/bin/python benchmarks/gallery.py $(notes)
 
 clean:
 	rm -rf .venv build .hypothesis

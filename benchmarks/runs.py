@@ -16,7 +16,6 @@ from types import ModuleType
 from typing import Any
 
 import yaml
-from cookiecutter.main import cookiecutter
 from omegaconf import OmegaConf
 
 TEMPLATE = Path(__file__).parents[1]
@@ -54,14 +53,10 @@ class Project:
     def __init__(self, parent: Path) -> None:
         self.folder = parent / hash_of_code() / PACKAGE
         shutil.rmtree(self.folder / "configs", ignore_errors=True)
-        cookiecutter(
-            str(TEMPLATE),
-            no_input=True,
-            default_config=True,
-            overwrite_if_exists=True,
-            extra_context={"project_slug": PACKAGE, "package_name": PACKAGE},
-            output_dir=str(self.folder.parent),
-        )
+        bake = [sys.executable, "-m", "cookiecutter", "--no-input", "--default-config", "--overwrite-if-exists"]
+        bake += ["--output-dir", str(self.folder.parent), str(TEMPLATE)]
+        bake += [f"{answer}={PACKAGE}" for answer in ("project_slug", "package_name")]
+        subprocess.run(bake, check=True, stdout=subprocess.DEVNULL)
         sys.path.insert(0, str(self.folder))
         self.composition = self.module("composition")
         self.module("command_line").register_resolvers()
@@ -96,7 +91,7 @@ class Project:
         return [job for job in jobs if self.key(job) not in self.runs]
 
     def train(self, jobs: Collection[Job]) -> Iterator[int]:
-        """Train what is missing, on one core and in as few processes as can be; yield how many are left, again and again.
+        """Train what is missing, on one core and in few processes; yield how many are left, again and again.
 
         Raises: RuntimeError: a run failed.
         """

@@ -207,7 +207,6 @@ def test_a_network_of_ones_own_is_trained(
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["network=own", "network.factory=nothing.here"], "network.factory must name a function or class"),
         (["trainer.accelerator=tpuu"], "invalid accelerator name"),
         (["+trainer.nothing=1"], "unexpected keyword argument 'nothing'"),
         (["data.batch_size=5000"], "data.batch_size must be at most the number of train rows, 1151, got 5000"),
