@@ -7,6 +7,7 @@ Axes: B rows of a batch, W width (the channels), P positions: one axis of a sequ
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -43,7 +44,7 @@ class CNN(nn.Module):
         stage = [layer * stages // max(stages, parts.depth) for layer in range(parts.depth)]
         self.poolings = nn.ModuleList(
             nn.Identity() if this == before else POOLINGS[axes](2, ceil_mode=True)
-            for before, this in zip([0, *stage], stage, strict=False)
+            for before, this in pairwise([0, *stage])
         )
         self.normalisation = parts.normalisation(Site(width, parts.depth, parts.depth, axis=1))
         self.head = nn.Linear(width, num_classes)
