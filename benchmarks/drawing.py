@@ -48,7 +48,7 @@ def panels(*titles: str, rows: int = 1, size: tuple[float, float] = (6.4, 3.7)) 
 
 
 def save(figure: Figure, path: Path) -> None:
-    figure.savefig(path, dpi=DOTS_AN_INCH, metadata={"Software": None})
+    figure.savefig(path, dpi=DOTS_AN_INCH, metadata={"Software": None}, pil_kwargs={"optimize": True})
     pyplot.close(figure)
 
 
