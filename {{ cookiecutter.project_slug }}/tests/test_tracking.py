@@ -23,7 +23,8 @@ def read_back(folder: Path) -> dict:
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.message for record in caplog.records if record.name == "your_package.tracking"]
+    ours = "your_package.tracking"
+    return [record.message for record in caplog.records if record.name == ours]
 
 
 def test_without_an_account_a_run_is_offline_at_once_and_says_so(

@@ -237,8 +237,9 @@ def test_the_optimizer_holds_every_trainable_parameter_in_exactly_one_group() ->
 
 def test_the_split_is_told_once_when_training_starts(caplog: pytest.LogCaptureFixture) -> None:
     network = small_network()
-    with caplog.at_level(logging.INFO, logger="your_package"):
+    ours = "your_package"
+    with caplog.at_level(logging.INFO, logger=ours):
         fit(classifier_of(network), ROWS, 6, max_epochs=2)
-    told = [record.getMessage() for record in caplog.records if record.name.startswith("your_package")]
+    told = [record.getMessage() for record in caplog.records if record.name.startswith(ours)]
     weights = prod((4, 5)) + prod((5, 3))
     assert [f"{weights} weights" in message and f"{5 + 5 + 5 + 3} biases" in message for message in told] == [True]
