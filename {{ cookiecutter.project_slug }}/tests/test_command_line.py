@@ -1,5 +1,6 @@
 """The real commands: what they answer to a mistake, how fast they load nothing, what they leave behind."""
 
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -53,13 +54,29 @@ MISTAKES = {
 
 @pytest.mark.parametrize(("arguments", "said"), MISTAKES.values(), ids=MISTAKES.keys())
 def test_a_mistake_gets_a_readable_message_and_status_2(
-    arguments: list[str], said: list[str], command: Command, empty_folder: Path
+    arguments: list[str],
+    said: list[str],
+    empty_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(PROJECT / "train.py"), run_name="__main__")
+    answer = capsys.readouterr().err
+    assert ended.value.code == 2, answer
+    for words in said:
+        assert words in answer
+    assert not any(empty_folder.iterdir())
+
+
+@pytest.mark.parametrize("case", ["a job of a sweep", "several at once"])
+def test_a_process_ends_with_nothing_but_the_message(case: str, command: Command, empty_folder: Path) -> None:
+    arguments, said = MISTAKES[case]
     ended = command("train.py", *arguments)
     assert ended.returncode == 2, ended.stderr
-    for words in said:
-        assert words in ended.stderr
-    assert "Traceback" not in ended.stderr + ended.stdout
+    assert ended.stdout == ""
+    assert len(ended.stderr.splitlines()) == len(said)
     assert not any(empty_folder.iterdir())
 
 

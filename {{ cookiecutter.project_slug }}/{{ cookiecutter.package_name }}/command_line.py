@@ -101,5 +101,6 @@ def answer(mistakes: Iterable[str]) -> None:
 
 def register_resolvers() -> None:
     """Make the functions that the YAML files call."""
-    OmegaConf.register_new_resolver("direction", lambda metric: "max" if metric.endswith("accuracy") else "min")
-    OmegaConf.register_new_resolver("short_id", lambda: secrets.token_hex(4), use_cache=True)
+    register = functools.partial(OmegaConf.register_new_resolver, replace=True)
+    register("direction", lambda metric: "max" if metric.endswith("accuracy") else "min")
+    register("short_id", lambda: secrets.token_hex(4), use_cache=True)
