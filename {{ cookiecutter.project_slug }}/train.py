@@ -1,6 +1,5 @@
 """Train a network:  python train.py +experiment=NAME KEY=VALUE ...   (python train.py --help lists the choices)"""
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from your_package import command_line
@@ -11,25 +10,30 @@ def train(config: DictConfig) -> float:
     # Imported here: torch and Lightning take seconds, and a mistake is answered before.
     from hydra.utils import instantiate
 
-    from your_package import run_folder
+    from your_package import reproduce, resume, runs
     from your_package.build import build
     from your_package.checkpoint import load_weights
     from your_package.loader import Batches
     from your_package.recording import Recording
 
     with command_line.mistakes_refused():
+        start = runs.start(config)
+        config = start.config
         data, classifier = build(config)
-        config.run_folder = str(run_folder.name(HydraConfig.get().overrides.task))
+        stopped = resume.stopped(config, classifier) if start.resumes else None
         trainer = instantiate(config.trainer)
-    batch_size = config.data.batch_size
+    train_batches = Batches(data.train, config.data.batch_size, config.seed)
+    val_batches = Batches(data.val, config.data.batch_size)
 
-    with Recording(config, trainer) as recording:
+    with Recording(config, trainer, stopped) as recording:
         trainer.loggers = list(instantiate(config.logger).values())
         recording.begin()
-        trainer.fit(classifier, Batches(data.train, batch_size, config.seed), Batches(data.val, batch_size))
+        trainer.fit(classifier, train_batches, val_batches, ckpt_path=stopped.path if stopped else None)
         load_weights(classifier, trainer.checkpoint_callback.best_model_path)
         if config.test:
-            trainer.test(classifier, Batches(data.test, batch_size), verbose=False)
+            trainer.test(classifier, Batches(data.test, config.data.batch_size), verbose=False)
+    if start.reproduces:
+        reproduce.compare(start.reproduces, recording.folder)
     return recording.best_value
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from lightning import Trainer
 
-from your_package import run_folder
+from your_package import origin, run_folder
 from your_package.recording import Recording
 
 
@@ -50,4 +50,4 @@ def test_a_summary_is_written_whole_and_replaces_the_old_one(tmp_path: Path) -> 
 
 
 def test_outside_a_repository_there_is_no_commit() -> None:
-    assert run_folder.git_state() is None
+    assert origin.git_state() is None

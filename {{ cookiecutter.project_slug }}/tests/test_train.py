@@ -47,13 +47,13 @@ def test_a_run_leaves_everything_that_is_promised(
     best = train(compose(*SHORT, "test=true"))
     run = only_run(empty_folder)
     assert {path.name for path in run.iterdir()} == {
-        "config.yaml", ".hydra", "metrics.csv", "summary.json", "checkpoints", "train.log",
+        "config.yaml", ".hydra", "metrics.csv", "origin.json", "summary.json", "checkpoints", "train.log",
     }  # fmt: skip
-    assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt", "previous.ckpt"}
     summary = json.loads((run / "summary.json").read_text())
     assert set(summary) == {
         "status", "best", "last", "test", "epochs", "steps", "seconds", "samples_per_second", "parameters",
-        "gradient", "findings", "seed", "experiment", "command", "git", "versions",
+        "gradient", "findings", "seed", "experiment", "command", "git", "code", "versions", "hardware",
     }  # fmt: skip
     assert summary["status"] == "finished"
     assert summary["best"]["val/loss"] == best

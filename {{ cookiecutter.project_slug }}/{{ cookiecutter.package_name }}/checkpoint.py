@@ -1,12 +1,51 @@
-"""Checkpoints: plain tensors and numbers, never pickled code."""
+"""Checkpoints: plain tensors and numbers, never pickled code, in files that are whole."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
 
 import torch
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import nn
+
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
+UNREADABLE = (RuntimeError, UnpicklingError, EOFError, OSError)  # what torch.load makes of a file that is no checkpoint
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Write a checkpoint beside its place and rename it, so that whatever has its name is whole.
+
+    Lightning moves it from the system's temporary folder: where that is another disk, a copy, which can break off.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        place = Path(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = place.with_name(f"{place.name}.unfinished")
+        try:
+            with unfinished.open("wb") as file:
+                torch.save(checkpoint, file)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
+        unfinished.replace(place)
 
 
 def load_weights(module: nn.Module, path: str | Path) -> None:
     """Give ``module`` the weights of a checkpoint, on whatever device it is."""
     checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     module.load_state_dict(checkpoint["state_dict"])
+
+
+def saved_in(folder: Path) -> Iterator[tuple[Path, dict[str, Any] | str]]:
+    """The checkpoints of a run folder to go on from, newest first: each as it is, or why it cannot be read."""
+    for path in (folder / "checkpoints" / LAST, folder / "checkpoints" / PREVIOUS):
+        if path.exists():
+            try:
+                checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+            except UNREADABLE as error:
+                yield path, f"cannot be read ({str(error).partition(chr(10))[0].rstrip('.')[:100]})"
+            else:
+                whole = isinstance(checkpoint, dict) and "resume" in checkpoint
+                yield path, checkpoint if whole else "was not written by this project"

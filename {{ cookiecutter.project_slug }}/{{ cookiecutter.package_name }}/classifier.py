@@ -32,6 +32,12 @@ class Tally:
         self.right = self.right + (logits.detach().argmax(dim=-1) == y).sum()
         self.rows += len(y)
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"loss": self.loss.cpu(), "right": self.right.cpu(), "rows": self.rows}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.loss, self.right, self.rows = state["loss"], state["right"], state["rows"]
+
     def means(self) -> tuple[float, float]:
         """Mean loss and accuracy over the rows of all processes since the last call."""
         sums = torch.stack([self.loss, self.right, torch.full_like(self.loss, self.rows)])

@@ -4,6 +4,7 @@ import functools
 import logging
 import os
 import secrets
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from . import composition
+from . import composition, runs
 from .console import speak_plainly
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ def run(task: Callable[[DictConfig], Any], config_name: str) -> None:
     register_resolvers()
     speak_plainly()
     arguments = get_args_parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that a run that is ended tells what it leaves
 
     refusals: list[str] = []  # kept, not raised: Hydra would print its own lines around an error
 
@@ -45,7 +47,14 @@ def run(task: Callable[[DictConfig], Any], config_name: str) -> None:
         if told.mode is RunMode.MULTIRUN:
             log.info(f"\nrun {told.job.num + 1}: {' '.join(told.overrides.task)}")
         try:
-            refuse(composition.mistakes(config_name, config, told))
+            again = runs.asked_for(told.overrides.task)
+            if again is None:
+                refuse(composition.mistakes(config_name, config, told))
+            else:
+                refuse(runs.mistakes(again, config, told.overrides.task))
+                if done := runs.nothing_left(again, config):
+                    log.info(done)
+                    return None
             return task(config)
         except Refused as refused:
             refusals.extend(refused.mistakes)
@@ -62,6 +71,8 @@ def run(task: Callable[[DictConfig], Any], config_name: str) -> None:
         if not mistakes:
             raise
         answer(mistakes)
+    except KeyboardInterrupt:
+        sys.exit(1)
     if refusals:
         answer(refusals)
 
@@ -70,6 +81,8 @@ def refuse_sweep(config_name: str, overrides: list[str]) -> None:
     """Check every job of a sweep before the first one starts."""
     with composition.hydra_here():
         for job in composition.jobs(overrides):
+            if again := runs.asked_for(job):
+                raise Refused([f"{again.key}={again.name} is about one run, so leave out -m"])
             config = composition.composed(config_name, job)
             refuse(composition.mistakes(config_name, composition.without_hydra(config), config.hydra))
 

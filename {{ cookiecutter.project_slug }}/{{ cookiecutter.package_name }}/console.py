@@ -12,6 +12,7 @@ def speak_plainly() -> None:
     logging.captureWarnings(True)
     # Lightning 2.6 with torch 2.13; nothing that a user could mend.
     warnings.filterwarnings("ignore", message="The number of training batches .* is smaller than the logging interval")
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")  # resume=RUN
     warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
 
 

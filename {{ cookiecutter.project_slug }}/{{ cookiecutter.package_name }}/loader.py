@@ -53,7 +53,8 @@ class Batches:
         return order[rank() :: world_size()][:share]
 
     def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
+        if epoch != self.epoch:  # the last one may have been left early: trainer.limit_train_batches
+            self.epoch, self.next_batch = epoch, 0
 
     def state_dict(self) -> dict[str, Any]:
         return {"epoch": self.epoch, "next_batch": self.next_batch}

@@ -5,6 +5,7 @@ from math import isfinite
 from time import perf_counter
 from typing import Any
 
+import numpy as np
 import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
@@ -22,6 +23,26 @@ class Measurement(Callback):
         self.steps = 0
         self.rows = 0
         self.seconds = 0.0
+        self.since = perf_counter()
+        self.before = (0, 0, 0.0)  # norms, rows and seconds when the epoch began
+
+    def state_dict(self) -> dict[str, Any]:
+        self.fetch_norms()
+        return {
+            "norms": torch.from_numpy(np.array(self.norms)),
+            "steps": self.steps,
+            "rows": self.rows,
+            "seconds": self.seconds + perf_counter() - self.since,
+            "before": self.before,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.norms = array("f", state["norms"].tolist())
+        self.steps, self.rows, self.seconds = state["steps"], state["rows"], state["seconds"]
+        self.before = state["before"]
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.since = perf_counter()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.before = (len(self.norms), self.rows, self.seconds)
@@ -48,7 +69,7 @@ class Measurement(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.fetch_norms()
-        self.seconds += perf_counter() - self.since
+        self.seconds, self.since = self.seconds + perf_counter() - self.since, perf_counter()
         norms_before, rows_before, seconds_before = self.before
         self.tell_loggers(
             trainer,

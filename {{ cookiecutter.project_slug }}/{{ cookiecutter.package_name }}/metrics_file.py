@@ -8,18 +8,20 @@ from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 NAME = "metrics.csv"
+FIRST = ("epoch", "step")
 
 
 class MetricsFile(Logger):
     """Append a row for each call; a metric that is new gets a column at the end.
 
     Lightning's CSVLogger empties the folder that it finds and keeps rows back; this one does neither.
+    A file that is there already is gone on with.
     """
 
     def __init__(self, folder: str) -> None:
         super().__init__()
         self.path = Path(folder) / NAME
-        self.columns = ["epoch", "step"]
+        self.columns = columns_of(self.path)
 
     @property
     def name(self) -> str:
@@ -38,15 +40,44 @@ class MetricsFile(Logger):
         new = [name for name in metrics if name not in self.columns]
         if new or not self.path.exists():
             self.columns += new
-            self.write("w", rows_of(self.path))
-        self.write("a", [{**metrics, "step": step}])
+            write(self.path, self.columns, rows_of(self.path))
+        with self.path.open("a", newline="") as file:
+            csv.DictWriter(file, self.columns).writerow({**metrics, "step": step})
 
-    def write(self, mode: str, rows: list[dict[str, Any]]) -> None:
-        with self.path.open(mode, newline="") as file:
-            writer = csv.DictWriter(file, self.columns)
-            if mode == "w":
-                writer.writeheader()
-            writer.writerows(rows)
+
+def write(path: Path, columns: list[str], rows: list[dict[str, str]]) -> None:
+    """Write the whole file, or leave the old one."""
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    with unfinished.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+    unfinished.replace(path)
+
+
+def keep(path: Path, count: int) -> None:
+    """Keep the first ``count`` rows and the columns that they fill: the file as it was when it had so many."""
+    if count:
+        rows = rows_of(path)[:count]
+        filled = {name for row in rows for name in row}
+        write(path, [name for name in columns_of(path) if name in filled or name in FIRST], rows)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def count(path: Path) -> int:
+    """How many rows there are; no value breaks a line."""
+    if not path.exists():
+        return 0
+    with path.open("rb") as file:
+        return sum(1 for _ in file) - 1
+
+
+def columns_of(path: Path) -> list[str]:
+    if not path.exists():
+        return list(FIRST)
+    with path.open(newline="") as file:
+        return next(csv.reader(file))
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:

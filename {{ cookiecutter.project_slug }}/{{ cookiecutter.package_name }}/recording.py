@@ -2,7 +2,6 @@
 
 import logging
 import math
-import shlex
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
@@ -13,10 +12,11 @@ from lightning import Trainer
 from lightning.pytorch.loggers import WandbLogger
 from omegaconf import DictConfig, OmegaConf
 
-from . import console, run_folder
+from . import console, origin, run_folder
 from .measurement import Measurement
-from .metrics_file import epochs_of
+from .metrics_file import epochs_of, keep
 from .report import report
+from .resume import Stopped
 
 log = logging.getLogger(__name__)
 
@@ -24,41 +24,46 @@ log = logging.getLogger(__name__)
 class Recording:
     """Keep the record of one run, from before its first step until it has ended.
 
-    Entered, it makes the run folder. Left, by an error too, it writes ``summary.json``, says how the run went and how
-    to look at it, and ends the W&B run. ``best_value`` is then the monitor's best, NaN if there is none.
+    Entered, it makes the run folder, or cuts one that is gone on with back to its checkpoint. Left, by an error too, it
+    writes ``summary.json``, says how the run went and how to look at it, and ends the W&B run. ``best_value`` is then
+    the monitor's best, NaN if there is none.
     """
 
     best_value = math.nan
 
-    def __init__(self, config: DictConfig, trainer: Trainer) -> None:
+    def __init__(self, config: DictConfig, trainer: Trainer, stopped: Stopped | None = None) -> None:
         self.config = config
         self.trainer = trainer
+        self.stopped = stopped
         self.folder = Path(config.run_folder)
         self.overrides = list(HydraConfig.get().overrides.task)
 
     def __enter__(self) -> "Recording":
-        self.started = perf_counter()
-        if self.trainer.is_global_zero:
+        self.started = perf_counter() - (self.stopped.seconds if self.stopped else 0.0)
+        if self.trainer.is_global_zero and self.stopped is None:
             self.folder.mkdir(parents=True)  # fails rather than share a folder
+            origin.write(self.folder, self.overrides)
             run_folder.save_configuration(self.folder, self.config, HydraConfig.get())
         self.log_file = console.copy_to(self.folder / "train.log")
+        if self.trainer.is_global_zero and self.stopped is not None:
+            self.go_on(self.stopped)
         return self
+
+    def go_on(self, stopped: Stopped) -> None:
+        (self.folder / "summary.json").unlink(missing_ok=True)  # tells of an end that is none any more
+        run_folder.save_whole(self.folder, self.config)  # trainer.max_epochs may have been raised
+        keep(self.folder / "metrics.csv", stopped.rows)
+        for change in origin.changes(self.folder, self.overrides):
+            log.warning(change)
+        log.info(f"{self.folder} goes on from " + (f"step {stopped.step}" if stopped.path else "its beginning"))
 
     def begin(self) -> None:
         """Tell every logger what is about to run."""
         choices = {group: word for group, word in HydraConfig.get().runtime.choices.items() if "/" not in group}
         plain: Any = OmegaConf.to_container(self.config, resolve=True)
-        described = {**plain, "choices": choices, **self.origin()}
+        described = {**plain, "choices": choices, **origin.read(self.folder)}
         for logger in self.trainer.loggers:
             logger.log_hyperparams(described)
-
-    def origin(self) -> dict[str, Any]:
-        """What was typed, and the code that it ran on."""
-        return {
-            "command": shlex.join(["python", "train.py", *self.overrides]),
-            "git": run_folder.git_state(),
-            "versions": run_folder.versions(),
-        }
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -104,7 +109,7 @@ class Recording:
             "findings": [],
             "seed": self.config.seed,
             "experiment": run_folder.experiment_name(self.overrides),
-            **self.origin(),
+            **origin.read(self.folder),
         }
 
     def best_of(self, epochs: list[dict[str, float]]) -> dict[str, float] | None:

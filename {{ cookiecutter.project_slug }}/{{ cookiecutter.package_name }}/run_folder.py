@@ -4,27 +4,27 @@ import json
 import math
 import os
 import secrets
-import subprocess
+from collections.abc import Callable
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 FOLDER_OF_THIS_RUN = "RUN_FOLDER"  # in the environment, for the other processes of a run on several devices
-VERSIONS = ("torch", "lightning", "hydra-core", "wandb", "numpy")
 
 
 def name(overrides: list[str]) -> Path:
-    """A folder for this run that no other has: ``runs/<experiment or train>/<date>_<time>_<short id>``.
+    """A folder for this run that no other has: ``runs/<experiment or train>/<date>_<time>_<short id>``."""
+    experiment = experiment_name(overrides) or "train"
+    unique = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(4)}"
+    return same_in_every_process(lambda: Path("runs", experiment, unique))
 
-    The processes that Lightning starts for one run are given the name that the first one chose.
-    """
+
+def same_in_every_process(choose: Callable[[], Path]) -> Path:
+    """What the first process of a run chooses; those that Lightning starts for the same run are told by it."""
     if "LOCAL_RANK" not in os.environ:
-        experiment = experiment_name(overrides) or "train"
-        unique = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(4)}"
-        os.environ[FOLDER_OF_THIS_RUN] = str(Path("runs", experiment, unique))
+        os.environ[FOLDER_OF_THIS_RUN] = str(choose())
     return Path(os.environ[FOLDER_OF_THIS_RUN])
 
 
@@ -37,18 +37,30 @@ def experiment_name(overrides: list[str]) -> str | None:
 def save_configuration(folder: Path, config: DictConfig, hydra: Any) -> None:
     """Write the configuration, resolved, and beside it what Hydra knows of how it came about."""
     (folder / ".hydra").mkdir(exist_ok=True)
-    OmegaConf.save(config, folder / "config.yaml", resolve=True)
     OmegaConf.save(config, folder / ".hydra" / "config.yaml")
     OmegaConf.save({"hydra": hydra}, folder / ".hydra" / "hydra.yaml")
     OmegaConf.save(hydra.overrides.task, folder / ".hydra" / "overrides.yaml")
+    save_whole(folder, config)  # last: where it is, a run can be gone on with
+
+
+def save_whole(folder: Path, config: DictConfig) -> None:
+    """Write ``config.yaml``: the configuration, resolved."""
+    write_whole(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
 
 
 def write_summary(folder: Path, summary: dict[str, Any]) -> None:
-    """Write ``summary.json`` whole or not at all."""
-    unfinished = folder / "summary.json.unfinished"
-    text = json.dumps(without_what_json_lacks(summary), indent=2, allow_nan=False)
-    unfinished.write_text(text + "\n", encoding="utf-8")
-    unfinished.replace(folder / "summary.json")
+    write_json(folder / "summary.json", summary)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    write_whole(path, json.dumps(without_what_json_lacks(content), indent=2, allow_nan=False) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)
 
 
 def without_what_json_lacks(value: Any) -> Any:
@@ -56,17 +68,3 @@ def without_what_json_lacks(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: without_what_json_lacks(part) for key, part in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def git_state() -> dict[str, Any] | None:
-    """The commit that is checked out here and whether anything differs from it; None outside a repository."""
-    try:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
-        status = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=True)
-    except (FileNotFoundError, subprocess.CalledProcessError):
-        return None
-    return {"commit": commit.stdout.strip(), "dirty": bool(status.stdout)}
-
-
-def versions() -> dict[str, str]:
-    return {name: version(name) for name in VERSIONS}
