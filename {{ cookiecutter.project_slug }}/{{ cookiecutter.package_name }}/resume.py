@@ -153,6 +153,8 @@ class LastCheckpoint(Checkpoint):
         if self.restored is not None:  # others may have drawn numbers again since on_train_start
             set_random_states(self.restored["ranks"][trainer.global_rank]["random"])
             self.restored = None
+            # With max_steps Lightning takes every start for one in the middle of an epoch.
+            trainer.fit_loop._restarting = trainer.fit_loop.epoch_loop.restarting = False
         elif trainer.global_step:
             # Saved as what it is, the end of the last epoch: of one that has begun Lightning would take up the batch count
             # where the last one left it.
@@ -164,7 +166,10 @@ class LastCheckpoint(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self.restored = None
+        if self.restored is not None:
+            self.restored = None
+            # Lightning would leave out the plateau scheduler at the end of this epoch, for want of metrics.
+            trainer.fit_loop._restarting = False
         late = time.monotonic() - self.saved_at >= self.seconds or trainer.global_step - self.saved_step >= self.steps
         if agreed(trainer, late or self.asked_to_stop is not None) and nothing_is_half_done(trainer, batch_idx):
             self.save(trainer)
