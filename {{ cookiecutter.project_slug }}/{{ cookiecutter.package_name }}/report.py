@@ -26,6 +26,8 @@ def report(summary: dict[str, Any], folder: Path, wandb_runs: Sequence[Any]) -> 
         yield from (f"look    {how}" for how in how_to_look(run))
     if best:
         yield f"best    {validated(best)}; last {validated(last)}; the best weights are kept"
+    if summary["status"] == "interrupted":
+        yield f"go on   python train.py resume={folder}"
 
 
 def validated(epoch: dict[str, float]) -> str:

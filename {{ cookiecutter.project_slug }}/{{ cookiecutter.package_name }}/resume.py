@@ -194,7 +194,8 @@ class LastCheckpoint(Checkpoint):
             return
         self.asked_to_stop = None
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self.note)
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self.note)
 
     def note(self, number: int, frame: Any) -> None:
         if self.asked_to_stop is not None:

@@ -18,6 +18,7 @@ from lightning.pytorch.loggers import WandbLogger
 log = logging.getLogger(__name__)
 
 SECONDS_TO_CONNECT = 6
+RUN_ID = "wandb_id.txt"  # in a run folder: a run that is gone on with goes on there too
 
 
 def wandb_logger(*, project: str, run_folder: str) -> WandbLogger:
@@ -40,19 +41,30 @@ def wandb_logger(*, project: str, run_folder: str) -> WandbLogger:
         project=project,
         name=f"{folder.parent.name}/{folder.name}",
         group=folder.parent.name,
+        resume="allow",
     )
     wandb.setup(settings)
-    attempt = secrets.token_hex(4)
+    known = folder / RUN_ID
+    resumed = known.exists()
+    attempt = known.read_text(encoding="utf-8") if resumed else new_id(known)
     try:
         run = begin(mode=mode_of(os.environ), id=attempt)
     except wandb.Error as error:
         log.info(f"W&B: cannot be reached ({first_line(error)}), so this run is recorded offline")
         for empty in Path(os.environ.get("WANDB_DIR", "."), "wandb").glob(f"run-*-{attempt}"):
             shutil.rmtree(empty)  # viewers would list it
-        run = begin(mode="offline", id=secrets.token_hex(4))
+        run = begin(mode="offline", id=attempt if resumed else new_id(known))
     run.define_metric("trainer/global_step")
     run.define_metric("*", step_metric="trainer/global_step")
     return WandbLogger(experiment=run)
+
+
+def new_id(known: Path) -> str:
+    """Choose an id for a W&B run, and write it down where the run's folder is there."""
+    chosen = secrets.token_hex(4)
+    if known.parent.exists():
+        known.write_text(chosen, encoding="utf-8")
+    return chosen
 
 
 def mode_of(environment: Mapping[str, str]) -> Any:
@@ -73,6 +85,7 @@ def how_to_look(run: wandb.Run) -> list[str]:
     """What to type to see the run."""
     if run.offline:
         folder = Path(run.settings.sync_dir)
-        upload = f"wandb sync {folder.parent.name}/{folder.name}"
+        pieces = sorted(folder.parent.glob(f"offline-run-*-{run.id}"))  # one for each time that it was gone on with
+        upload = " ".join(["wandb sync", *(f"{piece.parent.name}/{piece.name}" for piece in pieces)])
         return ["wandb leet wandb", f"{upload}   (uploads it, after `wandb login`)"]
     return [str(run.url)] if run.url else []
