@@ -3,125 +3,288 @@
 import csv
 import hashlib
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
+from your_package.checkpoint import WholeFiles
 from your_package.classifier import Classifier
+from your_package.command_line import Refused
 
+from tests.conftest import PROJECT
 from train import train
 
 Compose = Callable[..., DictConfig]
+QUIET = ("logger=none", "~callbacks.progress_bar", "trainer.enable_progress_bar=false")
 TINY = (
     "data=digits",
     "network.width=8",
     "residual.depth=2",
     "optimizer.lr=0.01",
-    "trainer.max_epochs=4",
+    "trainer.max_epochs=3",
     "trainer.log_every_n_steps=5",
     "callbacks.early_stopping.patience=1",
     "callbacks.last_checkpoint.steps=4",
     "dropout.rate=0.3",
+    "scheduler=constant",
 )
 SETTINGS = {
-    "batch norm and a cosine": ["normalisation=batch", "scheduler.warmup_steps=5"],
+    "batch norm and a cosine": ["normalisation=batch", "scheduler=cosine", "scheduler.warmup_steps=5"],
     "accumulation under one cycle": ["trainer.accumulate_grad_batches=3", "scheduler=one_cycle"],
-    "early stopping and a plateau": ["scheduler=plateau", "scheduler.patience=0", "optimizer.lr=0.3", "optimizer=sgd"],
+    "early stopping and a plateau": ["scheduler=plateau", "scheduler.patience=0", "optimizer=sgd", "optimizer.lr=0.3"],
     "two validations an epoch": ["+trainer.val_check_interval=0.5", "scheduler=plateau"],
-    "an epoch that is left early": ["trainer.limit_train_batches=7", "scheduler=constant"],
-    "a number of steps": ["+trainer.max_steps=61", "callbacks.last_checkpoint.steps=null"],
-    "validation every other epoch": ["trainer.check_val_every_n_epoch=2", "trainer.max_epochs=6", "monitor=train/loss"],
+    "epochs that are left early": ["trainer.limit_train_batches=7", "trainer.max_epochs=7"],
+    "a number of steps": ["+trainer.max_steps=45", "callbacks.last_checkpoint.steps=null"],
+    "validation every other epoch": ["trainer.check_val_every_n_epoch=2", "trainer.max_epochs=4", "monitor=train/loss"],
 }
+WHOLE: dict[tuple[str, ...], dict[str, Any]] = {}
 
 
 class Killed(BaseException):
     """As sudden as can be within a process."""
 
 
+class Runs:
+    """Runs of one configuration, each in a folder of its own."""
+
+    def __init__(self, compose: Compose, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.compose, self.folder, self.monkeypatch = compose, folder, monkeypatch
+
+    def enter(self, name: str) -> None:
+        (self.folder / name).mkdir(exist_ok=True)
+        self.monkeypatch.chdir(self.folder / name)
+
+    def train(self, *overrides: str) -> None:
+        train(self.compose(*overrides))
+
+    def whole(self, *overrides: str) -> dict[str, Any]:
+        """What is left by a run that nothing happens to; each is done once."""
+        if overrides not in WHOLE:
+            self.enter("whole")
+            self.train(*TINY, *overrides)
+            WHOLE[overrides] = left_by(only_run())
+        return WHOLE[overrides]
+
+    def stop(self, act: Callable[[], None], *overrides: str, at: int = 26) -> Path:
+        """Begin a run and, before its ``at``-th batch, act."""
+        self.enter("stopped")
+        with self.monkeypatch.context() as patch:
+            before_batch(patch, lambda number: act() if number == at else None)
+            with pytest.raises((Killed, SystemExit)):
+                self.train(*TINY, *overrides)
+        return only_run()
+
+
 @pytest.fixture
-def kill(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
-    """End what runs before the ``count``-th call of a method of the classifier."""
-
-    def kill(method: str, count: int) -> None:
-        calls = iter(range(1, count + 1))
-        original = getattr(Classifier, method)
-
-        def fatal(*arguments: Any) -> Any:
-            if next(calls, count) == count:
-                raise Killed
-            return original(*arguments)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(Classifier, method, fatal)
-            yield
-
-    return kill
+def runs(compose: Compose, empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
+    return Runs(compose, empty_folder, monkeypatch)
 
 
-def only_run(folder: Path) -> Path:
-    (run,) = folder.glob("runs/*/*")
-    return run
+def before_batch(monkeypatch: pytest.MonkeyPatch, act: Callable[[int], None]) -> None:
+    numbers = iter(range(1, 10_000))
+    original = Classifier.training_step
+
+    def step(*arguments: Any) -> Any:
+        act(next(numbers))
+        return original(*arguments)
+
+    monkeypatch.setattr(Classifier, "training_step", step)
+
+
+def killed() -> None:
+    raise Killed
+
+
+def only_run() -> Path:
+    (run,) = Path.cwd().glob("runs/*/*")
+    return run.relative_to(Path.cwd())
 
 
 def digest(value: Any) -> Any:
-    """Something equal for equal states: tensors as their bytes, everything else as it is."""
+    """Something that is equal for equal states: tensors as a hash of their bytes, but for times and places."""
     if isinstance(value, torch.Tensor):
         return hashlib.sha256(value.contiguous().view(-1).view(torch.uint8).numpy().tobytes()).hexdigest()
     if isinstance(value, dict):
-        passing = ("seconds", "dirpath", "before", "current_score")  # the last: ModelCheckpoint keeps it, and forgets it
+        passing = ("seconds", "dirpath", "before", "current_score")  # the last: ModelCheckpoint saves and forgets it
         return {key: digest(part) for key, part in value.items() if key not in passing}
     return [digest(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def left_by(run: Path) -> dict[str, Any]:
-    """All that a run leaves, but for times and places."""
+    """All that a run leaves."""
     found: dict[str, Any] = {}
     for name in ("best.ckpt", "last.ckpt"):
         state = torch.load(run / "checkpoints" / name, weights_only=True)
-        found[name] = {key: digest(state[key]) for key in ("state_dict", "optimizer_states", "lr_schedulers", "loops")}
-        found[name] |= {"random": digest(state["resume"]["ranks"])}
-        callbacks = {key: digest(value) for key, value in state["callbacks"].items()}
-        found[name] |= {"callbacks": json.loads(json.dumps(callbacks).replace(str(run.resolve()), "RUN"))}
+        plain = digest({**state, "resume": state["resume"]["ranks"]})
+        found[name] = json.loads(json.dumps(plain, default=str).replace(str(run.resolve()), "RUN"))
     with (run / "metrics.csv").open() as file:
         found["metrics.csv"] = [{**row, "throughput/samples_per_second": ""} for row in csv.DictReader(file)]
-    timed = ("seconds", "samples_per_second")
     summary = json.loads((run / "summary.json").read_text())
-    found["summary.json"] = {key: value for key, value in summary.items() if key not in timed}
+    found["summary.json"] = {key: summary[key] for key in summary if key not in ("seconds", "samples_per_second")}
     return found
 
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_killed_again_and_again_a_run_ends_like_one_that_never_was(
-    name: str, compose: Compose, empty_folder: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (empty_folder / "whole").mkdir()
-    monkeypatch.chdir(empty_folder / "whole")
-    train(compose(*TINY, *SETTINGS[name]))
-    whole = left_by(only_run(Path.cwd()))
-
-    (empty_folder / "killed").mkdir()
-    monkeypatch.chdir(empty_folder / "killed")
-    steps = iter(range(1, 1000))
-    original = Classifier.training_step
-
-    def fatal(*arguments: Any) -> Any:
-        if next(steps) % 14 == 0:
-            raise Killed
-        return original(*arguments)
-
-    monkeypatch.setattr(Classifier, "training_step", fatal)
-    kills = 0
-    overrides: tuple[str, ...] = (*TINY, *SETTINGS[name])
+    whole = runs.whole(*SETTINGS[name])
+    runs.enter("killed")
+    before_batch(monkeypatch, lambda number: killed() if number % 21 == 0 else None)
+    overrides, kills = (*TINY, *SETTINGS[name]), 0
     while True:
         try:
-            train(compose(*overrides))
-            break
+            runs.train(*overrides)
         except Killed:
-            kills += 1
-            overrides = ("resume=latest",)
-    assert kills > 1
-    assert left_by(only_run(Path.cwd())) == whole
+            overrides, kills = ("resume=latest",), kills + 1
+        else:
+            break
+    assert kills
+    assert left_by(only_run()) == whole
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_ends_with_what_to_type(number: int, runs: Runs, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    whole = runs.whole()
+    run = runs.stop(lambda: os.kill(os.getpid(), number), "callbacks.last_checkpoint.steps=null")
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["status"] == "interrupted"
+    assert summary["steps"] == torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 26
+    assert (run / "train.log").read_text().splitlines()[-1] == f"go on   python train.py resume={run}"
+    runs.train(f"resume={run}")
+    finished = left_by(run)
+    assert finished["metrics.csv"] == whole["metrics.csv"]
+    assert finished["last.ckpt"] == whole["last.ckpt"]
+
+
+def test_a_process_that_is_killed_while_it_saves_leaves_the_older_checkpoint(runs: Runs) -> None:
+    """With SIGKILL, half of the third checkpoint written."""
+    whole = runs.whole()
+    runs.enter("stopped")
+    program = f"""
+import os, runpy, signal, sys
+sys.path.insert(0, {str(PROJECT)!r})
+sys.argv = ["train.py", *{[*QUIET, *TINY]!r}]
+import torch
+save, saved = torch.save, []
+def fatal(state, file):
+    save(state, file)
+    saved.append(file)
+    if len(saved) == 8:
+        file.truncate(1000)
+        os.kill(os.getpid(), signal.SIGKILL)
+torch.save = fatal
+runpy.run_path({str(PROJECT / "train.py")!r}, run_name="__main__")
+"""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    ended = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, timeout=100)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    run = only_run()
+    assert len(list(run.glob("checkpoints/*.unfinished"))) == 1
+    runs.train("resume=latest")
+    assert left_by(run) == whole
+
+
+def test_of_two_checkpoints_the_older_is_taken_if_the_newer_is_damaged(
+    runs: Runs, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = runs.whole()
+    run = runs.stop(killed)
+    newest = run / "checkpoints" / "last.ckpt"
+    newest.write_bytes(newest.read_bytes()[:5000])
+    runs.train("resume=latest")
+    assert "last.ckpt cannot be read" in caplog.text
+    assert left_by(run) == whole
+
+
+def test_what_cannot_be_gone_on_from_is_refused_and_left_as_it_is(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = runs.stop(killed)
+    configuration, checkpoints = run / "config.yaml", run / "checkpoints"
+    text = configuration.read_text()
+
+    def refused() -> str:
+        before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+        with pytest.raises(Refused) as refusal:
+            runs.train("resume=latest")
+        assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+        return str(refusal.value)
+
+    configuration.write_text(text.replace("lr: 0.01", "lr: 0.1"))
+    assert "optimizer.lr was 0.01, is 0.1" in refused()
+    configuration.write_text(text)
+    with monkeypatch.context() as patch:
+        original = Classifier.__init__
+
+        def another(self: Classifier, *arguments: Any, **parts: Any) -> None:
+            original(self, *arguments, **parts)
+            self.scale = torch.nn.Parameter(torch.ones(3))
+
+        patch.setattr(Classifier, "__init__", another)
+        assert "scale was not there, is (3,)" in refused()
+    torch.save({"state_dict": {}}, checkpoints / "last.ckpt")
+    (checkpoints / "previous.ckpt").write_bytes(b"")
+    said = refused()
+    assert "last.ckpt was not written by this project" in said
+    assert "previous.ckpt cannot be read" in said
+    assert f"python train.py reproduce={run}" in said
+
+
+def test_more_epochs_make_a_run_what_it_would_have_been_with_them(runs: Runs) -> None:
+    whole = runs.whole("trainer.max_epochs=4")
+    runs.enter("longer")
+    runs.train(*TINY)
+    runs.train("resume=latest", "trainer.max_epochs=4")
+    run = only_run()
+    assert OmegaConf.load(run / "config.yaml").trainer.max_epochs == 4
+    longer = left_by(run)
+    assert longer["last.ckpt"] == whole["last.ckpt"]
+    assert longer["metrics.csv"] == whole["metrics.csv"]
+
+
+def test_a_project_that_has_been_moved_goes_on(runs: Runs, empty_folder: Path) -> None:
+    whole = runs.whole()
+    runs.stop(killed, at=45)
+    (empty_folder / "stopped").rename(empty_folder / "moved")
+    runs.enter("moved")
+    runs.train("resume=latest")
+    assert left_by(only_run()) == whole
+
+
+def test_a_disk_that_is_full_leaves_the_older_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files, place = WholeFiles(), tmp_path / "last.ckpt"
+    files.save_checkpoint({"step": 1}, place)
+
+    def full(state: Any, file: Any) -> None:
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        files.save_checkpoint({"step": 2}, place)
+    assert torch.load(place, weights_only=True) == {"step": 1}
+    assert list(tmp_path.iterdir()) == [place]
+
+
+def test_a_run_done_again_agrees_and_one_of_other_code_is_told_apart(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    runs.enter("here")
+    runs.train(*TINY)
+    first = only_run()
+    runs.train(f"reproduce={first}")
+    assert f"{first} is reproduced by runs/train/" in caplog.text
+    original = Classifier.training_step
+    monkeypatch.setattr(Classifier, "training_step", lambda *arguments: 1.5 * original(*arguments))
+    runs.train(f"reproduce={first}")
+    assert f"{first} is not reproduced: at step 4, gradient/norm was" in caplog.text
+    assert len(list(Path("runs/train").iterdir())) == 3

@@ -54,7 +54,7 @@ class Batches:
 
     def set_epoch(self, epoch: int) -> None:
         if epoch != self.epoch:  # the last one may have been left early: trainer.limit_train_batches
-            self.epoch, self.next_batch = epoch, 0
+            self.epoch, self.first_batch, self.next_batch = epoch, 0, 0
 
     def state_dict(self) -> dict[str, Any]:
         return {"epoch": self.epoch, "next_batch": self.next_batch}

@@ -156,8 +156,7 @@ class LastCheckpoint(Checkpoint):
             # With max_steps Lightning takes every start for one in the middle of an epoch.
             trainer.fit_loop._restarting = trainer.fit_loop.epoch_loop.restarting = False
         elif trainer.global_step:
-            # Saved as what it is, the end of the last epoch: of one that has begun Lightning would take up the batch count
-            # where the last one left it.
+            # Saved as the end of the last epoch: of one that has begun Lightning would count the batches on from there.
             with not_begun(trainer.fit_loop.epoch_progress):
                 self.save(trainer)
         if agreed(trainer, self.asked_to_stop is not None):

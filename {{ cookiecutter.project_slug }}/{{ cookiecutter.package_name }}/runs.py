@@ -133,8 +133,8 @@ def start(config: DictConfig) -> Start:
 
 
 def with_display_of(config: DictConfig, own: Any) -> DictConfig:
-    own.trainer.enable_progress_bar = config.trainer.enable_progress_bar
-    if "progress_bar" not in config.callbacks:
+    if not config.trainer.enable_progress_bar or "progress_bar" not in config.callbacks:
+        own.trainer.enable_progress_bar = False
         own.callbacks.pop("progress_bar", None)
     own.trainer.callbacks = "${oc.dict.values:callbacks}"
     return own
