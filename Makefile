@@ -4,12 +4,13 @@ PYTHON ?= python3
 constraints := {{\ cookiecutter.project_slug\ }}/constraints.txt
 demo := build/demo/my-network
 
-.PHONY: help demo test gallery clean
+.PHONY: help demo test gallery kill clean
 
 help:
 	@echo "make demo    set up, bake a project, train its first experiment offline and show the result"
 	@echo "make test    set up, and test the template and the projects that it bakes"
 	@echo "make gallery measure the lab notes and draw their pictures, going on where it was stopped; half an hour at first"
+	@echo "make kill    kill training at 50 random moments, go on, compare bit for bit; ten minutes"
 	@echo "make clean   remove .venv, build/ and caches"
 
 demo: .venv/installed
@@ -24,6 +25,9 @@ test: .venv/installed
 
 gallery: .venv/installed
 	.venv/bin/python benchmarks/gallery.py $(notes)
+
+kill: .venv/installed
+	OMP_NUM_THREADS=1 .venv/bin/python benchmarks/kill.py
 
 clean:
 	rm -rf .venv build .hypothesis

@@ -2,14 +2,16 @@
 
     python benchmarks/kill.py [--moments 50] [--folder build/kill] [OVERRIDE ...]
 
-Every process is a real one and dies by SIGKILL: while it starts, in a step, in validation, while it writes a checkpoint or
-at the end, each a fifth of the time and each up to 30 ms after that has begun. What has been tried is kept in the folder, so
+Every process is a real one and dies by SIGKILL: while it starts, in a step, in validation, while it writes a checkpoint
+or at the end, a fifth of the times each, up to 30 ms after that has begun. What has been tried is kept in the folder, so
 that a harness that is stopped goes on too.
 """
 
 import argparse
 import csv
+import functools
 import hashlib
+import importlib
 import json
 import os
 import random
@@ -24,10 +26,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from omegaconf import OmegaConf
 from runs import QUIET, Project
 from tqdm import tqdm
 
 KINDS = ("start", "step", "validation", "saving", "end")
+MOST = {"step": 90, "validation": 25, "saving": 18, "end": 1}
 SECONDS_TO_START = 8.0
 OVERRIDES = (
     *QUIET,
@@ -54,8 +58,11 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*")
     arguments = parser.parse_args()
     overrides = [*OVERRIDES, *arguments.overrides]
-    project = Project(arguments.folder)
-    command_line, train = project.module("command_line"), project.script("train")
+    project = Project(arguments.folder.resolve())
+    command_line, train = project.module("command_line"), importlib.import_module("train")
+    for name in ("build", "checkpoint", "recording", "reproduce", "resume"):  # what train.py imports late
+        project.module(name)
+    OmegaConf.clear_resolvers()  # each command makes them anew
     place = project.folder / "kill" / hashlib.sha256(" ".join(overrides).encode()).hexdigest()[:8]
     place.mkdir(parents=True, exist_ok=True)
     known = place / "results.json"
@@ -95,12 +102,15 @@ def main() -> None:
             kind = moment.partition("-")[0]
             chance = random.Random(moment)
             folder = place / moment
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-            if kind == "start":
-                kill_at_start([sys.executable, str(project.folder / "train.py"), *overrides], folder, chance)
-            else:
-                command(folder, *overrides, before=lambda: kill_later(project, kind, chance))  # noqa: B023
+            status = 0
+            while status != -signal.SIGKILL:  # a moment can be one that never comes
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                if kind == "start":
+                    status = kill_at_start([sys.executable, project.folder / "train.py", *overrides], folder, chance)
+                else:
+                    after = Moment(kind, chance)
+                    status = command(folder, *overrides, before=functools.partial(kill_later, project, after))
             begun = list(folder.glob("runs/*/*/config.yaml"))
             status = command(folder, *(["resume=latest"] if begun else overrides))
             results[moment] = status == 0 and left_by(folder) == expected
@@ -115,31 +125,36 @@ def main() -> None:
         sys.exit("not the same: " + ", ".join(str(place / moment) for moment in wrong))
 
 
-def kill_at_start(arguments: list[str], folder: Path, chance: random.Random) -> None:
+def kill_at_start(arguments: list[str | Path], folder: Path, chance: random.Random) -> int:
     with (folder / "output.txt").open("a") as output:
         process = subprocess.Popen(arguments, cwd=folder, stdout=output, stderr=output)
         time.sleep(chance.uniform(0, SECONDS_TO_START))
         process.kill()
-        process.wait()
+        return process.wait()
 
 
-def kill_later(project: Project, kind: str, chance: random.Random) -> None:
-    """Let this process be killed shortly after something has begun for the n-th time."""
+class Moment:
+    """So many seconds after something has begun for the n-th time."""
+
+    def __init__(self, kind: str, chance: random.Random) -> None:
+        self.kind, self.count, self.delay = kind, chance.randint(1, MOST[kind]), chance.uniform(0, 0.03)
+
+
+def kill_later(project: Project, moment: Moment) -> None:
     classifier = project.module("classifier").Classifier
-    owner, name, most = {
-        "step": (classifier, "training_step", 90),
-        "validation": (classifier, "validation_step", 25),
-        "saving": (torch, "save", 18),
-        "end": (project.module("recording").Recording, "__exit__", 1),
-    }[kind]
-    original, delay = getattr(owner, name), chance.uniform(0, 0.03)
-    left = chance.randint(1, most)
+    owner, name = {
+        "step": (classifier, "training_step"),
+        "validation": (classifier, "validation_step"),
+        "saving": (Path, "write_bytes"),
+        "end": (project.module("recording").Recording, "__exit__"),
+    }[moment.kind]
+    original, left = getattr(owner, name), moment.count
 
     def watched(*given: Any, **named: Any) -> Any:
         nonlocal left
         left -= 1
         if left == 0:
-            threading.Timer(delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
+            threading.Timer(moment.delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
         return original(*given, **named)
 
     setattr(owner, name, watched)

@@ -174,15 +174,14 @@ def test_a_process_that_is_killed_while_it_saves_leaves_the_older_checkpoint(run
 import os, runpy, signal, sys
 sys.path.insert(0, {str(PROJECT)!r})
 sys.argv = ["train.py", *{[*QUIET, *TINY]!r}]
-import torch
-save, saved = torch.save, []
-def fatal(state, file):
-    save(state, file)
-    saved.append(file)
+from pathlib import Path
+write, saved = Path.write_bytes, []
+def fatal(path, content):
+    saved.append(path)
+    write(path, content[:1000] if len(saved) == 8 else content)
     if len(saved) == 8:
-        file.truncate(1000)
         os.kill(os.getpid(), signal.SIGKILL)
-torch.save = fatal
+Path.write_bytes = fatal
 runpy.run_path({str(PROJECT / "train.py")!r}, run_name="__main__")
 """
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -263,11 +262,11 @@ def test_a_disk_that_is_full_leaves_the_older_checkpoint(tmp_path: Path, monkeyp
     files, place = WholeFiles(), tmp_path / "last.ckpt"
     files.save_checkpoint({"step": 1}, place)
 
-    def full(state: Any, file: Any) -> None:
-        file.write(b"half")
+    def full(path: Path, content: Any) -> None:
+        place.with_name("last.ckpt.unfinished").touch()
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(torch, "save", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match="No space left"):
         files.save_checkpoint({"step": 2}, place)
     assert torch.load(place, weights_only=True) == {"step": 1}

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from your_package.build import build
 from your_package.command_line import Refused
 from your_package.evaluation import evaluate_run
+from your_package.failure import Failed
 
 from tests.test_tracking import read_back
 from train import train
@@ -132,19 +133,22 @@ def test_a_run_that_fails_says_so_in_its_summary(
     assert summary["steps"] == 18
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_with_a_sentence(
+def test_a_loss_that_is_not_finite_fails_the_run_and_says_where_it_came_from(
     compose: Compose, empty_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     explosive = ("initialisation=normal", "initialisation.std=100", "optimizer=sgd", "trainer.gradient_clip_val=null")
-    assert math.isnan(train(compose(*SHORT, *explosive, "optimizer.lr=1e9")))
+    with pytest.raises(Failed):
+        train(compose(*SHORT, *explosive, "optimizer.lr=1e9"))
     text = (only_run(empty_folder) / "summary.json").read_text()
     summary = json.loads(text, parse_constant=pytest.fail)  # NaN is no JSON
-    assert summary["status"] == "stopped_early"
-    assert summary["epochs"] == 1
+    assert summary["status"] == "failed"
     assert summary["best"] is None
-    assert summary["last"]["val/loss"] is None
-    assert "val/loss is not finite" in caplog.text
+    (finding,) = summary["findings"]
+    assert finding["code"] == "non_finite"
+    assert finding["where"] == "layers.0.branch.inner (Linear)"
+    assert finding["evidence"] in caplog.text
+    assert "try     trainer.gradient_clip_val=1.0" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Checkpoints: plain tensors and numbers, never pickled code, in files that are whole."""
 
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -24,8 +25,9 @@ class WholeFiles(TorchCheckpointIO):
         place.parent.mkdir(parents=True, exist_ok=True)
         unfinished = place.with_name(f"{place.name}.unfinished")
         try:
-            with unfinished.open("wb") as file:
-                torch.save(checkpoint, file)
+            content = BytesIO()  # into a file, torch.save turns a full disk into a RuntimeError of its own
+            torch.save(checkpoint, content)
+            unfinished.write_bytes(content.getbuffer())
         except BaseException:
             unfinished.unlink(missing_ok=True)
             raise

@@ -1,5 +1,6 @@
 """Commands: Hydra composes and runs; a mistake gets a readable message and exit status 2, and leaves nothing behind."""
 
+import errno
 import functools
 import logging
 import os
@@ -19,8 +20,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from . import composition, runs
 from .console import speak_plainly
+from .failure import Failed
 
 log = logging.getLogger(__name__)
+
+GO_ON = "python train.py resume=latest"
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Refused(Exception):
@@ -71,7 +76,12 @@ def run(task: Callable[[DictConfig], Any], config_name: str) -> None:
         if not mistakes:
             raise
         answer(mistakes)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Failed):  # the run has said so
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        print(f"{error.strerror}; the checkpoints are whole. Make room, then: {GO_ON}", file=sys.stderr)
         sys.exit(1)
     if refusals:
         answer(refusals)

@@ -13,6 +13,7 @@ from lightning.pytorch.loggers import WandbLogger
 from omegaconf import DictConfig, OmegaConf
 
 from . import console, origin, run_folder
+from .failure import Failed
 from .measurement import Measurement
 from .metrics_file import epochs_of, keep
 from .report import report
@@ -70,14 +71,19 @@ class Recording:
     ) -> None:
         if self.trainer.is_global_zero:
             summary = self.summary(self.status(kind))
-            run_folder.write_summary(self.folder, summary)
+            if isinstance(error, Failed):
+                summary["findings"] = [finding._asdict() for finding in error.findings]
+            try:
+                run_folder.write_summary(self.folder, summary)
+            except OSError as obstacle:  # such as a full disk, which may be why the run has ended
+                log.error(f"{self.folder / 'summary.json'} could not be written: {obstacle.strerror}")
             if summary["best"]:
                 self.best_value = summary["best"][self.config.monitor]
         wandb_runs = [logger.experiment for logger in self.trainer.loggers if isinstance(logger, WandbLogger)]
         for run in wandb_runs:
             run.finish(exit_code=int(error is not None))
         if self.trainer.is_global_zero:
-            for line in report(summary, self.folder, wandb_runs):
+            for line in report(summary, self.folder, wandb_runs, error if isinstance(error, Failed) else None):
                 log.info(line)
         logging.getLogger().removeHandler(self.log_file)
         self.log_file.close()

@@ -5,10 +5,13 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from .failure import Failed
 from .tracking import how_to_look
 
 
-def report(summary: dict[str, Any], folder: Path, wandb_runs: Sequence[Any]) -> Iterator[str]:
+def report(
+    summary: dict[str, Any], folder: Path, wandb_runs: Sequence[Any], failed: Failed | None = None
+) -> Iterator[str]:
     """The result in a small table, where it lies, how to look at it, and in the last line best against last."""
     best, last, test = summary["best"], summary["last"], summary["test"]
     yield f"\n{summary['status'].replace('_', ' ')} after {summary['epochs']} epochs in {summary['seconds']:.1f} s"
@@ -21,6 +24,11 @@ def report(summary: dict[str, Any], folder: Path, wandb_runs: Sequence[Any]) -> 
     if last and not isfinite(last["val/loss"]):
         yield f"{'last':8}{last['epoch']:6}: val/loss is not finite; the steps were too long, or the start too strong"
         yield f"{'try':8}trainer.gradient_clip_val=1.0, a lower optimizer.lr, or initialisation=zero_residual"
+    if failed:
+        yield f"{'why':8}{failed}"
+        yield from (f"{'try':8}{' or '.join(finding.remedies)}" for finding in failed.findings)
+        if (folder / "checkpoints" / "last.ckpt").exists():
+            yield f"{'kept':8}{folder / 'checkpoints' / 'last.ckpt'}, from before that"
     yield f"\nrun     {folder}"
     for run in wandb_runs:
         yield from (f"look    {how}" for how in how_to_look(run))
