@@ -3,8 +3,8 @@
     python benchmarks/kill.py [--moments 50] [--folder build/kill] [OVERRIDE ...]
 
 Every process is a real one and dies by SIGKILL: while it starts, in a step, in validation, while it writes a checkpoint
-or at the end, a fifth of the times each, up to 30 ms after that has begun. What has been tried is kept in the folder, so
-that a harness that is stopped goes on too.
+or at the end, a fifth of the times each, up to 30 ms after that has begun. What has been tried is kept in the folder,
+so that a harness that is stopped goes on too.
 """
 
 import argparse
@@ -21,6 +21,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,12 +79,16 @@ def main() -> None:
             os.dup2(output, 2)
             sys.argv = [str(project.folder / "train.py"), *typed]
             before()
-            status = 0
+            status = 1
             try:
                 command_line.run(train.train, "train")
+                status = 0
             except SystemExit as ended:
                 status = int(ended.code or 0)
+            except BaseException:
+                traceback.print_exc()
             finally:
+                sys.stdout.flush()
                 os._exit(status)
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
@@ -95,6 +100,7 @@ def main() -> None:
             sys.exit((whole / "output.txt").read_text())
         (whole / "done").touch()
     expected = left_by(whole)
+    assert isinstance(expected, dict), expected
 
     bar = tqdm([f"{KINDS[number % len(KINDS)]}-{number}" for number in range(arguments.moments)], unit="kill")
     for moment in bar:

@@ -15,8 +15,8 @@ REMEDIES = ["trainer.gradient_clip_val=1.0", "optimizer.lr=0.0001", "initialisat
 class Finite(Callback):
     """End a run as failed at the first loss, or the first gradient, that is not finite, and say where it came from.
 
-    Looks at every step on a processor; on a GPU, where looking means waiting, every ``log_every_n_steps`` steps and when
-    an epoch ends.
+    Looks at every step on a processor; on a GPU, where looking means waiting, every ``log_every_n_steps`` steps and at
+    the end of an epoch.
     """
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
