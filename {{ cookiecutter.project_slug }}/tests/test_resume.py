@@ -287,3 +287,22 @@ def test_a_run_done_again_agrees_and_one_of_other_code_is_told_apart(
     runs.train(f"reproduce={first}")
     assert f"{first} is not reproduced: at step 4, gradient/norm was" in caplog.text
     assert len(list(Path("runs/train").iterdir())) == 3
+
+
+def test_a_slurm_job_that_is_put_back_into_the_queue_goes_on(
+    runs: Runs, empty_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = runs.whole()
+    asked = empty_folder / "asked"
+    (empty_folder / "scontrol").write_text(f'#!/bin/sh\necho "$@" > {asked}\n')
+    (empty_folder / "scontrol").chmod(0o755)
+    monkeypatch.setenv("PATH", str(empty_folder), prepend=":")
+    for name, value in {"NTASKS": "1", "JOB_NAME": "train", "JOB_ID": "77", "PROCID": "0", "LOCALID": "0"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    run = runs.stop(lambda: os.kill(os.getpid(), signal.SIGUSR1))
+    assert asked.read_text() == "requeue 77\n"
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    runs.train(*TINY)
+    again = left_by(run)
+    assert again["last.ckpt"] == whole["last.ckpt"]
+    assert again["metrics.csv"] == whole["metrics.csv"]

@@ -67,3 +67,19 @@ def test_wandb_mode_wins(monkeypatch: pytest.MonkeyPatch, empty_folder: Path) ->
     monkeypatch.setenv("WANDB_MODE", "disabled")
     wandb_logger(project="test", run_folder="runs/train/three").experiment.finish()
     assert not (empty_folder / "wandb").exists()
+
+
+def test_a_run_that_goes_on_goes_on_in_the_same_wandb_run(empty_folder: Path) -> None:
+    (empty_folder / "runs/train/four").mkdir(parents=True)
+    ids = set()
+    for step in (3, 4):
+        logger = wandb_logger(project="test", run_folder="runs/train/four")
+        logger.log_metrics({"val/loss": 1 / step}, step=step)
+        ids.add(logger.experiment.id)
+        look = how_to_look(logger.experiment)[1]
+        logger.experiment.finish()
+        time.sleep(1)  # W&B names its folders by the second
+    pieces = sorted(empty_folder.glob("wandb/offline-run-*"))
+    assert len(ids) == 1
+    assert [read_back(piece)["summary"]["val/loss"] for piece in pieces] == [1 / 3, 1 / 4]
+    assert look.startswith(f"wandb sync wandb/{pieces[0].name} wandb/{pieces[1].name} ")

@@ -54,7 +54,7 @@ def test_a_run_leaves_everything_that_is_promised(
     summary = json.loads((run / "summary.json").read_text())
     assert set(summary) == {
         "status", "best", "last", "test", "epochs", "steps", "seconds", "samples_per_second", "parameters",
-        "gradient", "findings", "seed", "experiment", "command", "git", "code", "versions", "hardware",
+        "gradient", "findings", "seed", "experiment", "command", "git", "code", "versions", "hardware", "slurm_job",
     }  # fmt: skip
     assert summary["status"] == "finished"
     assert summary["best"]["val/loss"] == best

@@ -1,6 +1,7 @@
 """What a run came from: the command, the code, the libraries and the machine."""
 
 import json
+import os
 import platform
 import shlex
 import subprocess
@@ -41,6 +42,7 @@ def now(overrides: Sequence[str]) -> dict[str, Any]:
         "code": hash_of_code(),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in VERSIONS}},
         "hardware": hardware(),
+        "slurm_job": os.environ.get("SLURM_JOB_ID"),
     }
 
 

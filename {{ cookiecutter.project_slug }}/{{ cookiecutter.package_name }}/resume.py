@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.plugins.environments import SLURMEnvironment
 from omegaconf import DictConfig, OmegaConf
 
 from . import check, checkpoint, metrics_file, runs
@@ -101,8 +102,8 @@ class LastCheckpoint(Checkpoint):
     """Keep ``checkpoints/last.ckpt``, from which a run goes on exactly, and the one before it as ``previous.ckpt``.
 
     Saved where nothing is half done: as an epoch begins, when training ends, and after so many ``minutes`` or ``steps``
-    behind the next step that neither accumulates gradients nor is followed by validation. SIGTERM and Ctrl-C are obeyed
-    at the same places; a second one at once.
+    behind the next step that neither accumulates gradients nor is followed by validation. SIGTERM, Ctrl-C and,
+    under SLURM, SIGUSR1 are obeyed at the same places; a second one at once.
     """
 
     def __init__(self, folder: str, *, minutes: float | None, steps: int | None) -> None:
@@ -111,7 +112,7 @@ class LastCheckpoint(Checkpoint):
         self.steps = float("inf") if steps is None else steps
         self.restored: dict[str, Any] | None = None
         self.asked_to_stop: int | None = None
-        self.requeue: Any = None
+        self.requeue: Any = None  # what Lightning does at SIGUSR1 under SLURM
         self.taken_before = 0.0
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -195,6 +196,9 @@ class LastCheckpoint(Checkpoint):
         for number in (signal.SIGTERM, signal.SIGINT):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self.note)
+        if SLURMEnvironment.detect():
+            self.requeue = signal.getsignal(signal.SIGUSR1)
+            signal.signal(signal.SIGUSR1, self.note)
 
     def note(self, number: int, frame: Any) -> None:
         if self.asked_to_stop is not None:
@@ -203,6 +207,8 @@ class LastCheckpoint(Checkpoint):
         os.write(2, STOPPING)
 
     def stop(self, trainer: Trainer) -> None:
+        if agreed(trainer, self.asked_to_stop == signal.SIGUSR1):
+            self.requeue(signal.SIGUSR1, None)
         # Lightning kills the first process if another of the same run has failed.
         raise SystemExit(1 if trainer.is_global_zero else 0)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from . import run_folder
@@ -114,7 +115,7 @@ def summary_of(folder: Path) -> dict[str, Any] | None:
 def start(config: DictConfig) -> Start:
     """What is to be trained: ``config`` in a folder of its own, or what ``resume`` and ``reproduce`` ask for."""
     overrides = HydraConfig.get().overrides.task
-    again = asked_for(overrides)
+    again = asked_for(overrides) or requeued()
     if again is None:
         config.run_folder = str(run_folder.name(overrides))
         return Start(config)
@@ -130,6 +131,16 @@ def start(config: DictConfig) -> Start:
     take_on(folder)
     own.run_folder = str(run_folder.name(HydraConfig.get().overrides.task))
     return Start(own, reproduces=folder)
+
+
+def requeued() -> Again | None:
+    """The run that a SLURM job began before the job was put back into the queue."""
+    if os.environ.get("SLURM_RESTART_COUNT", "0") == "0" or HydraConfig.get().mode is RunMode.MULTIRUN:
+        return None
+    for path in sorted(Path("runs").glob("*/*/origin.json"), key=lambda path: path.parent.name, reverse=True):
+        if json.loads(path.read_text(encoding="utf-8"))["slurm_job"] == os.environ["SLURM_JOB_ID"]:
+            return Again("resume", str(path.parent), False)
+    return None
 
 
 def with_display_of(config: DictConfig, own: Any) -> DictConfig:
