@@ -90,7 +90,7 @@ def run(task: Callable[[DictConfig], Any], config_name: str) -> None:
 def refuse_sweep(config_name: str, overrides: list[str]) -> None:
     """Check every job of a sweep before the first one starts."""
     with composition.hydra_here():
-        for job in composition.jobs(overrides):
+        for job in composition.jobs(config_name, overrides):
             if again := runs.asked_for(job):
                 raise Refused([f"{again.key}={again.name} is about one run, so leave out -m"])
             config = composition.composed(config_name, job)

@@ -36,10 +36,14 @@ def composed(config_name: str, overrides: Sequence[str]) -> DictConfig:
     return compose(config_name, overrides=list(overrides), return_hydra_config=True)
 
 
-def jobs(overrides: Sequence[str]) -> list[list[str]]:
-    """What each job of a sweep is told: one list of overrides for every combination."""
+def jobs(config_name: str, overrides: Sequence[str]) -> list[list[str]]:
+    """What each job of a sweep is told: one list of overrides for every combination, a ``sweep`` file's among them."""
+    chosen = [override for override in overrides if key_of(override) == "sweep"]
+    swept = composed(config_name, chosen).hydra.sweeper.params or {}
     parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-    (batch,) = BasicSweeper.split_arguments(parser.parse_overrides(list(overrides)), max_batch_size=None)
+    (batch,) = BasicSweeper.split_arguments(
+        parser.parse_overrides([*(f"{key}={value}" for key, value in swept.items()), *overrides]), max_batch_size=None
+    )
     return batch
 
 
@@ -54,7 +58,7 @@ def chosen_words(hydra: Any) -> dict[str, str]:
     return {
         group: word
         for group, word in hydra.runtime.choices.items()
-        if "/" not in group and group not in ("hydra", "experiment") and word is not None
+        if "/" not in group and group not in ("hydra", "experiment", "sweep") and word is not None
     }
 
 

@@ -45,6 +45,7 @@ class Recording:
             self.folder.mkdir(parents=True)  # fails rather than share a folder
             origin.write(self.folder, self.overrides)
             run_folder.save_configuration(self.folder, self.config, HydraConfig.get())
+            run_folder.enter_in_sweep(self.folder, HydraConfig.get())
         self.log_file = console.copy_to(self.folder / "train.log")
         if self.trainer.is_global_zero and self.stopped is not None:
             self.go_on(self.stopped)

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 FOLDER_OF_THIS_RUN = "RUN_FOLDER"  # in the environment, for the other processes of a run on several devices
@@ -46,6 +47,15 @@ def save_configuration(folder: Path, config: DictConfig, hydra: Any) -> None:
 def save_whole(folder: Path, config: DictConfig) -> None:
     """Write ``config.yaml``: the configuration, resolved."""
     write_whole(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
+
+
+def enter_in_sweep(folder: Path, hydra: Any) -> None:
+    """Add a job's folder to ``runs.txt`` in the folder of its sweep, so that they can be found together."""
+    if hydra.mode is RunMode.MULTIRUN:
+        sweep = Path(hydra.sweep.dir)
+        sweep.mkdir(parents=True, exist_ok=True)
+        with (sweep / "runs.txt").open("a", encoding="utf-8") as file:
+            file.write(f"{os.path.relpath(folder, sweep)}\n")
 
 
 def write_summary(folder: Path, summary: dict[str, Any]) -> None:
