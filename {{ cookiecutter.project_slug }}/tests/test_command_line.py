@@ -82,7 +82,11 @@ def test_a_process_ends_with_nothing_but_the_message(case: str, command: Command
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [([], "run must be given"), (["run=nowhere", "split=all"], "split must be train, val or test, got all")],
+    [
+        ([], "run must be given"),
+        (["run=nowhere", "split=all"], "split must be train, val or test, got all"),
+        (["run=1234e567"], "no such run"),
+    ],
 )
 def test_evaluate_refuses_too(arguments: list[str], said: str, command: Command) -> None:
     ended = command("evaluate.py", *arguments)

@@ -49,6 +49,7 @@ def test_a_run_leaves_everything_that_is_promised(
     run = only_run(empty_folder)
     assert {path.name for path in run.iterdir()} == {
         "config.yaml", ".hydra", "metrics.csv", "origin.json", "summary.json", "checkpoints", "train.log",
+        "test_looks.txt",
     }  # fmt: skip
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt", "previous.ckpt"}
     summary = json.loads((run / "summary.json").read_text())

@@ -66,10 +66,6 @@ RULES = {
     "callbacks.early_stopping.patience": AT_LEAST_ONE,
     "callbacks.early_stopping.min_delta": NOT_NEGATIVE,
     "split": Rule("train, val or test", lambda value: value in ("train", "val", "test")),
-    "run": Rule(
-        "a run folder with a config.yaml and checkpoints/best.ckpt",
-        lambda value: all((Path(value) / name).is_file() for name in ("config.yaml", "checkpoints/best.ckpt")),
-    ),
 }
 
 

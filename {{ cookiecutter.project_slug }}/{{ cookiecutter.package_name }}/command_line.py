@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -120,6 +121,20 @@ def answer(mistakes: Iterable[str]) -> None:
     for mistake in mistakes:
         print(mistake, file=sys.stderr)
     sys.exit(2)
+
+
+def trained_run() -> Path:
+    """The run folder that ``run=`` names, which has its best weights.
+
+    Read as it was typed: Hydra would take the short id 1234e567 for a number.
+    """
+    typed = [override for override in HydraConfig.get().overrides.task if composition.key_of(override) == "run"]
+    name = typed[-1].partition("=")[2].strip("'\"")
+    with mistakes_refused():
+        folder = runs.find(name)
+    if not (folder / "checkpoints" / "best.ckpt").is_file():
+        raise Refused([f"run={name} has no weights yet: checkpoints/best.ckpt is missing"])
+    return folder
 
 
 def register_resolvers() -> None:

@@ -78,6 +78,8 @@ class Recording:
                 run_folder.write_summary(self.folder, summary)
             except OSError as obstacle:  # such as a full disk, which may be why the run has ended
                 log.error(f"{self.folder / 'summary.json'} could not be written: {obstacle.strerror}")
+            if summary["test"]:
+                run_folder.note_look_at_test_rows(self.folder, summary["command"])
             if summary["best"]:
                 self.best_value = summary["best"][self.config.monitor]
         wandb_runs = [logger.experiment for logger in self.trainer.loggers if isinstance(logger, WandbLogger)]

@@ -58,6 +58,14 @@ def enter_in_sweep(folder: Path, hydra: Any) -> None:
             file.write(f"{os.path.relpath(folder, sweep)}\n")
 
 
+def note_look_at_test_rows(folder: Path, command: str) -> int:
+    """Add when and by which command to ``test_looks.txt``; return how often the run's test rows were looked at."""
+    path = folder / "test_looks.txt"
+    with path.open("a", encoding="utf-8") as file:  # one line at once: two processes cannot lose each other's
+        file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S}  {command}\n")
+    return len(path.read_text("utf-8").splitlines())
+
+
 def write_summary(folder: Path, summary: dict[str, Any]) -> None:
     write_json(folder / "summary.json", summary)
 
