@@ -10,7 +10,7 @@ from .comparison_table import ending, headline, interval, number, spread
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --good: #2e9e6b; --quiet: #888; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem;
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 84rem; margin: 2rem auto; padding: 0 1rem;
   background: light-dark(#fff, #16181c); color: light-dark(#1a1c20, #e6e6e6); }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
 .wide { overflow-x: auto; }

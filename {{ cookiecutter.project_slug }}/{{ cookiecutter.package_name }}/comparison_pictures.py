@@ -28,7 +28,6 @@ STYLE: dict[Any, Any] = {
     "axes.titlesize": 10,
     "font.size": 9,
     "legend.frameon": False,
-    "text.parse_math": False,
     "svg.fonttype": "none",  # text stays text, in the page's font
     "svg.hashsalt": "comparison",
 }
@@ -122,12 +121,17 @@ def draw_curves(figure: "Figure", groups: Sequence[Group], values: dict[Path, Va
             epochs = by_epoch([values[run.folder].get(name, []) for run in group.runs])
             means = [fmean(epochs[epoch]) for epoch in epochs]
             margins = [stdev(epochs[epoch]) if len(epochs[epoch]) > 1 else 0 for epoch in epochs]
-            label = f"{group.number}  {group.label}"
-            axes.plot(list(epochs), means, **look(position), label=label)
+            axes.plot(list(epochs), means, **look(position), label=name_of(group))
             low, high = ([m + sign * margin for m, margin in zip(means, margins, strict=True)] for sign in (-1, 1))
             axes.fill_between(list(epochs), low, high, color=look(position)["color"], alpha=0.2, linewidth=0)
     handles, names = panels[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower left", ncols=columns_of_legend(groups))
+
+
+def name_of(group: Group, longest: int = 110) -> str:
+    """Its number and label, which are not to be taken for a formula."""
+    name = f"{group.number}  {group.label}"
+    return (name if len(name) <= longest else f"{name[: longest - 3]}...").replace("$", r"\$")
 
 
 def columns_of_legend(groups: Sequence[Group]) -> int:
@@ -166,10 +170,11 @@ def draw_gradients(figure: "Figure", groups: Sequence[Group], values: dict[Path,
     for axes in panels.flat[len(groups) :]:
         axes.remove()
     for position, (axes, group) in enumerate(zip(panels.flat, groups, strict=False)):
-        name = f"{group.number}  {group.label}"
-        axes.set_title(name if len(name) < 30 else f"{name[:28]}...", loc="left")
+        axes.set_title(name_of(group, longest=30), loc="left")
         axes.set_yscale("log")
-        axes.set_xlabel("step")
+        if position + columns >= len(groups):  # nothing below it
+            axes.set_xlabel("step")
+            axes.tick_params(labelbottom=True)
         for run in group.runs[:LINES]:
             norms = [(step, norm) for _, step, norm in values[run.folder].get("gradient/norm", []) if norm > 0]
             steps = norms[:: -(-len(norms) // POINTS) or 1]
