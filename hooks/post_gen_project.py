@@ -6,7 +6,7 @@ from pathlib import Path
 
 project = Path.cwd()
 
-for path in [*project.glob("*.py"), *project.glob("tests/**/*.py")]:
+for path in [*project.glob("*.py"), *project.glob("*.ipynb"), *project.glob("tests/**/*.py")]:
     path.write_text(re.sub(r"\byour_package\b", "{{ cookiecutter.package_name }}", path.read_text("utf-8")), "utf-8")
 
 print(f"""

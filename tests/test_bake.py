@@ -6,6 +6,7 @@ import re
 import time
 import tomllib
 from importlib.metadata import packages_distributions
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -103,7 +104,7 @@ def test_the_tested_versions_are_within_the_ranges(bake) -> None:
     project = tomllib.loads((bake() / "pyproject.toml").read_text())["project"]
     tested = dict(line.split("==") for line in (bake() / "constraints.txt").read_text().splitlines() if line[0] != "#")
     extras = project["optional-dependencies"]
-    for requirement in map(Requirement, [*project["dependencies"], *extras["dev"], *extras["tensorboard"]]):
+    for requirement in map(Requirement, [*project["dependencies"], *chain(*extras.values())]):
         assert requirement.specifier.contains(tested[requirement.name], prereleases=True), requirement
     hooks = (bake() / ".pre-commit-config.yaml").read_text()
     assert set(re.findall(r"ruff==([\d.]+)", hooks)) == {tested["ruff"]}
@@ -112,7 +113,7 @@ def test_the_tested_versions_are_within_the_ranges(bake) -> None:
 def test_every_import_is_of_a_declared_dependency(bake) -> None:
     project = tomllib.loads((bake() / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    declared = {Requirement(line).name for line in [*project["dependencies"], *extras["dev"], *extras["tensorboard"]]}
+    declared = {Requirement(line).name for line in [*project["dependencies"], *chain(*extras.values())]}
     nodes = [node for path in bake().rglob("*.py") for node in ast.walk(ast.parse(path.read_text()))]
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level}

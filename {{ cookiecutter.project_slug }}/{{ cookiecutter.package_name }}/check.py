@@ -65,6 +65,12 @@ RULES = {
     "trainer.log_every_n_steps": AT_LEAST_ONE,
     "callbacks.early_stopping.patience": AT_LEAST_ONE,
     "callbacks.early_stopping.min_delta": NOT_NEGATIVE,
+    "format": Rule("onnx or torch", lambda value: value in ("onnx", "torch")),
+    "input": Rule(
+        "a .csv, .npy or .parquet file that exists",
+        lambda value: Path(value).is_file() and Path(value).suffix in (".csv", ".npy", ".parquet"),
+    ),
+    "output": Rule("a file in a folder that exists", lambda value: Path(value).parent.is_dir()),
     "split": Rule("train, val or test", lambda value: value in ("train", "val", "test")),
 }
 

@@ -26,19 +26,35 @@ class Rows(NamedTuple):
     y: Tensor
 
 
+class Scale(NamedTuple):
+    """What standardising takes away from every row, and what it divides by; from the train rows alone."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return ((x.double() - self.mean) / self.deviation).float()
+
+
 @dataclass(frozen=True)
 class Data:
-    """Three disjoint sets of rows of one classification problem."""
+    """Three disjoint sets of rows of one classification problem; with a ``scale``, they are standardised by it."""
 
     train: Rows
     val: Rows
     test: Rows
     num_classes: int
+    scale: Scale | None = None
 
     @property
     def in_shape(self) -> tuple[int, ...]:
         """The shape of one input, without the batch."""
         return tuple(self.train.x.shape[1:])
+
+    def prepared(self, x: np.ndarray) -> Tensor:
+        """New rows, (N, *in_shape), as the network is to see them."""
+        rows = torch.from_numpy(x.astype(np.float32))
+        return rows if self.scale is None else self.scale(rows)
 
 
 @cache  # a sweep makes it once
@@ -76,8 +92,9 @@ def digits() -> Data:
     held_out = np.zeros_like(test)
     held_out[~test] = stratified_choice(y[~test], VALIDATION_FRACTION)
     train = ~test & ~held_out
-    x = (x - x[train].mean()) / x[train].std()
-    return Data(rows(x[train], y[train]), rows(x[held_out], y[held_out]), rows(x[test], y[test]), num_classes=10)
+    scale = Scale(torch.tensor(x[train].mean()), torch.tensor(x[train].std()))
+    data = Data(rows(x[train], y[train]), rows(x[held_out], y[held_out]), rows(x[test], y[test]), num_classes=10)
+    return scaled(data, scale)
 
 
 def arrays(*, path: str, standardise: bool) -> Data:
@@ -173,12 +190,12 @@ def stratified_choice(y: np.ndarray, fraction: float) -> np.ndarray:
 def standardised(data: Data) -> Data:
     """Give each feature mean 0 and deviation 1 over the train rows."""
     deviation, mean = torch.std_mean(data.train.x.double(), dim=0, correction=0)
-    deviation = torch.where(deviation > 0, deviation, 1.0)
+    return scaled(data, Scale(mean, torch.where(deviation > 0, deviation, 1.0)))
 
-    def scaled(part: Rows) -> Rows:
-        return Rows(((part.x.double() - mean) / deviation).float(), part.y)
 
-    return Data(scaled(data.train), scaled(data.val), scaled(data.test), data.num_classes)
+def scaled(data: Data, scale: Scale) -> Data:
+    train, val, test = (Rows(scale(part.x), part.y) for part in (data.train, data.val, data.test))
+    return Data(train, val, test, data.num_classes, scale)
 
 
 def with_label_noise(data: Data, share: float) -> Data:

@@ -51,4 +51,5 @@ class Patches(nn.Module):
         return prod(self.positions)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.map(x.reshape(len(x), self.channels, *self.of_input))
+        # Not len(x), which torch.export would take for a constant.
+        return self.map(x.reshape(x.shape[0], self.channels, *self.of_input))
