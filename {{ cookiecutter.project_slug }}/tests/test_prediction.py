@@ -163,7 +163,7 @@ def test_a_refused_file_leaves_nothing_behind(compose: Compose, command: Command
         (["run=latest", "input=none.csv", "output=a.csv"], "input must be a .csv, .npy or .parquet file that exists"),
         (["run=latest"], "input must be given: input=..."),
         (["run=latest", "input=rows.csv", "output=no/a.csv"], "output must be a file in a folder that exists"),
-        (["run=latest", "input=rows.csv", "output=a.csv"], "no such run"),
+        (["run=latest", "input=rows.csv", "output=a.csv"], "there is none in runs/"),
     ],
 )
 def test_predict_refuses_before_it_imports_much(

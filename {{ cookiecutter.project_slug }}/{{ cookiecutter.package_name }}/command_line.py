@@ -130,8 +130,10 @@ def trained_run() -> Path:
     """
     typed = [override for override in HydraConfig.get().overrides.task if composition.key_of(override) == "run"]
     name = typed[-1].partition("=")[2].strip("'\"")
-    with mistakes_refused():
+    try:
         folder = runs.find(name)
+    except ValueError as error:
+        raise Refused([f"run={name}: {error}"]) from error
     if not (folder / "checkpoints" / "best.ckpt").is_file():
         raise Refused([f"run={name} has no weights yet: checkpoints/best.ckpt is missing"])
     return folder

@@ -141,7 +141,10 @@ def folders_at(place: str) -> list[Path]:
     if not folder.exists():
         from . import runs
 
-        return [runs.find(place)]
+        try:
+            return [runs.find(place)]
+        except ValueError as error:
+            raise ValueError(f"{place}: {error}") from error
     found = list(runs_in(folder, levels=2))
     if not found and not is_sweep(folder) and not any(map(is_sweep, folder.glob("*/"))):
         raise ValueError(f"{place} is no run folder, and none lies in it (a run folder has a config.yaml)")
