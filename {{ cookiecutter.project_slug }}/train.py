@@ -10,14 +10,14 @@ def train(config: DictConfig) -> float:
     # Imported here: torch and Lightning take seconds, and a mistake is answered before.
     from hydra.utils import instantiate
 
-    from your_package import reproduce, resume, runs
+    from your_package import again, reproduce, resume
     from your_package.build import build
     from your_package.checkpoint import load_weights
     from your_package.loader import Batches
     from your_package.recording import Recording
 
     with command_line.mistakes_refused():
-        start = runs.start(config)
+        start = again.start(config)
         config = start.config
         data, classifier = build(config)
         stopped = resume.stopped(config, classifier) if start.resumes else None

@@ -15,7 +15,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 from scipy import stats
 
-from your_package import comparison, comparison_page, comparison_pictures, comparison_table
+from your_package import comparison, comparison_page, comparison_pictures, comparison_table, composition
 
 from tests.conftest import PROJECT
 
@@ -310,16 +310,20 @@ def test_a_thousand_runs_take_less_than_ten_seconds(
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 10
 
 
-def test_the_runs_of_a_sweep_are_found_from_its_folder(command: Command, empty_folder: Path) -> None:
-    quick = ["data=digits", "network.width=8", "residual=shallow", "trainer=smoke", "logger=none"]
-    ended = command("train.py", "-m", *quick, "~callbacks.early_stopping", "trainer.max_epochs=1", "+sweep=ablation")
-    assert ended.returncode == 0, ended.stderr
-    (sweep,) = Path("runs/sweeps").iterdir()
-    compared = comparison.compare([str(sweep)])
-    assert [group.label for group in compared.groups] == [
-        "baseline",
-        *(f"without_{technique}" for technique in ("short_cut", "initialisation", "dropout", "clipping", "schedule")),
-    ]
+def test_an_ablation_is_the_default_and_five_times_the_default_without_one_technique(
+    compose: Callable[..., DictConfig], empty_folder: Path
+) -> None:
+    for number, job in enumerate(composition.jobs("train", ["+sweep=ablation", "seed=0,1"])):
+        config = compose(*job)
+        config.run_folder = f"runs/train/{number:02}"
+        Path(config.run_folder).mkdir(parents=True)
+        OmegaConf.save(config, Path(config.run_folder, "config.yaml"), resolve=True)
+    compared = comparison.compare(["runs"])
+    assert [[run.seed for run in group.runs] for group in compared.groups] == [[0, 1]] * 6
+    told = [[str(compared.setting(group, key)) for group in compared.groups] for key in compared.differing]
+    for values in told:
+        assert len(set(values[1:])) == 2  # one of the five differs from the default in it
+        assert values.count(values[0]) == 5
 
 
 def test_a_mistake_in_a_job_of_a_sweep_file_is_refused_before_the_first_starts(command: Command) -> None:

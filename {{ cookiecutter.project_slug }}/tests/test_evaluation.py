@@ -51,9 +51,8 @@ def test_the_confusion_matrix_is_that_of_scikit_learn() -> None:
     assert (ours == metrics.confusion_matrix(targets, predictions, labels=range(5))).all()
 
 
-def test_a_run_is_left_with_metrics_pictures_and_a_count_of_looks(compose: Compose, empty_folder: Path) -> None:
-    train(compose(*SHORT, "test=true"))
-    run = only_run(empty_folder)
+def test_a_run_is_left_with_metrics_pictures_and_a_count_of_looks(trained: Path) -> None:
+    run = trained
     assert len((run / "test_looks.txt").read_text().splitlines()) == 1
     evaluate_run(run, "val", "a look at validation rows")
     for look in (2, 3):
@@ -77,8 +76,7 @@ def test_inputs_of_every_shape_can_be_drawn(shape: tuple[int, ...]) -> None:
     figure.canvas.draw()
 
 
-def test_a_run_is_loaded_with_the_weights_that_it_kept(compose: Compose, empty_folder: Path) -> None:
-    train(compose(*SHORT))
+def test_a_run_is_loaded_with_the_weights_that_it_kept(trained: Path) -> None:
     run = load_run("latest")
     summary = json.loads((run.folder / "summary.json").read_text())
     predicted = run.network(run.data.val.x).argmax(dim=-1)
@@ -86,3 +84,16 @@ def test_a_run_is_loaded_with_the_weights_that_it_kept(compose: Compose, empty_f
     assert not run.network.training
     assert run.config.network.width == 16
     assert load_run(run.folder.name.rpartition("_")[2]).folder == run.folder
+
+
+@pytest.mark.usefixtures("fresh_wandb")
+def test_the_pictures_are_in_the_wandb_run_too(compose: Compose, empty_folder: Path) -> None:
+    train(compose(*SHORT, "logger=wandb", "trainer.max_epochs=1", "~callbacks.early_stopping"))
+    run = only_run(empty_folder)
+    evaluate_run(run, "val")
+    _, added = sorted(empty_folder.glob(f"wandb/offline-run-*-{(run / 'wandb_id.txt').read_text()}"))
+    assert {path.name.partition("_")[0] for path in added.glob("files/media/images/evaluation/val/*.png")} == {
+        "confusion",
+        "mistakes",
+        "reliability",
+    }

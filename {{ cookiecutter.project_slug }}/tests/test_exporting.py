@@ -46,9 +46,8 @@ def test_an_exported_network_gives_its_logits_on_raw_rows(
 
 
 def test_a_file_that_does_not_give_the_same_logits_is_not_kept(
-    compose: Compose, empty_folder: Path, monkeypatch: pytest.MonkeyPatch
+    trained: Path, empty_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train(compose(*SHORT))
     run = load_run("latest")
 
     def wrong(whole: nn.Module, example: torch.Tensor, path: Path) -> None:

@@ -19,9 +19,6 @@ from your_package.data import arrays
 from your_package.loading import load_run
 from your_package.prediction import predict_file
 
-from tests.test_train import SHORT, only_run
-from train import train
-
 Compose = Callable[..., DictConfig]
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -62,8 +59,7 @@ def test_rows_of_the_data_itself_are_prepared_bit_for_bit_as_it_was(compose: Com
     assert torch.equal(arrays(path="own.npz", standardise=False).prepared(np.ones((6, 4))), torch.ones(6, 4))
 
 
-def test_a_row_gets_the_same_prediction_from_every_kind_of_file(compose: Compose, empty_folder: Path) -> None:
-    train(compose(*SHORT))
+def test_a_row_gets_the_same_prediction_from_every_kind_of_file(trained: Path) -> None:
     run = load_run("latest")
     rows = DIGITS[:1500]  # more than a chunk
     np.save("rows.npy", rows)
@@ -145,15 +141,13 @@ def test_a_long_file_takes_no_more_memory_than_a_short_one(empty_folder: Path) -
     assert peaks[1] < 1.2 * peaks[0]
 
 
-def test_a_refused_file_leaves_nothing_behind(compose: Compose, command: Command, empty_folder: Path) -> None:
-    train(compose(*SHORT))
+def test_a_refused_file_leaves_nothing_behind(trained: Path) -> None:
     Path("out").mkdir()
     rows = DIGITS[:1100].reshape(1100, -1).copy()
     rows[1090, 5] = np.nan  # in the second chunk
     write_csv("rows.csv", rows)
-    ended = command("predict.py", f"run={only_run(empty_folder)}", "input=rows.csv", "output=out/found.csv")
-    assert ended.returncode == 2
-    assert ended.stderr == "rows.csv: row 1090, column 5: the value is missing or not finite\n"
+    with pytest.raises(ValueError, match=r"^rows.csv: row 1090, column 5: the value is missing or not finite$"):
+        predict_file(trained, Path("rows.csv"), Path("out/found.csv"))
     assert not list(Path("out").iterdir())
 
 

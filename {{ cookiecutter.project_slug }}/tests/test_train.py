@@ -14,16 +14,16 @@ import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from your_package import comparison
 from your_package.build import build
 from your_package.command_line import Refused
 from your_package.evaluation import evaluate_run
 from your_package.failure import Failed
 
+from tests.conftest import SHORT, SMALL
 from tests.test_tracking import read_back
 from train import train
 
-SMALL = ("data=digits", "network.width=16", "residual.depth=2", "optimizer.lr=0.01")
-SHORT = (*SMALL, "trainer.max_epochs=3", "callbacks.early_stopping.patience=2", "scheduler=constant")
 Compose = Callable[..., DictConfig]
 
 
@@ -230,7 +230,7 @@ def test_what_only_the_parts_can_tell_is_refused_too_and_leaves_nothing(
 def test_a_multirun_gives_a_wandb_run_for_every_job_also_for_one_that_fails(
     command: Callable[..., subprocess.CompletedProcess[str]], empty_folder: Path
 ) -> None:
-    """The second job's network breaks in its first training step; the others are not to notice."""
+    """The second job's network says nothing finite in its first training step; the others are not to notice."""
     (empty_folder / "fragile.py").write_text(
         "from torch import nn\n"
         "class Fragile(nn.Linear):\n"
@@ -239,7 +239,7 @@ def test_a_multirun_gives_a_wandb_run_for_every_job_also_for_one_that_fails(
         "    def forward(self, x):\n"
         "        import torch\n"
         "        if self.training and torch.initial_seed() == 1:\n"
-        "            raise RuntimeError('a bug')\n"
+        "            return torch.full((len(x), 10), torch.nan)\n"
         "        return super().forward(x.flatten(1))\n"
     )
     ended = command(
@@ -247,7 +247,8 @@ def test_a_multirun_gives_a_wandb_run_for_every_job_also_for_one_that_fails(
         PYTHONPATH=str(empty_folder),
     )  # fmt: skip
     assert ended.returncode == 1
-    assert "a bug" in ended.stderr
+    assert "why     the loss is not finite at step 0, epoch 0" in ended.stdout
+    assert "Traceback" not in ended.stdout + ended.stderr
     found = [read_back(folder) for folder in sorted(empty_folder.glob("wandb/offline-run-*"))]
     assert sorted(run["config"]["seed"] for run in found) == [0, 1, 2]
     summaries = {
@@ -255,6 +256,9 @@ def test_a_multirun_gives_a_wandb_run_for_every_job_also_for_one_that_fails(
         for summary in (json.loads(path.read_text()) for path in empty_folder.glob("runs/train/*/summary.json"))
     }
     assert [summaries[seed]["status"] for seed in (0, 1, 2)] == ["finished", "failed", "finished"]
+    (sweep,) = empty_folder.glob("runs/sweeps/*")
+    compared = comparison.compare([str(sweep.relative_to(empty_folder))])
+    assert [group.endings for group in compared.groups] == [{"finished": 2, "failed": 1}]
     for run in found:
         summary = summaries[run["config"]["seed"]]
         assert run["config"]["choices"]["network"] == "own"

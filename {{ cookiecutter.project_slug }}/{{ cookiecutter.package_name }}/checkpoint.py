@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import nn
 
-LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
+NEXT, LAST, PREVIOUS = "next.ckpt", "last.ckpt", "previous.ckpt"  # the first only while the others make room
 UNREADABLE = (RuntimeError, UnpicklingError, EOFError, OSError)  # what torch.load makes of a file that is no checkpoint
 
 
@@ -42,7 +42,8 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
 
 def saved_in(folder: Path) -> Iterator[tuple[Path, dict[str, Any] | str]]:
     """The checkpoints of a run folder to go on from, newest first: each as it is, or why it cannot be read."""
-    for path in (folder / "checkpoints" / LAST, folder / "checkpoints" / PREVIOUS):
+    for name in (NEXT, LAST, PREVIOUS):
+        path = folder / "checkpoints" / name
         if path.exists():
             try:
                 checkpoint = torch.load(path, map_location="cpu", weights_only=True)

@@ -19,14 +19,13 @@ from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from . import composition, runs
+from . import again, composition, runs
 from .console import speak_plainly
 from .failure import Failed
 
 log = logging.getLogger(__name__)
 
-GO_ON = "python train.py resume=latest"
-FULL = (errno.ENOSPC, errno.EDQUOT)
+NO_ROOM_OR_RIGHT = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class Refused(Exception):
@@ -53,12 +52,12 @@ def run(task: Callable[[DictConfig], Any], config_name: str) -> None:
         if told.mode is RunMode.MULTIRUN:
             log.info(f"\nrun {told.job.num + 1}: {' '.join(told.overrides.task)}")
         try:
-            again = runs.asked_for(told.overrides.task)
-            if again is None:
+            wanted = again.asked_for(told.overrides.task)
+            if wanted is None:
                 refuse(composition.mistakes(config_name, config, told))
             else:
-                refuse(runs.mistakes(again, config, told.overrides.task))
-                if done := runs.nothing_left(again, config):
+                refuse(again.mistakes(wanted, config, told.overrides.task))
+                if done := again.nothing_left(wanted, config):
                     log.info(done)
                     return None
             return task(config)
@@ -80,10 +79,9 @@ def run(task: Callable[[DictConfig], Any], config_name: str) -> None:
     except (KeyboardInterrupt, Failed):  # the run has said so
         sys.exit(1)
     except OSError as error:
-        if error.errno not in FULL:
+        if error.errno not in NO_ROOM_OR_RIGHT:
             raise
-        print(f"{error.strerror}; the checkpoints are whole. Make room, then: {GO_ON}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(f"{error.strerror}: {error.filename}" if error.filename else error.strerror)
     if refusals:
         answer(refusals)
 
@@ -92,8 +90,8 @@ def refuse_sweep(config_name: str, overrides: list[str]) -> None:
     """Check every job of a sweep before the first one starts."""
     with composition.hydra_here():
         for job in composition.jobs(config_name, overrides):
-            if again := runs.asked_for(job):
-                raise Refused([f"{again.key}={again.name} is about one run, so leave out -m"])
+            if wanted := again.asked_for(job):
+                raise Refused([f"{wanted.key}={wanted.name} is about one run, so leave out -m"])
             config = composition.composed(config_name, job)
             refuse(composition.mistakes(config_name, composition.without_hydra(config), config.hydra))
 

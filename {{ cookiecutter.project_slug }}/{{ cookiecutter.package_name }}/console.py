@@ -1,5 +1,6 @@
 """What the terminal says: what the package logs, as it is, and of the libraries only warnings."""
 
+import contextlib
 import logging
 import sys
 import warnings
@@ -16,9 +17,21 @@ def speak_plainly() -> None:
     warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
 
 
+class LogFile(logging.FileHandler):
+    """A file that is content with less where its disk is full: the terminal has said it all."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exception(), OSError):
+            super().handleError(record)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            super().close()
+
+
 def copy_to(path: Path) -> logging.Handler:
     """Write to a file, from here on, what the terminal says; the handler is the caller's to remove."""
-    handler = plain(logging.FileHandler(path, encoding="utf-8"))
+    handler = plain(LogFile(path, encoding="utf-8"))
     logging.getLogger().addHandler(handler)
     return handler
 

@@ -14,7 +14,9 @@ from torch.nn.functional import cross_entropy
 from . import evaluation_pictures, run_folder
 from .data import Rows
 from .loader import Batches
-from .loading import load_run
+from .loading import TrainedRun, load_run
+from .runs import WANDB_ID
+from .tracking import HarmlessLogger, wandb_logger
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +60,7 @@ def evaluate_run(folder: Path, split: str, command: str = "") -> dict[str, float
     evaluation_pictures.write(results, rows, predictions, confidences, run.data.num_classes, error)
     for line in report(told, results, run.folder):
         log.info(line)
+    show_in_wandb(run, {f"evaluation/{split}/{path.stem}": path for path in sorted(results.glob("*.png"))})
     return {f"{split}/{name}": interval.value for name, interval in intervals.items()}
 
 
@@ -72,6 +75,18 @@ def report(told: dict[str, Any], results: Path, folder: Path) -> Iterator[str]:
         yield f"looked at    {times}; what is chosen by these rows is no longer tested by them"
     yield f"every row    {folder / 'predictions.csv'}"
     yield f"pictures     {results}"
+
+
+def show_in_wandb(run: TrainedRun, pictures: dict[str, Path]) -> None:
+    """Add pictures to the run in W&B, if it has one."""
+    if not (run.folder / WANDB_ID).exists():
+        return
+    logger = wandb_logger(project=run.config.logger.wandb.project, run_folder=str(run.folder))
+    if isinstance(logger, HarmlessLogger):
+        logger.log_pictures(pictures)
+        logger.end()
+        for how in logger.how_to_look():
+            log.info(f"look         {how}")
 
 
 def bootstrap(values: np.ndarray) -> list[Interval]:

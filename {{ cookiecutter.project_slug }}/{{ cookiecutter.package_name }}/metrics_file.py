@@ -85,7 +85,8 @@ def rows_of(path: Path) -> list[dict[str, str]]:
     if not path.exists():
         return []
     with path.open(newline="") as file:
-        return [{name: value for name, value in row.items() if value} for row in csv.DictReader(file)]
+        whole_lines = (line for line in file if line.endswith("\n"))  # a kill or a full disk can tear the last
+        return [{name: value for name, value in row.items() if value} for row in csv.DictReader(whole_lines)]
 
 
 def epochs_of(folder: Path) -> list[dict[str, float]]:

@@ -25,10 +25,7 @@ CHANGED = {
 
 
 def write(folder: Path, overrides: Sequence[str]) -> None:
-    """Write ``origin.json`` and, if the code differs from its commit, how: ``changes.diff``."""
     run_folder.write_json(folder / NAME, now(overrides))
-    if difference := git("diff", "HEAD", "--binary"):
-        run_folder.write_whole(folder / "changes.diff", difference)
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -75,9 +72,11 @@ def processor() -> str:
 
 
 def git_state() -> dict[str, Any] | None:
-    """The commit that is checked out here and whether anything differs from it; None outside a repository."""
+    """The commit that is checked out here, whether anything differs from it, and how; None outside a repository."""
     commit = git("rev-parse", "HEAD")
-    return {"commit": commit.strip(), "dirty": bool(git("status", "--porcelain"))} if commit else None
+    if commit is None:
+        return None
+    return {"commit": commit.strip(), "dirty": bool(git("status", "--porcelain")), "diff": git("diff", "HEAD") or None}
 
 
 def git(*arguments: str) -> str | None:

@@ -9,7 +9,6 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from lightning import Trainer
-from lightning.pytorch.loggers import WandbLogger
 from omegaconf import DictConfig, OmegaConf
 
 from . import console, origin, run_folder
@@ -18,6 +17,7 @@ from .measurement import Measurement
 from .metrics_file import epochs_of, keep
 from .report import report
 from .resume import Stopped
+from .tracking import HarmlessLogger
 
 log = logging.getLogger(__name__)
 
@@ -82,11 +82,12 @@ class Recording:
                 run_folder.note_look_at_test_rows(self.folder, summary["command"])
             if summary["best"]:
                 self.best_value = summary["best"][self.config.monitor]
-        wandb_runs = [logger.experiment for logger in self.trainer.loggers if isinstance(logger, WandbLogger)]
-        for run in wandb_runs:
-            run.finish(exit_code=int(error is not None))
+        tracked = [logger for logger in self.trainer.loggers if isinstance(logger, HarmlessLogger)]
+        for logger in tracked:
+            logger.end(exit_code=int(error is not None))
         if self.trainer.is_global_zero:
-            for line in report(summary, self.folder, wandb_runs, error if isinstance(error, Failed) else None):
+            looks = [how for logger in tracked for how in logger.how_to_look()]
+            for line in report(summary, self.folder, looks, error if isinstance(error, Failed) else None):
                 log.info(line)
         logging.getLogger().removeHandler(self.log_file)
         self.log_file.close()

@@ -6,12 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from .failure import Failed
-from .tracking import how_to_look
 
 
-def report(
-    summary: dict[str, Any], folder: Path, wandb_runs: Sequence[Any], failed: Failed | None = None
-) -> Iterator[str]:
+def report(summary: dict[str, Any], folder: Path, looks: Sequence[str], failed: Failed | None = None) -> Iterator[str]:
     """The result in a small table, where it lies, how to look at it, and in the last line best against last."""
     best, last, test = summary["best"], summary["last"], summary["test"]
     yield f"\n{summary['status'].replace('_', ' ')} after {summary['epochs']} epochs in {summary['seconds']:.1f} s"
@@ -30,11 +27,10 @@ def report(
         if (folder / "checkpoints" / "last.ckpt").exists():
             yield f"{'kept':8}{folder / 'checkpoints' / 'last.ckpt'}, from before that"
     yield f"\nrun     {folder}"
-    for run in wandb_runs:
-        yield from (f"look    {how}" for how in how_to_look(run))
+    yield from (f"look    {how}" for how in looks)
     if best:
         yield f"best    {validated(best)}; last {validated(last)}; the best weights are kept"
-    if summary["status"] == "interrupted":
+    if summary["status"] in ("interrupted", "failed") and not failed:
         yield f"go on   python train.py resume={folder}"
 
 
