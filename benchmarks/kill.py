@@ -61,8 +61,10 @@ def main() -> None:
     overrides = [*OVERRIDES, *arguments.overrides]
     project = Project(arguments.folder.resolve())
     command_line, train = project.module("command_line"), importlib.import_module("train")
-    for name in ("build", "checkpoint", "recording", "reproduce", "resume"):  # what train.py imports late
+    # What train.py imports late.
+    for name in ("build", "checkpoint", "last_checkpoint", "recording", "reproduce", "resume"):
         project.module(name)
+    train.train.__module__ = "__main__"  # Hydra looks for configs/ beside the script that it is defined in
     OmegaConf.clear_resolvers()  # each command makes them anew
     place = project.folder / "kill" / hashlib.sha256(" ".join(overrides).encode()).hexdigest()[:8]
     place.mkdir(parents=True, exist_ok=True)
@@ -117,6 +119,8 @@ def main() -> None:
                 else:
                     after = Moment(kind, chance)
                     status = command(folder, *overrides, before=functools.partial(kill_later, project, after))
+                if status > 0:
+                    sys.exit((folder / "output.txt").read_text())
             begun = list(folder.glob("runs/*/*/config.yaml"))
             status = command(folder, *(["resume=latest"] if begun else overrides))
             results[moment] = status == 0 and left_by(folder) == expected
@@ -152,7 +156,7 @@ def kill_later(project: Project, moment: Moment) -> None:
         "step": (classifier, "training_step"),
         "validation": (classifier, "validation_step"),
         "saving": (Path, "write_bytes"),
-        "end": (project.module("recording").Recording, "__exit__"),
+        "end": (project.module("last_checkpoint").LastCheckpoint, "on_train_end"),
     }[moment.kind]
     original, left = getattr(owner, name), moment.count
 

@@ -42,11 +42,11 @@ def cure(title: str, sick: str, cured: str) -> Callable[..., Figure]:
 
 
 def exploding_gradient(without: Grouped, with_it: Grouped) -> Figure:
-    figure, (norms, accuracies) = panels("Length of the gradient, before clipping", "What comes of it")
+    figure, (norms, accuracies) = panels("Length of the gradient, before clipping", "What comes of it, if clipped")
     norms.set_yscale("log")
     for runs, name, colour in ((with_it[""], "clipped at 1", CURED), (without[""], "not clipped", SICK)):
         draw_steps(norms, runs, "gradient/norm", name, colour)
-        draw_epochs(accuracies, runs, ACCURACY, name, colour)
+    draw_epochs(accuracies, with_it[""], ACCURACY, "clipped at 1", CURED)
     finish(norms, "step", "gradient/norm")
     finish(accuracies, "epoch", ACCURACY)
     return figure

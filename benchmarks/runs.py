@@ -37,8 +37,11 @@ class Run:
         return json.loads((self.folder / "summary.json").read_text())
 
     def key(self) -> str | None:
-        """As ``Project.key`` of its job, if the run came to its own end."""
-        if not (self.folder / "summary.json").exists() or self.summary["status"] not in ("finished", "stopped_early"):
+        """As ``Project.key`` of its job, if the run came to its own end, be it numbers that are not finite."""
+        if not (self.folder / "summary.json").exists():
+            return None
+        exploded = any(finding["code"] == "non_finite" for finding in self.summary["findings"])
+        if self.summary["status"] not in ("finished", "stopped_early") and not exploded:
             return None
         text = (self.folder / "config.yaml").read_text()
         return sha256(text.replace(yaml.safe_load(text)["run_folder"], "RUN").encode()).hexdigest()
@@ -69,7 +72,7 @@ class Project:
     def jobs(self, overrides: Collection[str]) -> list[Job]:
         """The runs that a sweep consists of: ``seed=0,1 +experiment=x`` are two."""
         with self.composition.hydra_here():
-            return [frozenset(job) for job in self.composition.jobs(overrides)]
+            return [frozenset(job) for job in self.composition.jobs("train", overrides)]
 
     def key(self, job: Job) -> str:
         """Stands for the whole configuration of a job, but for the place of its folder."""
@@ -107,7 +110,7 @@ class Project:
                         try_to_wait(process, seconds=1)
                 finally:
                     process.terminate()
-                if process.returncode:
+                if self.missing(self.jobs(sweep)):
                     said.seek(0)
                     raise RuntimeError(f"train.py -m {' '.join(sweep)}\n{said.read()}")
         yield len(self.missing(jobs))

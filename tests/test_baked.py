@@ -73,8 +73,8 @@ def test_every_command_of_its_readme_works(project: Path) -> None:
     assert last.split() == ["make", "test", "make", "lint"]
     bash("\n".join([f"export PYTHON={sys.executable}", *blocks]), project)
     runs = [path for path in (project / "runs").glob("*/*") if (path / "summary.json").exists()]
-    assert len(runs) == 11  # the first, 3 said differently, 2 + 4 of experiments, one's own parts
-    assert len(list((project / "wandb").glob("offline-run-*"))) == len(runs)
+    assert len(runs) == 12  # the first, 3 said differently, one of them again, 2 + 4 of experiments, one's own parts
+    assert len(list((project / "wandb").glob("offline-run-*"))) == len(runs) + 2  # and the pictures of 2 evaluations
     for run in runs:
         assert '"status": "f' not in (run / "summary.json").read_text().replace('"finished"', "")
 

@@ -166,24 +166,31 @@ def test_a_signal_saves_and_ends_with_what_to_type(number: int, runs: Runs, capl
     assert finished["last.ckpt"] == whole["last.ckpt"]
 
 
-def test_a_process_that_is_killed_while_it_saves_leaves_the_older_checkpoint(runs: Runs) -> None:
-    """With SIGKILL, half of the third checkpoint written."""
-    whole = runs.whole()
-    runs.enter("stopped")
-    program = f"""
+def in_a_process_that(saves: str) -> str:
+    """A program that trains, and writes its checkpoints as it is told to."""
+    return f"""
 import os, runpy, signal, sys
 sys.path.insert(0, {str(PROJECT)!r})
 sys.argv = ["train.py", *{[*QUIET, *TINY]!r}]
 from pathlib import Path
 write, saved = Path.write_bytes, []
-def fatal(path, content):
+def save(path, content):
     saved.append(path)
-    write(path, content[:1000] if len(saved) == 8 else content)
-    if len(saved) == 8:
-        os.kill(os.getpid(), signal.SIGKILL)
-Path.write_bytes = fatal
+    {saves}
+Path.write_bytes = save
 runpy.run_path({str(PROJECT / "train.py")!r}, run_name="__main__")
 """
+
+
+def test_a_process_that_is_killed_while_it_saves_leaves_the_older_checkpoint(runs: Runs) -> None:
+    """With SIGKILL, half of the third checkpoint written."""
+    whole = runs.whole()
+    runs.enter("stopped")
+    program = in_a_process_that(
+        """write(path, content[:1000] if len(saved) == 8 else content)
+    if len(saved) == 8:
+        os.kill(os.getpid(), signal.SIGKILL)"""
+    )
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     ended = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, timeout=100)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
@@ -271,6 +278,38 @@ def test_a_disk_that_is_full_leaves_the_older_checkpoint(tmp_path: Path, monkeyp
         files.save_checkpoint({"step": 2}, place)
     assert torch.load(place, weights_only=True) == {"step": 1}
     assert list(tmp_path.iterdir()) == [place]
+
+
+def test_a_run_whose_disk_becomes_full_ends_with_one_sentence_and_goes_on(runs: Runs, empty_folder: Path) -> None:
+    """On a small disk of its own, full before the third checkpoint; afterwards there is room."""
+    if subprocess.run(["unshare", "-Urm", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True).returncode:
+        pytest.skip("this system lets nobody mount a disk of one's own")
+    whole = runs.whole()
+    for name in ("disk", "stopped"):
+        (empty_folder / name).mkdir()
+    program = in_a_process_that(
+        """if len(saved) == 8:
+        with open("ballast", "wb", buffering=0) as ballast:
+            try:
+                while ballast.write(bytes(1024)):
+                    pass
+            except OSError:
+                pass
+    write(path, content)"""
+    )
+    here, there, python = empty_folder / "disk", empty_folder / "stopped", sys.executable
+    script = f"mount -t tmpfs -o size=4m none {here} && cd {here} && {python} -c \"$PROGRAM\"; cp -r runs {there}"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PROGRAM": program}
+    ended = subprocess.run(
+        ["unshare", "-Urm", "sh", "-c", script], env=environment, capture_output=True, text=True, timeout=100
+    )
+    assert ended.stderr.splitlines()[-1].startswith("No space left on device")
+    assert "Traceback" not in ended.stderr
+    runs.enter("stopped")
+    run = only_run()
+    assert f"go on   python train.py resume={run}" in ended.stdout
+    runs.train("resume=latest")
+    assert left_by(run) == whole
 
 
 def test_a_run_done_again_agrees_and_one_of_other_code_is_told_apart(
