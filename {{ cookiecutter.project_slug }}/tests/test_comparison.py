@@ -15,7 +15,14 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 from scipy import stats
 
-from your_package import comparison, comparison_page, comparison_pictures, comparison_table, composition
+from your_package import (
+    comparison,
+    comparison_page,
+    comparison_pictures,
+    comparison_table,
+    composition,
+    records,
+)
 
 from tests.conftest import PROJECT
 
@@ -249,7 +256,7 @@ def test_a_run_killed_while_writing_leaves_its_whole_lines(make: Make) -> None:
     folder = Path(make(status=None))
     with (folder / "metrics.csv").open("a") as file:
         file.write("3,39,0.25,1e-")
-    values = comparison_pictures.logged(comparison.read_run(folder), ("val/loss", "gradient/norm"))
+    values = comparison_pictures.logged(records.read_run(folder), ("val/loss", "gradient/norm"))
     assert values["gradient/norm"] == [(0, 9, 1.0), (1, 19, 2.0), (2, 29, 3.0)]
     assert len(values["val/loss"]) == 3
 

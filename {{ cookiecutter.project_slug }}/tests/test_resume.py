@@ -298,7 +298,7 @@ def test_a_run_whose_disk_becomes_full_ends_with_one_sentence_and_goes_on(runs: 
     write(path, content)"""
     )
     here, there, python = empty_folder / "disk", empty_folder / "stopped", sys.executable
-    script = f"mount -t tmpfs -o size=4m none {here} && cd {here} && {python} -c \"$PROGRAM\"; cp -r runs {there}"
+    script = f'mount -t tmpfs -o size=4m none {here} && cd {here} && {python} -c "$PROGRAM"; cp -r runs {there}'
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PROGRAM": program}
     ended = subprocess.run(
         ["unshare", "-Urm", "sh", "-c", script], env=environment, capture_output=True, text=True, timeout=100

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from lightning import Trainer
 
-from your_package import origin, run_folder
+from your_package import run_folder
 from your_package.recording import Recording
 
 
@@ -47,7 +47,3 @@ def test_a_summary_is_written_whole_and_replaces_the_old_one(tmp_path: Path) -> 
         run_folder.write_summary(tmp_path, {"seconds": seconds})
     assert json.loads((tmp_path / "summary.json").read_text()) == {"seconds": 2}
     assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]
-
-
-def test_outside_a_repository_there_is_no_commit() -> None:
-    assert origin.git_state() is None

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
-from .comparison import Comparison, Group, Run
+from .comparison import Comparison, Group
 from .comparison_pictures import pictures
 from .comparison_table import ending, headline, interval, number, spread
+from .records import Run
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --good: #2e9e6b; --quiet: #888; }

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-from .comparison import Comparison, Group, Run
+from .comparison import Comparison, Group
+from .records import Run
 
 GROUPS = 12  # drawn at most; more lines than that nobody can tell apart
 POINTS = 200  # of a gradient's curve at most

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from .comparison import COUNTED, Comparison, Difference, Group
+from .comparison import Comparison, Difference, Group
+from .records import COUNTED
 
 LINES = 40  # of groups that the terminal is told
 
