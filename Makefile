@@ -4,13 +4,14 @@ PYTHON ?= python3
 constraints := {{\ cookiecutter.project_slug\ }}/constraints.txt
 demo := build/demo/my-network
 
-.PHONY: help demo test gallery kill clean
+.PHONY: help demo test gallery kill bench clean
 
 help:
 	@echo "make demo    set up, bake a project, train its first experiment offline and show the result"
 	@echo "make test    set up, and test the template and the projects that it bakes"
 	@echo "make gallery measure the lab notes and draw their pictures, going on where it was stopped; half an hour at first"
 	@echo "make kill    kill training at 50 random moments, go on, compare bit for bit; ten minutes"
+	@echo "make bench   measure speed beside a loop by hand, the usual way and scikit-learn; half an hour, nothing else running"
 	@echo "make clean   remove .venv, build/ and caches"
 
 demo: .venv/installed
@@ -28,6 +29,9 @@ gallery: .venv/installed
 
 kill: .venv/installed
 	OMP_NUM_THREADS=1 .venv/bin/python benchmarks/kill.py
+
+bench: .venv/installed
+	.venv/bin/python benchmarks/speed.py
 
 clean:
 	rm -rf .venv build .hypothesis

@@ -22,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from . import again, composition, runs
 from .console import speak_plainly
 from .failure import Failed
+from .lean_start import import_lightning
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ def run(task: Callable[[DictConfig], Any], config_name: str) -> None:
                 if done := again.nothing_left(wanted, config):
                     log.info(done)
                     return None
+            import_lightning()
             return task(config)
         except Refused as refused:
             refusals.extend(refused.mistakes)

@@ -1,0 +1,113 @@
+"""What ``make bench`` found, as a page and a picture in ``docs/``."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+from drawing import CURED, GREY, SICK, panels, save
+from gallery import processor, versions
+from matplotlib.ticker import FuncFormatter
+
+OTHERS = {"bare": ("a loop by hand", CURED), "usual": ("the usual way", SICK)}
+HEAD = """# Speed
+
+A baked project as it is shipped (progress bar, clipping, gradient norms, diagnostics, metrics, checkpoints, early
+stopping, W&B offline) beside the same network in a loop over tensors written by hand, with the same optimizer,
+schedule, clipping and a validation after every epoch, and beside the usual way: a DataLoader that hands out samples one
+by one, a torchmetrics object and two `self.log` calls in every step.
+
+Each lives in a process of its own, all on the same cores, and trains one epoch with its validation whenever it gets the
+turn. Numbers are the median of the ratios of all rounds, with the middle half of them. Above 1 the project is faster.
+{hardware} Made by `make bench`.
+
+| network | batch | cores | step of the loop | of the loop's speed | of the usual way's speed | memory: project, loop |
+|---|---|---|---|---|---|---|
+"""
+
+
+def write(
+    path: Path, settings: Sequence[Any], races: Sequence[Any], curves: dict[str, Any], waits: dict[str, Any]
+) -> None:
+    text = HEAD.format(hardware=f"Measured on an {processor().removeprefix('an ')}, with {versions()}.")
+    text += "".join(f"| {' | '.join(row)} |\n" for row in map(race_row, settings, races))
+    text += "\n![Speed beside a bare loop](speed.png)\n\n"
+    text += "\n".join([*accuracy_lines(curves), "", *wait_lines(waits), ""])
+    path.write_text(text, "utf-8")
+    draw(path.with_suffix(".png"), settings, races)
+
+
+def race_row(setting: Any, found: dict[str, Any]) -> tuple[str, ...]:
+    seconds, memory = found["seconds"], found["memory"]
+    step = median(seconds["bare"]) / setting.steps
+    megabytes = [f"{memory[name] / 2**20:.0f} MB" for name in ("project", "bare")]
+    ratios = [told(*ratio(seconds[name], seconds["project"])) for name in OTHERS]
+    return (
+        setting.name,
+        str(setting.batch_size),
+        str(setting.cores),
+        f"{1000 * step:.1f} ms",
+        *ratios,
+        ", ".join(megabytes),
+    )
+
+
+def ratio(slower: Sequence[float], faster: Sequence[float]) -> tuple[float, float, float]:
+    """The median of ``slower / faster`` round by round, and the quarters around it."""
+    low, middle, high = quantiles([a / b for a, b in zip(slower, faster, strict=True)], n=4)
+    return middle, low, high
+
+
+def told(middle: float, low: float, high: float) -> str:
+    return f"{middle:.2f} ({low:.2f} to {high:.2f})"
+
+
+def accuracy_lines(curves: dict[str, Any]) -> Iterator[str]:
+    """How long each takes to the best validation accuracy that scikit-learn comes to."""
+    yield "## To an accuracy\n"
+    yield "Seconds of training, on one core, to the best validation accuracy that scikit-learn's `MLPClassifier` comes"
+    yield "to in 60 epochs (256 hidden units, Adam at 0.002, batch 64); one seed.\n"
+    yield "| data | accuracy | project | scikit-learn |"
+    yield "|---|---|---|---|"
+    for data, found in curves.items():
+        goal = max(accuracy for _, accuracy in found["sklearn"])
+        at = {name: first(curve, goal) for name, curve in found.items()}
+        yield f"| {data} | {goal:.1%} | {at['project']} | {at['sklearn']} |"
+
+
+def first(curve: Sequence[tuple[float, float]], goal: float) -> str:
+    times = [seconds for seconds, accuracy in curve if accuracy >= goal]
+    return f"{times[0]:.1f} s" if times else f"not in {len(curve)} epochs"
+
+
+def wait_lines(waits: dict[str, Any]) -> Iterator[str]:
+    yield "## Waiting\n"
+    yield "Seconds of a whole process on one core: the median of nine, and the middle half.\n"
+    yield "| command | seconds |"
+    yield "|---|---|"
+    for name, (low, middle, high) in waits["commands"].items():
+        yield f"| {name} | {middle:.2f} ({low:.2f} to {high:.2f}) |"
+    one, many = waits["sweep"].values()
+    yield f"\nSixteen small runs take {one:.0f} s as one sweep in one process, and {many:.0f} s as sixteen processes:"
+    yield f"{many / one:.1f} times as long.\n"
+    yield "## Memory\n"
+    for name, held in waits["memory"].items():
+        after = held[len(held) // 4 :]
+        yield f"Over {name} it goes from {after[0]:.0f} MB, after the first quarter, to {after[-1]:.0f} MB.\n"
+
+
+def draw(path: Path, settings: Sequence[Any], races: Sequence[Any]) -> None:
+    """A dot for each ratio, a line for the middle half, on a doubling axis."""
+    figure, (axes,) = panels("How many times as fast as ...", size=(8.5, 0.42 * len(settings) + 1.2))
+    for name, (label, colour) in OTHERS.items():
+        for at, found in enumerate(races):
+            middle, low, high = ratio(found["seconds"][name], found["seconds"]["project"])
+            axes.plot([low, high], [at, at], color=colour, linewidth=3, alpha=0.4)
+            axes.plot(middle, at, "o", color=colour, label=None if at else label)
+    axes.axvline(1, color=GREY, linewidth=1)
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_yticks(range(len(settings)), [setting.title for setting in settings])
+    axes.invert_yaxis()
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    save(figure, path)

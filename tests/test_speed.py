@@ -1,0 +1,27 @@
+"""The speed benchmark: all who take part really train, and the page tells what was measured."""
+
+from pathlib import Path
+
+import pytest
+import speed
+import speed_page
+from runs import Project
+from tqdm import tqdm
+
+
+def test_a_race_is_run_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed, "ROUNDS", 3)
+    monkeypatch.setattr(speed, "WARM_UP", 0)
+    setting = speed.Setting("tiny", 16, ("network.width=8", "residual.depth=1"), steps=4)
+    found = speed.race(setting, Project(tmp_path), tqdm(disable=True), tmp_path)
+    assert set(found["seconds"]) == {"project", "bare", "usual"}
+    assert all(len(turns) == 3 and min(turns) > 0 for turns in found["seconds"].values())
+    assert all(2**27 < held < 2**33 for held in found["memory"].values())
+    name, batch, cores, *_ = speed_page.race_row(setting, found)
+    assert (name, batch, cores) == ("tiny", "16", "1")
+
+
+def test_a_ratio_is_the_median_of_the_rounds_not_of_the_turns() -> None:
+    middle, low, high = speed_page.ratio([10.0, 2.0, 3.0], [20.0, 2.0, 2.0])
+    assert middle == 1.0
+    assert low < 1.0 < high
