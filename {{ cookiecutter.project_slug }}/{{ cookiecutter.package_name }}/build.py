@@ -8,8 +8,8 @@ from lightning import seed_everything
 from omegaconf import DictConfig
 from torch import nn
 
-from .check import mistakes_with_data
 from .classifier import Classifier
+from .contradictions import mistakes_with_data
 from .data import Data, with_label_noise
 
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # every Trainer would advertise
