@@ -1,0 +1,106 @@
+"""What speed depends on and noise cannot blur: calls, forward passes, waits for the device, imports, copies."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning import Callback
+from omegaconf import DictConfig
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from your_package.build import build
+from your_package.classifier import Classifier
+from your_package.loader import Batches
+
+from tests.conftest import PROJECT
+from tests.fitting import quiet_trainer
+
+Compose = Callable[..., DictConfig]
+
+
+class Waits(TorchDispatchMode):
+    """Counts how often a number is fetched from a tensor; on a GPU each time would wait for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += function is torch.ops.aten._local_scalar_dense.default
+        return function(*args, **(kwargs or {}))
+
+
+def fitted(compose: Compose, steps: int, *callbacks: Callback, **settings: Any) -> Classifier:
+    data, classifier = build(compose("data=digits", "network.width=8", "residual.depth=1"))
+    trainer = quiet_trainer(
+        precision="32-true", limit_train_batches=steps, gradient_clip_val=1.0, callbacks=list(callbacks), **settings
+    )
+    trainer.fit(classifier, Batches(data.train, 16, seed=0), Batches(data.val, 64))
+    return classifier
+
+
+def test_nothing_is_logged_by_lightning_in_a_step(compose: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
+    logged: list[str] = []
+    monkeypatch.setattr(Classifier, "log", lambda self, name, *arguments, **options: logged.append(name))
+    monkeypatch.setattr(Classifier, "log_dict", lambda self, metrics, *arguments, **options: logged.extend(metrics))
+    fitted(compose, 30)
+    assert sorted(logged) == ["train/accuracy", "train/loss", "val/accuracy", "val/loss"]
+
+
+def test_a_batch_goes_through_the_network_once(compose: Compose) -> None:
+    passes = 0
+
+    class Counter(Callback):
+        def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+            pl_module.network.register_forward_hook(count)
+
+    def count(*arguments: Any) -> None:
+        nonlocal passes
+        passes += 1
+
+    fitted(compose, 30, Counter(), limit_val_batches=3)
+    assert passes == 30 + 3
+
+
+def test_no_step_waits_for_the_device(compose: Compose) -> None:
+    """Waits belong to the epoch: five steps or forty, they are as many."""
+    waits = []
+    for steps in (5, 40):
+        with Waits() as counted:
+            fitted(compose, steps)
+        waits.append(counted.count)
+    assert waits[0] == waits[1]
+
+
+def test_the_rows_are_held_once(compose: Compose) -> None:
+    data, _ = build(compose("data=digits", "network.width=8"))
+    loaders = [Batches(data.train, 16, seed=0), Batches(data.train, 64)]
+    assert len({loader.rows.x.data_ptr() for loader in loaders} | {data.train.x.data_ptr()}) == 1
+
+
+def test_a_run_imports_neither_scipy_nor_matplotlib_before_its_first_step(empty_folder: Path) -> None:
+    """With data that need neither."""
+    np.savez("rows.npz", x=np.random.default_rng(0).normal(size=(100, 4)), y=np.arange(100) % 2)
+    (empty_folder / "first_step.py").write_text(
+        "import os, sys\n"
+        "from lightning import Callback\n"
+        "class Report(Callback):\n"
+        "    def on_train_batch_end(self, *arguments):\n"
+        "        seen = {'scipy', 'matplotlib', 'sklearn', 'pandas', 'mnist1d'} & set(sys.modules)\n"
+        "        print('imported:', sorted(seen), flush=True)\n"
+        "        os._exit(0)\n"
+    )
+    words = ["data=arrays", "data.path=rows.npz", "logger=none", "+callbacks.report._target_=first_step.Report"]
+    program = f"import sys; sys.path.insert(0, '.'); sys.argv[1:] = {words}\n"
+    program += f"import runpy; runpy.run_path({str(PROJECT / 'train.py')!r}, run_name='__main__')"
+    path = {"PYTHONPATH": str(PROJECT)}
+    ended = subprocess.run(
+        [sys.executable, "-c", program], text=True, capture_output=True, timeout=120, env={**os.environ, **path}
+    )
+    assert "imported: []" in ended.stdout, ended.stdout + ended.stderr
