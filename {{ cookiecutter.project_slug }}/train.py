@@ -22,6 +22,9 @@ def train(config: DictConfig) -> float:
         data, classifier = build(config)
         stopped = resume.stopped(config, classifier) if start.resumes else None
         trainer = instantiate(config.trainer)
+    if config.compile:
+        classifier.network.compile()
+    data = data.on(trainer.strategy.root_device)
     train_batches = Batches(data.train, config.data.batch_size, config.seed)
     val_batches = Batches(data.val, config.data.batch_size)
 

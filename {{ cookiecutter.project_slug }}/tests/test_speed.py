@@ -20,6 +20,7 @@ from your_package.loader import Batches
 
 from tests.conftest import PROJECT
 from tests.fitting import quiet_trainer
+from train import train
 
 Compose = Callable[..., DictConfig]
 
@@ -104,3 +105,36 @@ def test_a_run_imports_neither_scipy_nor_matplotlib_before_its_first_step(empty_
         [sys.executable, "-c", program], text=True, capture_output=True, timeout=120, env={**os.environ, **path}
     )
     assert "imported: []" in ended.stdout, ended.stdout + ended.stderr
+
+
+def test_rows_that_fit_live_on_the_device_and_batches_are_cut_there(compose: Compose) -> None:
+    data, _ = build(compose("data=digits", "network.width=8"))
+    assert data.on(torch.device("cpu")) is data
+    moved = data.on(torch.device("meta"))  # a device that is always there, and holds no numbers
+    batches = list(Batches(moved.train, 512, seed=0))
+    assert [tuple(batch.x.shape) for batch in batches] == [(512, 8, 8), (512, 8, 8), (127, 8, 8)]
+    assert {tensor.device.type for batch in batches for tensor in batch} == {"meta"}
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_one_word_compiles_the_network(asked: bool, compose: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[torch.nn.Module] = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compiled.append(self))
+    train(compose("data=digits", "trainer=smoke", "network.width=8", f"compile={asked}"))
+    assert len(compiled) == asked
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_no_step_synchronises_with_the_gpu(compose: Compose) -> None:
+    data, classifier = build(compose("network.width=64"))
+    rows = data.on(torch.device("cuda")).train
+
+    class Strict(Callback):
+        def on_train_batch_start(self, *arguments: Any) -> None:
+            torch.cuda.set_sync_debug_mode("error")
+
+        def on_train_batch_end(self, *arguments: Any) -> None:
+            torch.cuda.set_sync_debug_mode("default")
+
+    settings = {"accelerator": "gpu", "precision": "bf16-mixed", "gradient_clip_val": 1.0}
+    quiet_trainer(**settings, callbacks=[Strict()]).fit(classifier, Batches(rows, 64, seed=0), Batches(rows, 512))

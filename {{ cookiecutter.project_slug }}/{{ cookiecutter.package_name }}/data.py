@@ -53,6 +53,15 @@ class Data:
         """The shape of one input, without the batch."""
         return tuple(self.train.x.shape[1:])
 
+    def on(self, device: torch.device) -> "Data":
+        """The same rows in the memory of a device if they fill at most half of what is free there, else as they are."""
+        parts = (self.train, self.val, self.test)
+        size = sum(tensor.nbytes for part in parts for tensor in part)
+        if device.type == "cpu" or (device.type == "cuda" and 2 * size > torch.cuda.mem_get_info(device)[0]):
+            return self
+        train, val, test = (Rows(*(tensor.to(device) for tensor in part)) for part in parts)
+        return replace(self, train=train, val=val, test=test)
+
     def prepared(self, x: np.ndarray) -> Tensor:
         """New rows, (N, *in_shape), as the network is to see them."""
         rows = torch.from_numpy(x.astype(np.float32))

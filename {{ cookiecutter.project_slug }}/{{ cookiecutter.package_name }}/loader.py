@@ -36,7 +36,8 @@ class Batches:
     def __iter__(self) -> Iterator[Rows]:
         x, y = self.rows
         first, self.first_batch = self.first_batch, 0  # but for one that goes on, an epoch starts at its beginning
-        for number, index in enumerate(self.order().split(self.batch_size)[first:], start=first + 1):
+        order = self.order().to(x.device)
+        for number, index in enumerate(order.split(self.batch_size)[first:], start=first + 1):
             self.next_batch = number % len(self)
             yield Rows(x[index], y[index])
 
