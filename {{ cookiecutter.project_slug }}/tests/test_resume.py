@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,12 @@ def test_killed_again_and_again_a_run_ends_like_one_that_never_was(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_and_ends_with_what_to_type(number: int, runs: Runs, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_signal_saves_and_ends_with_what_to_type(
+    number: int, runs: Runs, caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest
+) -> None:
+    # A shell's background jobs ignore Ctrl-C, and hand that on to all that they start.
+    request.addfinalizer(partial(signal.signal, signal.SIGINT, signal.getsignal(signal.SIGINT)))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     caplog.set_level("INFO")
     whole = runs.whole()
     run = runs.stop(lambda: os.kill(os.getpid(), number), "callbacks.last_checkpoint.steps=null")
