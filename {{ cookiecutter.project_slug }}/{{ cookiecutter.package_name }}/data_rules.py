@@ -66,6 +66,15 @@ def too_small(val: Rows) -> Iterator[Finding]:
         yield Finding("validation_too_small", "error", "validation rows", evidence)
 
 
+def unlearnable(data: Data, reached: float | None) -> Iterator[Finding]:
+    """Neither simple learners nor the network, as far as it has been trained, are better than chance on new rows."""
+    guess, deviation = chance(data)
+    best = max(learnable_accuracy(data), 0.0 if reached is None else reached)
+    if best < guess + SIGMAS * deviation:
+        evidence = f"validation accuracy {best:.1%} at best, by nearest neighbours, a smooth map and the network"
+        yield Finding("unlearnable_labels", "error", "labels", f"{evidence}; a constant guess has {guess:.1%}")
+
+
 def chance(data: Data) -> tuple[float, float]:
     """The accuracy on validation rows of always guessing the commonest class, and its standard deviation."""
     share = one_hot(data.val.y, data.num_classes).double().mean(dim=0).max().item()

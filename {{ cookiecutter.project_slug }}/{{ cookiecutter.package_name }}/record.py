@@ -1,7 +1,8 @@
 """What was seen of a training: the rules judge this and nothing else."""
 
 from dataclasses import dataclass, field
-from math import isfinite, log
+from math import isfinite, log, log10, prod, sqrt
+from re import sub
 from statistics import median
 
 from .signals import Numbers
@@ -24,7 +25,14 @@ class Record:
     """The first steps of one training. What could not be measured is left empty, and the rules are silent about it."""
 
     num_classes: int
-    learning_rate: float = 0.0
+    learning_rate: float = 0.0  # the largest that the schedule will come to, as far as the optimizer knows
+    momentum: float = 0.0
+    batch_size: int = 0
+    clipped: bool = False
+    dropout: dict[str, float] = field(default_factory=dict)  # rate of each layer that silences
+    rates: dict[int, float] = field(default_factory=dict)  # learning rate, by step
+    chance: tuple[float, float] = (0.0, 0.0)  # validation accuracy of a constant guess, and its deviation
+    learnable: float = 0.0  # validation accuracy that simple learners reach
     measured: dict[int, Numbers] = field(default_factory=dict)  # by step
     gradient: dict[int, float] = field(default_factory=dict)  # norm of the whole, by step
     losses: list[float] = field(default_factory=list)  # of every batch, as trained on
@@ -42,19 +50,77 @@ class Record:
         return log(self.num_classes)
 
     @property
+    def last(self) -> Scores | None:
+        return self.scores[max(self.scores)] if self.scores else None
+
+    @property
+    def learns(self) -> bool | None:
+        """Whether the network is clearly better than chance by now, as far as the data let simple learners be."""
+        if self.last is None:
+            return None
+        chance, deviation = self.chance
+        return self.last.val_accuracy > chance + max(3 * deviation, 0.25 * (self.learnable - chance))
+
+    @property
     def steps(self) -> int:
         return max(self.measured, default=0)
-
-    def median(self, what: str, layer: str, first: int, last: int) -> float | None:
-        """Over the measured steps from ``first`` to ``last``, those that are numbers."""
-        found = [
-            value
-            for step, numbers in self.measured.items()
-            if first <= step <= last and isfinite(value := numbers.get(what, {}).get(layer, float("nan")))
-        ]
-        return median(found) if found else None
 
     def layers(self, what: str) -> list[str]:
         """Those of which ``what`` was measured, as the signal meets them."""
         known = {layer: None for numbers in self.measured.values() for layer in numbers.get(what, {})}
         return sorted(known, key=lambda layer: self.order.index(layer) if layer in self.order else len(self.order))
+
+    def over(self, what: str, layer: str, first: int = 0, last: int = 10**9) -> list[float]:
+        """What was measured of a layer from step ``first`` to ``last``, as far as it is finite."""
+        values = (numbers.get(what, {}).get(layer) for step, numbers in self.measured.items() if first <= step <= last)
+        return [value for value in values if value is not None and isfinite(value)]
+
+    def gradient_ratio(self) -> tuple[float, str, str] | None:
+        """How much longer the gradient of a first layer is than that of its last like, in powers of ten; and which.
+
+        Layers are alike if they have the same shape and the same name but for numbers. Of several such series the one
+        that differs least is told: an attention's queries have small gradients for reasons of their own. Where no
+        series has three layers, the first and the last but one layer are compared, by number of weights.
+        """
+        series: dict[object, list[str]] = {}
+        for layer in self.layers("gradient_norm"):
+            series.setdefault((sub(r"\d+", "#", layer), self.shapes.get(layer)), []).append(layer)
+        ratios = [
+            (ratio, alike[0], alike[-1])
+            for alike in series.values()
+            if len(alike) >= 3 and (ratio := self.compared(alike[0], alike[-1])) is not None
+        ]
+        return min(ratios, key=lambda found: abs(found[0])) if ratios else None
+
+    def compared(self, first: str, last: str) -> float | None:
+        """The median over steps 5 to 50, when a layer that started at zero has left it, of the ratio's logarithm."""
+        logarithms = [
+            log10(max(numbers["gradient_norm"][first], NONE) / max(numbers["gradient_norm"][last], NONE))
+            for step, numbers in self.measured.items()
+            if 5 <= step <= 50 and {first, last} <= set(numbers.get("gradient_norm", {}))
+            if isfinite(sum(numbers["gradient_norm"][layer] for layer in (first, last)))
+            if numbers["gradient_norm"][first] or numbers["gradient_norm"][last]
+        ]
+        return median(logarithms) if logarithms else None
+
+    def step_length(self, first: int, last: int) -> float | None:
+        """By what share a step moves a layer's weights, in powers of ten; a median over layers and steps.
+
+        Layers that set out at zero are left out: their first steps are long beside nothing.
+        """
+        start = {layer: self.over("weight_norm", layer)[:1] for layer in self.layers("update_ratio")}
+        sizes = {
+            layer: norms[0] / sqrt(prod(self.shapes[layer])) for layer, norms in start.items() if norms and norms[0] > 0
+        }
+        set_out = [layer for layer, size in sizes.items() if size > 0.1 * max(sizes.values())]
+        medians = [median(found) for layer in set_out if (found := self.over("update_ratio", layer, first, last))]
+        return log10(max(median(medians), NONE)) if medians else None
+
+    def growth(self) -> float | None:
+        """The length of all weights at the last measured step, over that at the first."""
+        totals = [
+            sqrt(sum(norm**2 for norm in numbers["weight_norm"].values()))
+            for numbers in self.measured.values()
+            if numbers.get("weight_norm")
+        ]
+        return totals[-1] / totals[0] if totals and totals[0] > 0 else None

@@ -35,7 +35,7 @@ def observed(
     **settings: Any,
 ) -> Record:
     """Train a copy of ``classifier`` for ``steps`` steps and keep the record."""
-    record = Record(data.num_classes)
+    record = Record(data.num_classes, batch_size=batch_size)
     with random_states_kept(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning's advice is for long runs
         seed_everything(seed, verbose=False)
@@ -47,13 +47,13 @@ def observed(
                 "num_sanity_val_steps": 0,
                 **settings,
                 "logger": False,
-                "callbacks": [observer],
+                "callbacks": [observer, *deepcopy(settings.get("callbacks", []))],
                 "enable_checkpointing": False,
                 "enable_progress_bar": False,
                 "enable_model_summary": False,
             }
         )
-        trainer.fit(deepcopy(classifier), Batches(data.train, batch_size, seed), Batches(data.val, batch_size))
+        trainer.fit(deepcopy(classifier), Batches(data.train, batch_size, seed), Batches(data.val, MOST_ROWS))
     return record
 
 
@@ -61,6 +61,7 @@ def loss_by_heart(classifier: LightningModule, data: Data, **settings: Any) -> f
     """The loss on a few rows after training on them alone, nothing silenced."""
     classifier = deepcopy(classifier)
     silence_nothing(classifier)
+    settings = {**settings, "callbacks": []}  # nothing stops early
     few = Rows(*(part[:BY_HEART] for part in data.train))
     copies = -(-len(data.train.y) // len(few.y))
     repeated = Rows(few.x.repeat(copies, *[1] * (few.x.ndim - 1)), few.y.repeat(copies))
@@ -82,7 +83,11 @@ class Observer(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.signals = Signals(pl_module)
-        self.record.learning_rate = trainer.optimizers[0].param_groups[0]["lr"]
+        group = trainer.optimizers[0].param_groups[0]
+        self.record.learning_rate = float(group.get("max_lr", group.get("initial_lr", group["lr"])))
+        self.record.momentum = float(group.get("momentum", 0.0))
+        self.record.clipped = trainer.gradient_clip_val is not None
+        self.record.dropout = {n: part.p for n, part in pl_module.named_modules() if isinstance(part, _DropoutNd)}
         self.record.shapes = {name: tuple(weights_of(layer)[0].shape) for name, layer in self.signals.layers.items()}
         self.score(trainer, pl_module)
 
@@ -106,6 +111,7 @@ class Observer(Callback):
             return
         if self.measuring:
             self.record.measured[self.step], self.record.gradient[self.step] = self.signals.end()
+            self.record.rates[self.step] = float(trainer.optimizers[0].param_groups[0]["lr"])
         self.measuring = self.stepped = False
         self.step += 1
         if self.bar is not None:
