@@ -64,6 +64,7 @@ RULES = {
     "trainer.accumulate_grad_batches": AT_LEAST_ONE,
     "trainer.check_val_every_n_epoch": AT_LEAST_ONE,
     "trainer.log_every_n_steps": AT_LEAST_ONE,
+    "callbacks.diagnostics.every_n_steps": AT_LEAST_ONE,
     "callbacks.early_stopping.patience": AT_LEAST_ONE,
     "callbacks.early_stopping.min_delta": NOT_NEGATIVE,
     "format": Rule("onnx or torch", lambda value: value in ("onnx", "torch")),

@@ -46,8 +46,8 @@ def examine(
 ) -> list[Finding]:
     """Look at ``data``, then train a copy of ``classifier`` for ``steps`` steps and see how it goes.
 
-    ``trainer`` holds arguments of ``lightning.Trainer`` that training is to have: ``gradient_clip_val``, ``max_epochs``,
-    ``precision``, ... Neither the classifier nor any global random state is changed.
+    ``trainer`` holds arguments of ``lightning.Trainer`` that training is to have: ``gradient_clip_val``, ``precision``,
+    ``max_epochs``, ... Neither the classifier nor any global random state is changed.
     """
     return examination(classifier, data, steps=steps, batch_size=batch_size, seed=seed, bar=bar, **trainer).findings
 
@@ -88,9 +88,7 @@ def rows_to_look_ahead_on(data: Data, visits: int, trainer: dict[str, Any]) -> D
 
 def treated(findings: list[Finding]) -> list[Finding]:
     """With what the techniques offer against each, after what was reckoned from the evidence."""
-    return [
-        finding.with_remedies(dict.fromkeys([*finding.remedies, *offered(finding.code)])) for finding in findings
-    ]
+    return [finding.with_remedies(dict.fromkeys([*finding.remedies, *offered(finding.code)])) for finding in findings]
 
 
 def wrapped(network: nn.Module, *, optimizer: Callable[..., Optimizer]) -> Classifier:

@@ -5,7 +5,11 @@ from math import isfinite, log, log10, prod, sqrt
 from re import sub
 from statistics import median
 
-from .signals import Numbers
+from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
+from torch.optim import Optimizer
+
+from .signals import Numbers, Signals, weights_of
 
 NONE = 1e-30  # stands for zero where a logarithm is taken
 
@@ -40,10 +44,31 @@ class Record:
     order: list[str] = field(default_factory=list)  # layers, as the signal meets them
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     alike: dict[str, float] = field(default_factory=dict)  # share of a layer's units that have a twin, at the end
-    on_validation: Numbers = field(default_factory=dict)  # units on the validation rows, at the end
+    dead: dict[str, float] = field(default_factory=dict)  # share of the units that arrive at a layer, at the end
     start_loss: float | None = None  # before the first step, nothing silenced
     silenced_loss: float | None = None  # the same with dropout
     by_heart: float | None = None  # loss on a few rows after training on them alone
+
+    def begin(self, module: nn.Module, optimizer: Optimizer, clipped: bool) -> None:
+        """What is known before the first step."""
+        group = optimizer.param_groups[0]
+        self.learning_rate = float(group.get("max_lr", group.get("initial_lr", group["lr"])))
+        self.momentum = float(group.get("momentum", 0.0))
+        self.clipped = clipped
+        self.dropout = {name: part.p for name, part in module.named_modules() if isinstance(part, _DropoutNd)}
+
+    def add(self, step: int, numbers: Numbers, norm: float, optimizer: Optimizer) -> None:
+        """One measured step."""
+        self.measured[step], self.gradient[step] = numbers, norm
+        self.rates[step] = float(optimizer.param_groups[0]["lr"])
+
+    def end(self, signals: Signals, dead: dict[str, float], losses: list[float]) -> None:
+        """What is known after the last one."""
+        weights = {name: weights_of(layer)[0].detach() for name, layer in signals.layers.items()}
+        self.order = signals.activations.order
+        self.shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
+        self.alike = {name: twins(weight) for name, weight in weights.items()}
+        self.dead, self.losses = dead, losses
 
     @property
     def chance_loss(self) -> float:
@@ -56,10 +81,14 @@ class Record:
     @property
     def learns(self) -> bool | None:
         """Whether the network is clearly better than chance by now, as far as the data let simple learners be."""
+        return self.has_come(0.25)
+
+    def has_come(self, share: float) -> bool | None:
+        """Whether it has come a ``share`` of the way from chance to what simple learners reach."""
         if self.last is None:
             return None
         chance, deviation = self.chance
-        return self.last.val_accuracy > chance + max(3 * deviation, 0.25 * (self.learnable - chance))
+        return self.last.val_accuracy > chance + max(3 * deviation, share * (self.learnable - chance))
 
     @property
     def steps(self) -> int:
@@ -124,3 +153,9 @@ class Record:
             if numbers.get("weight_norm")
         ]
         return totals[-1] / totals[0] if totals and totals[0] > 0 else None
+
+
+def twins(weight: Tensor) -> float:
+    """Share of the units whose incoming weights another unit has as well."""
+    units = weight.flatten(1)
+    return 1 - len(units.unique(dim=0)) / len(units) if len(units) > 1 else 0.0

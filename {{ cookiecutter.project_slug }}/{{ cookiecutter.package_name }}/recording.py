@@ -12,6 +12,7 @@ from lightning import Trainer
 from omegaconf import DictConfig, OmegaConf
 
 from . import console, origin, run_folder
+from .diagnostics import Diagnostics
 from .failure import Failed
 from .measurement import Measurement
 from .metrics_file import epochs_of, keep
@@ -104,6 +105,7 @@ class Recording:
         network = self.trainer.lightning_module
         callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
         measurement = next((callback for callback in callbacks if isinstance(callback, Measurement)), None)
+        diagnostics = next((callback for callback in callbacks if isinstance(callback, Diagnostics)), None)
         test = {name: value.item() for name, value in self.trainer.callback_metrics.items() if name.startswith("test/")}
         return {
             "status": status,
@@ -116,7 +118,7 @@ class Recording:
             "samples_per_second": measurement.samples_per_second() if measurement else None,
             "parameters": sum(p.numel() for p in network.parameters()) if network else None,
             "gradient": measurement.gradient(self.trainer.gradient_clip_val) if measurement else None,
-            "findings": [],
+            "findings": [finding.plain() for finding in diagnostics.findings] if diagnostics else [],
             "seed": self.config.seed,
             "experiment": run_folder.experiment_name(self.overrides),
             **origin.read(self.folder),

@@ -6,6 +6,7 @@ order of causes: a cause takes what it explains off the list.
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from math import isfinite, log10
 
 from .findings import Finding
@@ -18,7 +19,7 @@ DEAD = 0.5  # share of the units that arrive at a layer
 SATURATED = 0.6  # share of the numbers that arrive at a layer, at the start
 SILENCED = 0.75  # rate of dropout
 SILENCED_LOSS = 3.0  # loss with dropout over loss without, at the start
-SURE_OF_NOTHING = 1.0  # loss at the start above that of equal chances
+SURE = 2.0  # loss at the start above that of equal chances
 TOO_LONG, TOO_SHORT = -1.2, -3.5  # powers of ten by which a step moves the weights
 BLEW_UP = 2.5  # length of the weights at the end over that at the start
 SHRANK, WITHERED = 0.6, 0.3  # the same: too much for a network that does not learn, and for any
@@ -48,11 +49,10 @@ def severity(record: Record) -> str:
 
 def symmetric(record: Record) -> Iterator[Finding]:
     """Units that are all zero because nothing arrives are not meant: they wait for what lies before them."""
-    arrives = record.on_validation.get("dead_units", {})
     found = {
         layer: share
         for layer, share in record.alike.items()
-        if share > TWINS and (sum(record.over("weight_norm", layer)) > 0 or arrives.get(layer, 0.0) < DEAD)
+        if share > TWINS and (sum(record.over("weight_norm", layer)) > 0 or record.dead.get(layer, 0.0) < DEAD)
     }
     if found:
         layer = next(iter(found))
@@ -82,16 +82,22 @@ def saturated(record: Record) -> Iterator[Finding]:
 
 def exploding(record: Record) -> Iterator[Finding]:
     norm = record.gradient.get(0)
-    if norm is None or (isfinite(norm) and norm <= EXPLODED):
+    if norm is None or norm <= EXPLODED or (record.clipped and record.learns):
         return
-    behind = record.measured[0].get("activation_std", {})
-    first, *others = [layer for layer in record.order if layer in behind] or [""]
-    if others and isfinite(norm):
-        growth = max(behind[layer] for layer in others[:-1] or others) / max(behind[first], 1e-30)
-        tamed = record.clipped and record.learns
-        if growth > GREW and not tamed:
-            evidence = f"the first gradient's norm is {norm:.3g}; signals grow {growth:.3g}-fold from {first} on"
-            yield Finding("exploding_gradient", severity(record), others[-1], evidence)
+    growth, first, last = growth_of_signal(record)
+    if growth > GREW:
+        evidence = f"the first gradient's norm is {norm:.3g}; signals grow {growth:.3g}-fold from {first} on"
+        yield Finding("exploding_gradient", severity(record), last, evidence)
+
+
+def growth_of_signal(record: Record) -> tuple[float, str, str]:
+    """The deviation behind the layer where it is largest, over that behind the first; the head does not count."""
+    behind = record.measured.get(0, {}).get("activation_std", {})
+    layers = [layer for layer in record.order if layer in behind]
+    if len(layers) < 3:
+        return 0.0, "", ""
+    last = max(layers[1:-1], key=lambda layer: behind[layer])
+    return behind[last] / max(behind[layers[0]], 1e-30), layers[0], last
 
 
 def vanishing(record: Record) -> Iterator[Finding]:
@@ -103,8 +109,7 @@ def vanishing(record: Record) -> Iterator[Finding]:
 
 
 def too_long(record: Record) -> Iterator[Finding]:
-    lengths = [length for window in WINDOWS if (length := record.step_length(*window)) is not None]
-    longest, growth = max(lengths, default=-99.0), record.growth()
+    longest, growth = longest_step(record), record.growth()
     grew = growth is not None and (growth > BLEW_UP or not isfinite(growth))
     if longest <= TOO_LONG and not grew:
         return
@@ -124,26 +129,22 @@ def not_finite(record: Record) -> Iterator[Finding]:
 
 
 def dead(record: Record) -> Iterator[Finding]:
-    found = {layer: share for layer, share in record.on_validation.get("dead_units", {}).items() if share > DEAD}
+    found = {layer: share for layer, share in record.dead.items() if share > DEAD}
     if found:
         layer = max(found, key=lambda layer: found[layer])
-        evidence = f"{found[layer]:.0%} of the units that arrive there are the same on every validation row"
-        yield Finding("dead_units", severity(record), and_more(list(found)), evidence)
+        evidence = f"{found[layer]:.0%} of the units that arrive there are the same on every row"
+        long = longest_step(record) > TOO_LONG - 0.7
+        remedies = [f"optimizer.lr={rounded(record.learning_rate / 10)}"] if long else []
+        yield Finding("dead_units", severity(record), and_more(list(found)), evidence, remedies)
 
 
 def bad_start(record: Record) -> Iterator[Finding]:
     if record.start_loss is None:
         return
     excess = record.start_loss - record.chance_loss
-    if excess > SURE_OF_NOTHING and not (record.clipped and record.learns and grows(record)):
-        evidence = f"the loss before the first step is {record.start_loss:.3g}; equal chances have {record.chance_loss:.3g}"
+    if excess > SURE and not (record.clipped and record.learns and growth_of_signal(record)[0] > GREW):
+        evidence = f"the first loss is {record.start_loss:.3g}; equal chances have {record.chance_loss:.3g}"
         yield Finding("bad_initial_loss", severity(record), record.order[-1] if record.order else "head", evidence)
-
-
-def grows(record: Record) -> bool:
-    behind = record.measured.get(0, {}).get("activation_std", {})
-    first, *others = [layer for layer in record.order if layer in behind] or [""]
-    return bool(others) and max(behind[layer] for layer in others[:-1] or others) > GREW * behind[first]
 
 
 def withering(record: Record) -> Iterator[Finding]:
@@ -156,7 +157,7 @@ def withering(record: Record) -> Iterator[Finding]:
 
 def unsteady(record: Record) -> Iterator[Finding]:
     losses = [scores.train_loss for step, scores in sorted(record.scores.items()) if step >= 50]
-    rises = sum(max(0.0, after - before) for before, after in zip(losses, losses[1:], strict=False))
+    rises = sum(max(0.0, after - before) for before, after in pairwise(losses))
     if rises > UNSTEADY * record.chance_loss:
         evidence = f"the train loss rises by {rises:.3g} in all between step 50 and step {record.steps}"
         remedies = [f"optimizer.lr={rounded(record.learning_rate / 10)}"]
@@ -171,17 +172,23 @@ def unsteady_by_momentum(record: Record) -> Iterator[Finding]:
 
 
 def too_short(record: Record) -> Iterator[Finding]:
+    """Judged by the rate that the schedule will come to."""
     lengths = [
-        length + log10(record.learning_rate / record.rates[last])
+        length + log10(record.learning_rate / rate)
         for first, last in WINDOWS
-        if last in record.rates and record.rates[last] > 0
+        if (rate := max((rate for step, rate in record.rates.items() if first <= step <= last), default=0.0)) > 0
         if (length := record.step_length(first, last)) is not None
     ]
     longest = max(lengths, default=0.0)
-    if longest < TOO_SHORT and lengths:
+    if longest < TOO_SHORT and not record.has_come(0.6):
         evidence = f"a step moves the weights by {10**longest:.1g} of their length (median over layers)"
         remedy = f"optimizer.lr={rounded(record.learning_rate * 10 ** (-2.3 - longest))}"
         yield Finding("learning_rate_too_low", severity(record), "whole network", evidence, (remedy,))
+
+
+def longest_step(record: Record) -> float:
+    lengths = [length for window in WINDOWS if (length := record.step_length(*window)) is not None]
+    return max(lengths, default=-99.0)
 
 
 def overfits(record: Record) -> Iterator[Finding]:
@@ -221,7 +228,7 @@ def stands_still(record: Record) -> Iterator[Finding]:
     elif (record.growth() or 1.0) < 0.9:
         yield Finding("excess_weight_decay", "error", "whole network", f"{accuracy}; the weights shrink")
     else:
-        length = max((found for w in WINDOWS if (found := record.step_length(*w)) is not None), default=0.0)
+        length = longest_step(record)
         code, factor = ("learning_rate_too_low", 10) if length < -2.0 else ("learning_rate_too_high", 0.1)
         remedy = f"optimizer.lr={rounded(record.learning_rate * factor)}"
         yield Finding(code, "error", "whole network", f"{accuracy}; a step moves weights by 10^{length:.1f}", (remedy,))
@@ -245,18 +252,18 @@ RULES: tuple[Rule, ...] = (
     overfits,
     stands_still,
 )
-EVERYTHING_ELSE = {"learning_rate_too_low", "learning_rate_too_high", "oscillating_loss"}
+STEPS = {"learning_rate_too_low", "learning_rate_too_high", "oscillating_loss"}
 EXPLAINS = {
-    "symmetric_units": {"vanishing_gradient", "exploding_gradient", "dead_units", "excess_weight_decay"} | EVERYTHING_ELSE,
-    "excess_dropout": {"exploding_gradient", "bad_initial_loss", "dead_units", "vanishing_gradient"} | EVERYTHING_ELSE,
-    "saturated_units": {"exploding_gradient", "bad_initial_loss", "vanishing_gradient"} | EVERYTHING_ELSE,
-    "exploding_gradient": {"bad_initial_loss", "dead_units", "overfitting", "vanishing_gradient"} | EVERYTHING_ELSE,
-    "vanishing_gradient": {"dead_units", "excess_weight_decay"} | EVERYTHING_ELSE,
+    "symmetric_units": {"vanishing_gradient", "exploding_gradient", "dead_units", "excess_weight_decay"} | STEPS,
+    "excess_dropout": {"exploding_gradient", "bad_initial_loss", "dead_units", "vanishing_gradient"} | STEPS,
+    "saturated_units": {"exploding_gradient", "bad_initial_loss", "vanishing_gradient"} | STEPS,
+    "exploding_gradient": {"bad_initial_loss", "dead_units", "overfitting", "vanishing_gradient"} | STEPS,
+    "vanishing_gradient": {"dead_units", "excess_weight_decay"} | STEPS,
     "learning_rate_too_high": {"dead_units", "learning_rate_too_low", "oscillating_loss", "overfitting"},
     "oscillating_loss": {"dead_units", "learning_rate_too_high", "learning_rate_too_low", "overfitting"},
-    "excess_weight_decay": {"dead_units"} | EVERYTHING_ELSE,
-    "non_finite": EVERYTHING_ELSE,
-    "dead_units": EVERYTHING_ELSE,
+    "excess_weight_decay": {"dead_units"} | STEPS,
+    "non_finite": STEPS,
+    "dead_units": STEPS,
     "bad_initial_loss": {"oscillating_loss", "overfitting"},
 }
 

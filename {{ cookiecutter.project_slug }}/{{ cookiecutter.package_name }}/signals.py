@@ -9,6 +9,7 @@ Hooks are there on measured steps only, each statistic is one call for all weigh
 device once, when a measured step is over. Inside a compiled module nothing is hooked: its weights are still measured.
 """
 
+from collections import deque
 from collections.abc import Iterable
 from math import nan
 from typing import Any
@@ -23,14 +24,18 @@ from torch.utils.hooks import RemovableHandle
 MARGIN = 0.05  # of the range, at each end
 CROWD = 0.1  # share of the numbers that makes an end crowded
 
+WINDOW = 4  # measured steps over which a unit has to be the same to be called dead
+
 Numbers = dict[str, dict[str, float]]  # what is measured -> layer -> number
+Ranges = dict[str, list[tuple[Tensor, Tensor]]]  # layer -> of each call, the units' lowest and highest number
 
 
 class Signals:
     """Gradient, update and size of every layer's weights, and what arrives at and leaves the layer."""
 
     def __init__(self, module: nn.Module) -> None:
-        self.parameters = [p for p in module.parameters() if p.requires_grad and not isinstance(p, UninitializedParameter)]
+        trained = (p for p in module.parameters() if p.requires_grad)
+        self.parameters = [p for p in trained if not isinstance(p, UninitializedParameter)]
         self.layers = layers_of(module)
         owners = {id(p): name for name, layer in reversed(self.layers.items()) for p in weights_of(layer)}
         self.owners = [owners.get(id(p)) for p in self.parameters]  # of a shared weight the first layer that has it
@@ -88,13 +93,14 @@ class Activations:
     def __init__(self, layers: dict[str, nn.Module], hidden: set[nn.Module]) -> None:
         self.layers = {name: layer for name, layer in layers.items() if layer not in hidden}
         self.handles: list[RemovableHandle] = []
+        self.window: deque[Ranges] = deque(maxlen=WINDOW)
         self.fed_by_data: set[str] = set()  # the features of the data are no units
         self.order: list[str] = []  # layers as the signal meets them
 
     def watch(self) -> None:
         self.ignore()
-        self.lowest: dict[str, Tensor] = {}
-        self.highest: dict[str, Tensor] = {}
+        self.ranges: Ranges = {}
+        self.window.append(self.ranges)
         self.saturated: dict[str, list[Tensor]] = {}
         self.moments: dict[str, list[Tensor]] = {}
         self.handles = [
@@ -121,24 +127,27 @@ class Activations:
             return
         units = x.detach().movedim(1 if isinstance(layer, _ConvNd) else -1, -1).flatten(0, -2)
         lowest, highest = units.aminmax(dim=0)
-        if name in self.lowest:
-            lowest, highest = torch.minimum(lowest, self.lowest[name]), torch.maximum(highest, self.highest[name])
-        self.lowest[name], self.highest[name] = lowest, highest
+        self.ranges.setdefault(name, []).append((lowest, highest))
         self.saturated.setdefault(name, []).append(saturated_share(units))
 
     def statistics(self) -> dict[str, dict[str, Tensor]]:
-        """Of all calls since ``watch``."""
+        """Of all calls since ``watch``; dead units over the last few times that were watched."""
         moments = {name: torch.stack(parts).mean(dim=0) for name, parts in self.moments.items()}
         return {
             "activation_mean": {name: both[1] for name, both in moments.items()},
             "activation_std": {name: both[0] for name, both in moments.items()},
-            "dead_units": {name: (low == self.highest[name]).float().mean() for name, low in self.lowest.items()},
+            "dead_units": {name: self.dead_share(name) for name in self.ranges},
             "saturated_units": {name: torch.stack(parts).mean() for name, parts in self.saturated.items()},
         }
 
+    def dead_share(self, name: str) -> Tensor:
+        seen = [each for ranges in self.window for each in ranges.get(name, [])]
+        lowest, highest = (torch.stack(ends) for ends in zip(*seen, strict=True))
+        return (lowest.amin(dim=0) == highest.amax(dim=0)).float().mean()
+
 
 def saturated_share(x: Tensor) -> Tensor:
-    """Share of numbers near the ends of the range, or 0 if one end is empty. Exact zeros are silence, not saturation."""
+    """Share of numbers near the ends of the range, or 0 if one end is empty. Exact zeros are silence."""
     lowest, highest = x.aminmax()
     margin = MARGIN * (highest - lowest)
     there = x != 0
@@ -168,8 +177,9 @@ def first_floats(value: Any) -> Tensor | None:
     """The first tensor of floating-point numbers in a tensor, tuple, list or dict."""
     if isinstance(value, Tensor):
         return value if value.is_floating_point() and value.numel() else None
-    parts: Iterable[Any] = value.values() if isinstance(value, dict) else value if isinstance(value, tuple | list) else ()
-    return next((found for found in map(first_floats, parts) if found is not None), None)
+    parts = value.values() if isinstance(value, dict) else value
+    found = map(first_floats, parts if isinstance(value, dict | tuple | list) else ())
+    return next((tensor for tensor in found if tensor is not None), None)
 
 
 def dense(gradient: Any) -> Tensor:

@@ -8,17 +8,17 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from lightning import Callback, LightningModule, Trainer, seed_everything
+from lightning import LightningModule, Trainer, seed_everything
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.modules.dropout import _DropoutNd
-from torch.optim import Optimizer
 from tqdm import tqdm
 
 from .data import Data, Rows, global_random_states_kept
 from .loader import Batches
 from .record import Record, Scores
-from .signals import Signals, weights_of
+from .signals import Numbers
+from .watch import Watch
 
 MOST_ROWS = 1000  # scored at a time
 BY_HEART = 32  # rows that any network that can learn learns by heart
@@ -69,37 +69,26 @@ def loss_by_heart(classifier: LightningModule, data: Data, **settings: Any) -> f
     return record.scores[max(record.scores)].val_loss if record.scores else None
 
 
-class Observer(Callback):
-    """Measure the first steps closely and later ones now and then; stop after ``steps``."""
+class Observer(Watch):
+    """Keep the record; stop after ``steps``."""
 
     def __init__(self, record: Record, data: Data, steps: int, bar: tqdm | None) -> None:
         self.record = record
         self.steps = steps
         self.bar = bar
-        self.step = 0
-        self.measuring = self.stepped = False
         self.losses: list[Tensor] = []
         self.parts = [some(data.train), some(data.val)]
 
+    def chosen(self, step: int) -> bool:
+        return step % 10 == 0 or (step < 20 and step % 2 == 0)
+
+    def measured(self, trainer: Trainer, step: int, numbers: Numbers, norm: float) -> None:
+        self.record.add(step, numbers, norm, trainer.optimizers[0])
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.signals = Signals(pl_module)
-        group = trainer.optimizers[0].param_groups[0]
-        self.record.learning_rate = float(group.get("max_lr", group.get("initial_lr", group["lr"])))
-        self.record.momentum = float(group.get("momentum", 0.0))
-        self.record.clipped = trainer.gradient_clip_val is not None
-        self.record.dropout = {n: part.p for n, part in pl_module.named_modules() if isinstance(part, _DropoutNd)}
-        self.record.shapes = {name: tuple(weights_of(layer)[0].shape) for name, layer in self.signals.layers.items()}
+        super().on_train_start(trainer, pl_module)
+        self.record.begin(pl_module, trainer.optimizers[0], clipped=trainer.gradient_clip_val is not None)
         self.score(trainer, pl_module)
-
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        if not self.measuring and (self.step % 10 == 0 or self.step < 20 and self.step % 2 == 0):
-            self.measuring = True
-            self.signals.begin()
-
-    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        self.stepped = True
-        if self.measuring:
-            self.signals.before_step(optimizer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -107,13 +96,10 @@ class Observer(Callback):
         loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
         if isinstance(loss, Tensor):
             self.losses.append(loss.detach().float())
-        if not self.stepped:  # gradients are being accumulated
+        before = self.step
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        if self.step == before:
             return
-        if self.measuring:
-            self.record.measured[self.step], self.record.gradient[self.step] = self.signals.end()
-            self.record.rates[self.step] = float(trainer.optimizers[0].param_groups[0]["lr"])
-        self.measuring = self.stepped = False
-        self.step += 1
         if self.bar is not None:
             self.bar.update()
         if self.step % 25 == 0:
@@ -122,24 +108,23 @@ class Observer(Callback):
             trainer.should_stop = True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.signals.activations.watch()
-        self.score(trainer, pl_module, only_val=True)
-        self.record.on_validation = self.signals.end()[0]
         self.score(trainer, pl_module)
-        self.record.order = self.signals.activations.order
-        self.record.losses = torch.stack(self.losses).tolist() if self.losses else []
-        self.record.alike = {
-            name: twins(weights_of(layer)[0].detach()) for name, layer in self.signals.layers.items()
-        }
+        arriving = self.signals.activations
+        arriving.window.clear()
+        arriving.watch()
+        self.score(trainer, pl_module, parts=self.parts[1:])
+        numbers, _ = self.signals.end()
+        losses = torch.stack(self.losses).tolist() if self.losses else []
+        self.record.end(self.signals, numbers["dead_units"], losses)
 
     @torch.no_grad()
-    def score(self, trainer: Trainer, pl_module: LightningModule, only_val: bool = False) -> None:
+    def score(self, trainer: Trainer, pl_module: LightningModule, parts: list[Rows] | None = None) -> None:
         plugin, device = trainer.precision_plugin, pl_module.device
         modes = {module: module.training for module in pl_module.modules()}
         pl_module.eval()
         found: list[float] = []
         with plugin.forward_context():
-            for rows in self.parts[1:] if only_val else self.parts:
+            for rows in parts or self.parts:
                 logits = logits_of(pl_module, plugin.convert_input(rows.x.to(device)), self.record.num_classes)
                 if logits is None:
                     break
@@ -183,14 +168,6 @@ def silence_nothing(module: nn.Module) -> None:
     for part in module.modules():
         if isinstance(part, _DropoutNd):
             part.p = 0.0
-
-
-def twins(weight: Tensor) -> float:
-    """Share of the units whose incoming weights another unit has as well."""
-    units = weight.flatten(1)
-    if len(units) < 2:
-        return 0.0
-    return 1 - len(units.unique(dim=0)) / len(units)
 
 
 @contextmanager

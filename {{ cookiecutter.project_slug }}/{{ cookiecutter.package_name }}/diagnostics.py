@@ -1,0 +1,104 @@
+"""What goes on inside the network while it trains: measured now and then, logged, judged by rules, drawn."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.loggers import WandbLogger
+
+from .findings import Finding
+from .record import Record, Scores
+from .rules import findings_in_training, overfits
+from .signals import Numbers, weights_of
+from .watch import Watch
+
+log = logging.getLogger(__name__)
+
+FIRST_STEPS = 200  # that the rules are made for
+EARLY = 10  # one step beside the regular ones, for gradients as they are before much has been learnt
+CHANCE_DEVIATION = 0.02  # of an accuracy on a few hundred rows
+METRICS = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
+
+
+class Diagnostics(Watch):
+    """Log ``diagnostics/<what>/<layer>`` every ``every_n_steps`` steps, and say once what the doctor's rules find.
+
+    Nothing is changed: training gives the same weights, bit for bit, without it. ``findings`` has what was found.
+    """
+
+    def __init__(self, *, every_n_steps: int, folder: str) -> None:
+        self.every_n_steps = every_n_steps
+        self.folder = Path(folder)
+        self.findings: list[Finding] = []
+        self.history: dict[int, Numbers] = {}
+        self.judged = False
+
+    def chosen(self, step: int) -> bool:
+        return step in (0, EARLY) or (step + 1) % self.every_n_steps == 0
+
+    def measured(self, trainer: Trainer, step: int, numbers: Numbers, norm: float) -> None:
+        if step < FIRST_STEPS:
+            self.record.add(step, numbers, norm, trainer.optimizers[0])
+        self.history[step] = numbers
+        metrics = {
+            f"diagnostics/{what}/{layer}": value
+            for what, of_layers in numbers.items()
+            for layer, value in of_layers.items()
+        }
+        for logger in trainer.loggers:
+            logger.log_metrics({**metrics, "epoch": trainer.current_epoch}, step=step)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        classes = max(2, len(weights_of(list(self.signals.layers.values())[-1])[0])) if self.signals.layers else 2
+        self.record = Record(classes, chance=(1 / classes, CHANCE_DEVIATION))
+        self.record.begin(pl_module, trainer.optimizers[0], clipped=trainer.gradient_clip_val is not None)
+        self.judged = self.step > 0  # the first steps of a run that goes on were judged before
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        if self.step == FIRST_STEPS:
+            self.judge(trainer)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.look_back(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.look_back(trainer)
+        self.judge(trainer)
+        if trainer.is_global_zero and self.folder.is_dir():
+            from .pictures import draw
+
+            draw(self.history, self.signals.activations.order, self.folder)
+
+    def look_back(self, trainer: Trainer) -> None:
+        """Judge the epoch that has ended, now that all its metrics are known."""
+        known = [float(trainer.callback_metrics[name]) for name in METRICS if name in trainer.callback_metrics]
+        if len(known) == len(METRICS):
+            train_loss, train_accuracy, val_loss, val_accuracy = known
+            self.record.scores[self.step] = Scores(train_loss, train_accuracy, val_loss, val_accuracy)
+            self.tell(trainer, overfits(self.record))
+
+    def judge(self, trainer: Trainer) -> None:
+        """Apply the rules to the first steps, once."""
+        if self.judged or not self.record.measured:
+            return
+        self.judged = True
+        dead = self.record.measured[max(self.record.measured)]["dead_units"]
+        self.record.end(self.signals, dead, [])
+        self.tell(trainer, findings_in_training(self.record))
+
+    def tell(self, trainer: Trainer, findings: Iterator[Finding]) -> None:
+        told = {finding.code for finding in self.findings}
+        for finding in findings:
+            if finding.code in told or not trainer.is_global_zero:
+                continue
+            self.findings.append(finding)
+            log.info(f"found: {finding.code} at {finding.where}: {finding.evidence}. See python doctor.py")
+            for logger in trainer.loggers:
+                if isinstance(logger, WandbLogger):
+                    logger.experiment.alert(title=finding.code, text=f"{finding.where}: {finding.evidence}")

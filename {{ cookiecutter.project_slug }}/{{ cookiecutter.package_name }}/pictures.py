@@ -1,0 +1,49 @@
+"""Pictures of a training: how far gradients reach, layer by step, and what was measured over time."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from .signals import Numbers
+
+FEWEST = 4  # measured steps; fewer show nothing, and drawing takes a second
+CHARTS = {
+    "gradient_norm": "norm of the gradient, before clipping",
+    "update_ratio": "length of a step, beside that of the weights",
+    "activation_std": "deviation of what leaves the layer",
+    "dead_units": "share of dead units among those that arrive",
+}
+FLOOR = 1e-12  # what a logarithmic scale shows of zero
+
+
+def draw(history: dict[int, Numbers], order: Sequence[str], folder: Path) -> None:
+    """Write ``gradient_flow.png`` and ``diagnostics.png``."""
+    steps = sorted(history)
+    if len(steps) < FEWEST:
+        return
+    # Imported here: it takes a second, and only the end of a long enough run needs it.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.colors import LogNorm
+    from matplotlib.figure import Figure
+
+    layers = [layer for layer in order if layer in history[steps[-1]]["gradient_norm"]]
+    flow = [[max(history[s]["gradient_norm"].get(layer, 0.0), FLOOR) for s in steps] for layer in layers]
+    figure = Figure(figsize=(8, 1.5 + 0.18 * len(layers)), layout="constrained")
+    axes = figure.add_subplot(xlabel="step", title="gradient flow: norm of each layer's gradient, before clipping")
+    image = axes.imshow(flow, aspect="auto", norm=LogNorm(), cmap="viridis", interpolation="nearest")
+    axes.set_yticks(range(len(layers)), layers, fontsize=6)
+    shown = range(0, len(steps), max(1, len(steps) // 8))
+    axes.set_xticks(shown, [str(steps[i]) for i in shown])
+    figure.colorbar(image)
+    FigureCanvasAgg(figure).print_png(folder / "gradient_flow.png")
+
+    figure = Figure(figsize=(10, 7), layout="constrained")
+    for place, (what, title) in enumerate(CHARTS.items(), start=1):
+        axes = figure.add_subplot(2, 2, place, title=title, xlabel="step")
+        for number, layer in enumerate(layers):
+            points = [(s, history[s][what][layer]) for s in steps if layer in history[s][what]]
+            if points:
+                colour = (number / max(1, len(layers) - 1), 0.3, 0.6)  # from the first layer, blue, to the last, red
+                axes.plot(*zip(*points, strict=True), color=colour, linewidth=1, label=layer)
+        if what != "dead_units":
+            axes.set_yscale("log", nonpositive="clip")
+    FigureCanvasAgg(figure).print_png(folder / "diagnostics.png")
