@@ -61,17 +61,18 @@ def examination(
         return Examination(treated(of_data), None)
     settings = {"batch_size": min(batch_size, len(data.train.y)), "seed": seed, **trainer}
     few = rows_to_look_ahead_on(data, steps * settings["batch_size"], trainer)
-    total = steps * (2 if few else 1) + STEPS_BY_HEART
+    total = steps * (2 if few else 1)
     with tqdm(total=total, unit=" steps", leave=False, disable=None if bar else True) as shown:
         record = observed(classifier, data, steps=steps, bar=shown, **settings)
         record.chance, record.learnable = chance(data), learnable_accuracy(data)
-        ahead = observed(classifier, few, steps=steps, bar=shown, **settings) if few else None
-        record.by_heart = loss_by_heart(classifier, data, steps=STEPS_BY_HEART, bar=shown, **settings)
-    of_data += unlearnable(data, record.last.val_accuracy if record.last else None)
-    findings = list(of_data)
-    if not SPOILT & {finding.code for finding in of_data}:
-        findings += findings_in_training(record)
-        if ahead is not None and not findings:
+        of_data += unlearnable(data, record.last.val_accuracy if record.last else None)
+        if SPOILT & {finding.code for finding in of_data}:
+            return Examination(treated(of_data), record)
+        if record.learns is False:
+            record.by_heart = loss_by_heart(classifier, data, steps=STEPS_BY_HEART, **settings)
+        findings = of_data + list(findings_in_training(record))
+        if few and not findings:
+            ahead = observed(classifier, few, steps=steps, bar=shown, **settings)
             ahead.chance = record.chance
             findings += will_overfit(ahead)
     return Examination(treated(findings), record)

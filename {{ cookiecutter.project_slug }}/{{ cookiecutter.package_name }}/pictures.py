@@ -5,7 +5,7 @@ from pathlib import Path
 
 from .signals import Numbers
 
-FEWEST = 4  # measured steps; fewer show nothing, and drawing takes a second
+FEWEST = 8  # measured steps; fewer show nothing, and drawing takes a second
 CHARTS = {
     "gradient_norm": "norm of the gradient, before clipping",
     "update_ratio": "length of a step, beside that of the weights",

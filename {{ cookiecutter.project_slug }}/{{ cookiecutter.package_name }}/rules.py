@@ -223,6 +223,8 @@ def stands_still(record: Record) -> Iterator[Finding]:
         return
     ratio = record.gradient_ratio()
     accuracy = f"validation accuracy is {record.last.val_accuracy:.1%} after {record.steps} steps, chance {chance:.1%}"
+    if record.by_heart is not None:
+        accuracy += f"; a few rows, trained on alone, are left with a loss of {record.by_heart:.2g}"
     if ratio is not None and ratio[0] < VANISHED / 2:
         yield Finding("vanishing_gradient", "error", f"{ratio[1]} to {ratio[2]}", f"{accuracy}; 10^{ratio[0]:.1f}")
     elif (record.growth() or 1.0) < 0.9:
