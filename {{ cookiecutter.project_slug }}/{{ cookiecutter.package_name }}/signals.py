@@ -187,7 +187,10 @@ def dense(gradient: Any) -> Tensor:
 
 
 def norms(tensors: Iterable[Tensor]) -> list[Tensor]:
-    return list(torch._foreach_norm(list(tensors), 2, dtype=torch.float32))
+    """Numbers of half precision are summed up in full: their squares are soon too large."""
+    listed = list(tensors)
+    half = any(tensor.dtype.itemsize < 4 for tensor in listed)
+    return list(torch._foreach_norm(listed, 2, dtype=torch.float32 if half else None)) if listed else []
 
 
 def joint(lengths: list[Tensor]) -> Tensor:

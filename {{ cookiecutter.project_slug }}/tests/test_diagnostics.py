@@ -1,0 +1,51 @@
+"""Diagnostics of whole runs: they change nothing, and what they find is told once."""
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from omegaconf import DictConfig
+
+from your_package.metrics_file import rows_of
+
+from tests.test_train import SHORT, fingerprint, only_run
+from train import train
+
+Compose = Callable[..., DictConfig]
+SICK = ("activation=sigmoid", "residual=none", "initialisation=torch_default")
+
+
+def test_training_gives_the_same_weights_bit_for_bit_with_and_without(
+    compose: Compose, empty_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prints, metrics = [], []
+    for number, chosen in enumerate((["~callbacks.diagnostics"], ["callbacks.diagnostics.every_n_steps=1"])):
+        (empty_folder / str(number)).mkdir()
+        monkeypatch.chdir(empty_folder / str(number))
+        train(compose(*SHORT, "dropout.rate=0.3", "normalisation=batch", *chosen))
+        run = only_run(Path.cwd())
+        prints.append(fingerprint(run))
+        metrics.append([row for row in rows_of(run / "metrics.csv") if "val/loss" in row])
+    assert prints[0] == prints[1]
+    assert metrics[0] == metrics[1]
+
+
+def test_a_finding_is_told_once_and_stands_in_the_summary(
+    compose: Compose, empty_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    train(compose(*SHORT, *SICK, "residual.depth=8", "dropout=none", "callbacks.diagnostics.every_n_steps=5"))
+    run = only_run(empty_folder)
+    (finding,) = json.loads((run / "summary.json").read_text())["findings"]
+    assert finding["code"] == "vanishing_gradient"
+    assert caplog.text.count("found: vanishing_gradient at layers.0.branch.inner") == 1
+    logged = {name for row in rows_of(run / "metrics.csv") for name in row}
+    assert {"diagnostics/gradient_norm/layers.0.branch.inner", "diagnostics/dead_units/head"} <= logged
+    assert {"gradient_flow.png", "diagnostics.png"} <= {path.name for path in run.iterdir()}
+
+
+def test_a_healthy_run_has_no_finding(compose: Compose, empty_folder: Path) -> None:
+    train(compose(*SHORT))
+    assert json.loads((only_run(empty_folder) / "summary.json").read_text())["findings"] == []

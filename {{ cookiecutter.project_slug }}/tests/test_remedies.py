@@ -1,0 +1,80 @@
+"""Remedies come from the techniques' own files; repair finds one that helps."""
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
+
+from your_package import composition
+from your_package.consultation import applicable, consult
+from your_package.findings import WHY, Finding
+from your_package.remedies import offers
+from your_package.repair import Outcome, experiment, with_remedy
+
+from tests.conftest import PROJECT
+
+
+def test_every_offer_is_against_a_code_and_can_be_typed() -> None:
+    for code, override in offers():
+        assert code in WHY, override
+        data = ["data=arrays", "data.path=x.npz"] if override.startswith("data.") else []
+        with composition.hydra_here():
+            composition.composed("train", [*data, *override.split()])
+
+
+def test_a_new_technique_offers_itself_by_a_line_in_its_file(tmp_path: Path) -> None:
+    (tmp_path / "activation").mkdir()
+    (tmp_path / "activation" / "snake.yaml").write_text("# Never dies.\n# Mends: dead_units, vanishing_gradient\n")
+    assert list(offers(tmp_path)) == [("dead_units", "activation=snake"), ("vanishing_gradient", "activation=snake")]
+
+
+def test_a_remedy_that_changes_nothing_or_is_refused_is_not_offered() -> None:
+    remedies = ("activation=relu", "activation=gelu", "residual.connection=skip", "normalisation=nothing")
+    finding = Finding("dead_units", "error", "head", "1", remedies)
+    assert applicable(finding, []).remedies == ("activation=gelu",)
+    own = ["network=own", "network.factory=torch.nn.Linear"]
+    assert applicable(finding, own).remedies == ()
+
+
+def test_a_remedy_takes_the_place_of_what_it_contradicts() -> None:
+    typed = ["+experiment=dead_relu", "activation=relu", "seed=3"]
+    assert with_remedy(typed, "activation=gelu optimizer.lr=0.1") == [
+        "+experiment=dead_relu", "seed=3", "activation=gelu", "optimizer.lr=0.1",
+    ]  # fmt: skip
+
+
+def test_the_experiment_to_keep_composes_to_what_was_tried(tmp_path: Path) -> None:
+    overrides = ["+experiment=[dead_relu,xavier]", "activation=gelu", "optimizer.lr=0.1", "network.width=16", "seed=3"]
+    outcome = Outcome(overrides, [], 0.5)
+    with composition.hydra_here():
+        groups = composition.GlobalHydra.instance().config_loader().list_groups("")
+        wanted = composition.without_hydra(composition.composed("train", overrides))
+    text = "\n".join(experiment(outcome, outcome, "python train.py", groups))
+    loaded = OmegaConf.create(text)
+    assert loaded.defaults[:2] == ["dead_relu", "xavier"]
+    assert {"override /activation": "gelu"} in loaded.defaults
+    assert loaded.optimizer.lr == wanted.optimizer.lr
+    assert loaded.network.width == 16
+    assert loaded.seed == 3
+
+
+def test_a_sick_configuration_is_told_written_and_mended(empty_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    overrides = ["data=digits", "network.width=16", "dropout=none", "residual=shallow", "optimizer.lr=3"]
+    overrides += ["trainer.accelerator=cpu", "trainer.max_epochs=11"]
+    with composition.hydra_here():
+        config = composition.composed("train", overrides)
+    HydraConfig.instance().set_config(config)
+    assert not consult(composition.without_hydra(config), overrides, repair=True)
+    (folder,) = empty_folder.glob("runs/doctor/*")
+    report = json.loads((folder / "doctor.json").read_text())
+    assert not report["healthy"]
+    assert report["findings"][0]["code"] == "learning_rate_too_high"
+    assert report["findings"][0]["remedies"][0].startswith("optimizer.lr=")
+    assert "after    val/accuracy" in caplog.text
+    kept = OmegaConf.load(folder / "mended.yaml")
+    assert kept.optimizer.lr < 3
+    assert (PROJECT / "configs" / "experiment").is_dir()
