@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from your_package.metrics_file import rows_of
 
+from tests.test_tracking import read_back
 from tests.test_train import SHORT, fingerprint, only_run
 from train import train
 
@@ -44,6 +45,18 @@ def test_a_finding_is_told_once_and_stands_in_the_summary(
     logged = {name for row in rows_of(run / "metrics.csv") for name in row}
     assert {"diagnostics/gradient_norm/layers.0.branch.inner", "diagnostics/dead_units/head"} <= logged
     assert {"gradient_flow.png", "diagnostics.png"} <= {path.name for path in run.iterdir()}
+
+
+def test_wandb_is_shown_histograms_and_the_worst_rows(
+    compose: Compose, empty_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    train(compose(*SHORT, "logger=wandb"))
+    (folder,) = empty_folder.glob("wandb/offline-run-*")
+    shown = read_back(folder)["summary"]
+    assert shown["weights/head"]["_type"] == "histogram"
+    assert shown["worst predictions"]["_type"] == "table-file"
+    assert shown["worst predictions"]["nrows"] == 8
 
 
 def test_a_healthy_run_has_no_finding(compose: Compose, empty_folder: Path) -> None:

@@ -19,16 +19,16 @@ DEAD = 0.5  # share of the units that arrive at a layer
 SATURATED = 0.6  # share of the numbers that arrive at a layer, at the start
 SILENCED = 0.75  # rate of dropout
 SILENCED_LOSS = 3.0  # loss with dropout over loss without, at the start
-SURE = 2.0  # loss at the start above that of equal chances
+SURE = 3.5  # loss at the start above that of equal chances
 TOO_LONG, TOO_SHORT = -1.2, -3.5  # powers of ten by which a step moves the weights
 BLEW_UP = 2.5  # length of the weights at the end over that at the start
-SHRANK, WITHERED = 0.6, 0.3  # the same: too much for a network that does not learn, and for any
+SHRANK, WITHERED = 0.5, 0.1  # the same: too much for what learns less than simple learners, and for any
 TWINS = 0.5  # share of a layer's units
 UNSTEADY = 0.25  # rises of the train loss, as a share of the loss of equal chances
 HEAVY = 0.95  # momentum
-BY_HEART = 0.95  # train accuracy
-GAP = 0.25  # between train and validation accuracy
-FORGOT = 0.06  # validation accuracy lost since its best
+BY_HEART = 0.98  # train accuracy
+GAP = 0.2  # between train and validation accuracy
+FORGOT, WILL_FORGET = 0.08, 0.12  # validation accuracy lost since its best; the same on fewer rows
 
 Rule = Callable[[Record], Iterator[Finding]]
 
@@ -149,17 +149,18 @@ def bad_start(record: Record) -> Iterator[Finding]:
 
 def withering(record: Record) -> Iterator[Finding]:
     growth = record.growth()
-    if growth is not None and (growth < WITHERED or (growth < SHRANK and not record.learns)):
+    if growth is not None and (growth < WITHERED or (growth < SHRANK and not record.has_come(0.95))):
         evidence = f"after {record.steps} steps the weights are {growth:.2g} times as long as at the start"
         remedies = ("weight_decay.strength=0.001",)
         yield Finding("excess_weight_decay", severity(record), "whole network", evidence, remedies)
 
 
 def unsteady(record: Record) -> Iterator[Finding]:
-    losses = [scores.train_loss for step, scores in sorted(record.scores.items()) if step >= 50]
+    first = min(50, record.steps // 3)
+    losses = [scores.train_loss for step, scores in sorted(record.scores.items()) if step >= first]
     rises = sum(max(0.0, after - before) for before, after in pairwise(losses))
     if rises > UNSTEADY * record.chance_loss:
-        evidence = f"the train loss rises by {rises:.3g} in all between step 50 and step {record.steps}"
+        evidence = f"the train loss rises by {rises:.3g} in all between step {first} and step {record.steps}"
         remedies = [f"optimizer.lr={rounded(record.learning_rate / 10)}"]
         remedies += ["optimizer.momentum=0.9"] if record.momentum > HEAVY else []
         remedies += ["data.batch_size=64"] if record.batch_size < 16 else []
@@ -191,7 +192,7 @@ def longest_step(record: Record) -> float:
     return max(lengths, default=-99.0)
 
 
-def overfits(record: Record) -> Iterator[Finding]:
+def overfits(record: Record, forgot: float = FORGOT) -> Iterator[Finding]:
     """Either validation accuracy has been better before, or the rows are known by heart and new ones are not."""
     if record.last is None:
         return
@@ -199,15 +200,15 @@ def overfits(record: Record) -> Iterator[Finding]:
     lost = best.val_accuracy - last.val_accuracy
     learnt = last.train_accuracy > best.train_accuracy
     by_heart = last.train_accuracy > BY_HEART and last.train_accuracy - last.val_accuracy > GAP
-    if (learnt and lost > max(FORGOT, 3 * record.chance[1])) or by_heart:
+    if (learnt and lost > max(forgot, 4 * record.chance[1])) or by_heart:
         evidence = f"accuracy {last.train_accuracy:.1%} on train rows, {last.val_accuracy:.1%} on validation rows"
         evidence += f", where it has been {best.val_accuracy:.1%}" if lost > 0 else ""
-        yield Finding("overfitting", "error" if lost > FORGOT else "warning", "whole network", evidence)
+        yield Finding("overfitting", "error" if lost > forgot else "warning", "whole network", evidence)
 
 
 def will_overfit(ahead: Record) -> Iterator[Finding]:
     """The same for as many epochs as are planned, on so few rows that they fit into the first steps."""
-    for finding in overfits(ahead):
+    for finding in overfits(ahead, WILL_FORGET):
         if finding.severity == "error":
             yield replace(finding, severity="warning", evidence=f"{finding.evidence}, after all epochs on fewer rows")
 
