@@ -4,6 +4,7 @@ import json
 import logging
 import shlex
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from hydra.core.global_hydra import GlobalHydra
@@ -76,13 +77,14 @@ def told(findings: Sequence[Finding]) -> list[str]:
 
 def applicable(finding: Finding, overrides: Sequence[str]) -> Finding:
     """Leave out remedies that change nothing here, or that this configuration refuses."""
-    before = plain(overrides)
+    before = plain(tuple(overrides))
     return finding.with_remedies(
-        remedy for remedy in finding.remedies if plain(with_remedy(overrides, remedy)) not in (None, before)
+        remedy for remedy in finding.remedies if plain(tuple(with_remedy(overrides, remedy))) not in (None, before)
     )
 
 
-def plain(overrides: Sequence[str]) -> object:
+@cache  # several findings ask for the same, and composing takes a while
+def plain(overrides: tuple[str, ...]) -> object:
     """The configuration that they make, None if it cannot be or has mistakes."""
     try:
         with composition.hydra_here():

@@ -67,7 +67,7 @@ def examination(
         record.chance, record.learnable = chance(data), learnable_accuracy(data)
         of_data += unlearnable(data, record.last.val_accuracy if record.last else None)
         if SPOILT & {finding.code for finding in of_data}:
-            return Examination(treated(of_data), record)
+            return Examination(treated([milder(finding, record) for finding in of_data]), record)
         if record.learns is False:
             record.by_heart = loss_by_heart(classifier, data, steps=STEPS_BY_HEART, **settings)
         findings = of_data + list(findings_in_training(record))
@@ -76,6 +76,12 @@ def examination(
             ahead.chance = record.chance
             findings += will_overfit(ahead)
     return Examination(treated(findings), record)
+
+
+def milder(finding: Finding, record: Record) -> Finding:
+    """Inputs that a network copes with are no more than a warning."""
+    copes = record.learns and finding.code in ("unscaled_input", "constant_input")
+    return replace(finding, severity="warning") if copes else finding
 
 
 def rows_to_look_ahead_on(data: Data, visits: int, trainer: dict[str, Any]) -> Data | None:

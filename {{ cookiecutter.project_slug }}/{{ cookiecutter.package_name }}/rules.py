@@ -28,6 +28,7 @@ UNSTEADY = 0.25  # rises of the train loss, as a share of the loss of equal chan
 HEAVY = 0.95  # momentum
 BY_HEART = 0.98  # train accuracy
 GAP = 0.2  # between train and validation accuracy
+ENOUGH = 90  # steps for what can learn to show it
 FORGOT, WILL_FORGET = 0.08, 0.12  # validation accuracy lost since its best; the same on fewer rows
 
 Rule = Callable[[Record], Iterator[Finding]]
@@ -220,7 +221,7 @@ def best_of(scores: dict[int, Scores]) -> Scores:
 def stands_still(record: Record) -> Iterator[Finding]:
     """Nothing above, and yet no better than chance, where simple learners are: the likeliest cause by its evidence."""
     chance, deviation = record.chance
-    if record.learns is not False or record.learnable < chance + 6 * deviation or record.last is None:
+    if record.last is None or record.learns or record.steps < ENOUGH or record.learnable < chance + 6 * deviation:
         return
     ratio = record.gradient_ratio()
     accuracy = f"validation accuracy is {record.last.val_accuracy:.1%} after {record.steps} steps, chance {chance:.1%}"
