@@ -9,8 +9,9 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 
 from .findings import Finding
+from .learning_rules import overfits
 from .record import Record, Scores
-from .rules import findings_in_training, overfits
+from .rules import findings_in_training
 from .signals import Numbers, weights_of
 from .watch import Watch
 

@@ -16,9 +16,10 @@ from .classifier import Classifier
 from .data import Data, Rows
 from .data_rules import chance, findings_in_data, learnable_accuracy, unlearnable
 from .findings import Finding
+from .learning_rules import will_overfit
 from .record import Record
 from .remedies import offered
-from .rules import findings_in_training, will_overfit
+from .rules import findings_in_training
 from .trial import loss_by_heart, observed
 
 STEPS_BY_HEART = 100

@@ -11,6 +11,8 @@ from torch.optim import Optimizer
 
 from .signals import Numbers, Signals, weights_of
 
+WINDOWS = ((2, 20), (21, 60), (61, 190))  # steps
+TOO_LONG = -1.2  # powers of ten by which a step moves the weights
 NONE = 1e-30  # stands for zero where a logarithm is taken
 
 
@@ -91,6 +93,11 @@ class Record:
         return self.last.val_accuracy > chance + max(3 * deviation, share * (self.learnable - chance))
 
     @property
+    def severity(self) -> str:
+        """Of what harms a training: less where the network learns all the same."""
+        return "warning" if self.learns else "error"
+
+    @property
     def steps(self) -> int:
         return max(self.measured, default=0)
 
@@ -144,6 +151,15 @@ class Record:
         set_out = [layer for layer, size in sizes.items() if size > 0.1 * max(sizes.values())]
         medians = [median(found) for layer in set_out if (found := self.over("update_ratio", layer, first, last))]
         return log10(max(median(medians), NONE)) if medians else None
+
+    def longest_step(self) -> float:
+        """The longest of the three windows: a schedule may begin slowly."""
+        lengths = [length for window in WINDOWS if (length := self.step_length(*window)) is not None]
+        return max(lengths, default=log10(NONE))
+
+    def rate_times(self, factor: float) -> str:
+        """An override for another learning rate, to one digit."""
+        return f"optimizer.lr={float(f'{self.learning_rate * factor:.0e}'):g}"
 
     def growth(self) -> float | None:
         """The length of all weights at the last measured step, over that at the first."""
