@@ -25,7 +25,7 @@ def consult(config: DictConfig, overrides: list[str], repair: bool) -> bool:
     Raises: ValueError: what ``build`` refuses.
     """
     logging.getLogger(f"{__package__}.classifier").setLevel(logging.WARNING)  # each trial would count the parameters
-    findings = [applicable(finding, overrides) for finding in examined(config, bar=True).findings]
+    findings = [applicable(finding, overrides) for finding in examined(config).findings]
     folder = Path("runs", "doctor", run_folder.name(overrides).name)
     folder.mkdir(parents=True)
     report = {"healthy": not findings, "findings": [finding.plain() for finding in findings]}
@@ -38,10 +38,10 @@ def consult(config: DictConfig, overrides: list[str], repair: bool) -> bool:
     return not findings
 
 
-def examined(config: DictConfig, bar: bool = False) -> Examination:
+def examined(config: DictConfig) -> Examination:
     data, classifier = build(config)
     settings = trainer_settings(config.trainer)
-    return examination(classifier, data, batch_size=config.data.batch_size, seed=config.seed, bar=bar, **settings)
+    return examination(classifier, data, batch_size=config.data.batch_size, seed=config.seed, bar=True, **settings)
 
 
 def mend(overrides: list[str], folder: Path) -> None:
@@ -49,7 +49,8 @@ def mend(overrides: list[str], folder: Path) -> None:
 
     def tried(overrides: list[str]) -> tuple[list[Finding], float]:
         with composition.hydra_here():
-            found = examined(composition.without_hydra(composition.composed("train", overrides)))
+            config = composition.without_hydra(composition.composed("train", overrides))
+        found = examined(config)
         accuracy = found.record.last.val_accuracy if found.record and found.record.last else 0.0
         return [applicable(finding, overrides) for finding in found.findings], accuracy
 

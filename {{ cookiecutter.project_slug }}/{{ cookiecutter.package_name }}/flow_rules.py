@@ -74,8 +74,9 @@ def growth_of_signal(record: Record) -> tuple[float, str, str]:
 
 
 def vanishing(record: Record) -> Iterator[Finding]:
+    """Gradients that shrink do no harm where the network learns as fast as any."""
     found = record.gradient_ratio()
-    if found is not None and found[0] < VANISHED:
+    if found is not None and found[0] < VANISHED and not record.has_come(0.8):
         ratio, first, last = found
         evidence = f"the gradient of {first} is 10^{ratio:.1f} of that of {last} (steps 5 to 50, median)"
         yield Finding("vanishing_gradient", record.severity, f"{first} to {last}", evidence)
