@@ -44,6 +44,7 @@ def test_a_finding_is_told_once_and_stands_in_the_summary(
     assert caplog.text.count("found: vanishing_gradient at layers.0.branch.inner") == 1
     logged = {name for row in rows_of(run / "metrics.csv") for name in row}
     assert {"diagnostics/gradient_norm/layers.0.branch.inner", "diagnostics/dead_units/head"} <= logged
+    assert "diagnostics/dead_units_on_validation/head" in logged
     assert {"gradient_flow.png", "diagnostics.png"} <= {path.name for path in run.iterdir()}
 
 
@@ -51,10 +52,11 @@ def test_wandb_is_shown_histograms_and_the_worst_rows(
     compose: Compose, empty_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
-    train(compose(*SHORT, "logger=wandb"))
+    train(compose(*SHORT, "logger=wandb", "callbacks.diagnostics.every_n_steps=5"))
     (folder,) = empty_folder.glob("wandb/offline-run-*")
     shown = read_back(folder)["summary"]
     assert shown["weights/head"]["_type"] == "histogram"
+    assert shown["gradient_flow"]["count"] == 1
     assert shown["worst predictions"]["_type"] == "table-file"
     assert shown["worst predictions"]["nrows"] == 8
 

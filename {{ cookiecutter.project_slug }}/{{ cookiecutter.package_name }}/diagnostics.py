@@ -12,13 +12,14 @@ from .findings import Finding
 from .learning_rules import overfits
 from .record import Record, Scores
 from .rules import findings_in_training
-from .signals import Numbers, weights_of
+from .signals import Activations, Numbers, fetched, weights_of
 from .watch import Watch
 
 log = logging.getLogger(__name__)
 
 FIRST_STEPS = 200  # that the rules are made for
 EARLY = 10  # one step beside the regular ones, for gradients as they are before much has been learnt
+EVERY_VALIDATIONS = 10
 CHANCE_DEVIATION = 0.02  # of an accuracy on a few hundred rows
 METRICS = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
 
@@ -35,6 +36,8 @@ class Diagnostics(Watch):
         self.findings: list[Finding] = []
         self.history: dict[int, Numbers] = {}
         self.judged = False
+        self.validations = 0
+        self.arriving: Activations | None = None
 
     def chosen(self, step: int) -> bool:
         return step in (0, EARLY) or (step + 1) % self.every_n_steps == 0
@@ -43,6 +46,9 @@ class Diagnostics(Watch):
         if step < FIRST_STEPS:
             self.record.add(step, numbers, norm, trainer.optimizers[0])
         self.history[step] = numbers
+        self.tell_loggers(trainer, numbers, step)
+
+    def tell_loggers(self, trainer: Trainer, numbers: Numbers, step: int) -> None:
         metrics = {
             f"diagnostics/{what}/{layer}": value
             for what, of_layers in numbers.items()
@@ -74,7 +80,24 @@ class Diagnostics(Watch):
         if trainer.is_global_zero and self.folder.is_dir():
             from .pictures import draw
 
-            draw(self.history, self.signals.activations.order, self.folder)
+            for path in draw(self.history, self.signals.activations.order, self.folder):
+                for logger in wandb_loggers(trainer):
+                    logger.log_image(key=path.stem, images=[str(path)])
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Now and then see which units are dead on all validation rows."""
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            if self.validations % EVERY_VALIDATIONS == 0:
+                self.arriving = self.signals.activations.apart()
+                self.arriving.watch()
+            self.validations += 1
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.arriving is not None:
+            self.arriving.ignore()
+            dead = fetched({"dead_units_on_validation": self.arriving.statistics()["dead_units"]})
+            self.arriving = None
+            self.tell_loggers(trainer, dead, trainer.global_step - 1)
 
     def look_back(self, trainer: Trainer) -> None:
         """Judge the epoch that has ended, now that all its metrics are known."""
@@ -100,6 +123,9 @@ class Diagnostics(Watch):
                 continue
             self.findings.append(finding)
             log.info(f"found: {finding.code} at {finding.where}: {finding.evidence}. See python doctor.py")
-            for logger in trainer.loggers:
-                if isinstance(logger, WandbLogger):
-                    logger.experiment.alert(title=finding.code, text=f"{finding.where}: {finding.evidence}")
+            for logger in wandb_loggers(trainer):
+                logger.experiment.alert(title=finding.code, text=f"{finding.where}: {finding.evidence}")
+
+
+def wandb_loggers(trainer: Trainer) -> list[WandbLogger]:
+    return [logger for logger in trainer.loggers if isinstance(logger, WandbLogger)]

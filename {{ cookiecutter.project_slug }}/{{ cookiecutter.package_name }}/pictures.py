@@ -15,11 +15,12 @@ CHARTS = {
 FLOOR = 1e-12  # what a logarithmic scale shows of zero
 
 
-def draw(history: dict[int, Numbers], order: Sequence[str], folder: Path) -> None:
-    """Write ``gradient_flow.png`` and ``diagnostics.png``."""
+def draw(history: dict[int, Numbers], order: Sequence[str], folder: Path) -> list[Path]:
+    """Write ``gradient_flow.png`` and ``diagnostics.png``; nothing of a run that was too short."""
     steps = sorted(history)
     if len(steps) < FEWEST:
-        return
+        return []
+    paths = [folder / "gradient_flow.png", folder / "diagnostics.png"]
     # Imported here: it takes a second, and only the end of a long enough run needs it.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.colors import LogNorm
@@ -34,7 +35,7 @@ def draw(history: dict[int, Numbers], order: Sequence[str], folder: Path) -> Non
     shown = range(0, len(steps), max(1, len(steps) // 8))
     axes.set_xticks(shown, [str(steps[i]) for i in shown])
     figure.colorbar(image)
-    FigureCanvasAgg(figure).print_png(folder / "gradient_flow.png")
+    FigureCanvasAgg(figure).print_png(paths[0])
 
     figure = Figure(figsize=(10, 7), layout="constrained")
     for place, (what, title) in enumerate(CHARTS.items(), start=1):
@@ -46,4 +47,5 @@ def draw(history: dict[int, Numbers], order: Sequence[str], folder: Path) -> Non
                 axes.plot(*zip(*points, strict=True), color=colour, linewidth=1, label=layer)
         if what != "dead_units":
             axes.set_yscale("log", nonpositive="clip")
-    FigureCanvasAgg(figure).print_png(folder / "diagnostics.png")
+    FigureCanvasAgg(figure).print_png(paths[1])
+    return paths

@@ -22,6 +22,7 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 MARGIN = 0.05  # of the range, at each end
+NARROW = 0.5  # a range in which no activation has come near its ends
 CROWD = 0.1  # share of the numbers that makes an end crowded
 
 WINDOW = 4  # measured steps over which a unit has to be the same to be called dead
@@ -108,6 +109,12 @@ class Activations:
             for name, layer in self.layers.items()
         ]
 
+    def apart(self) -> "Activations":
+        """The same layers, for other rows."""
+        other = Activations(self.layers, set())
+        other.fed_by_data = self.fed_by_data
+        return other
+
     def ignore(self) -> None:
         for handle in self.handles:
             handle.remove()
@@ -153,7 +160,7 @@ def saturated_share(x: Tensor) -> Tensor:
     there = x != 0
     low = ((x <= lowest + margin) & there).float().mean()
     high = ((x >= highest - margin) & there).float().mean()
-    return torch.where((torch.minimum(low, high) > CROWD) & (highest > lowest), low + high, 0.0)
+    return torch.where((torch.minimum(low, high) > CROWD) & (highest - lowest > NARROW), low + high, 0.0)
 
 
 def layers_of(module: nn.Module) -> dict[str, nn.Module]:
