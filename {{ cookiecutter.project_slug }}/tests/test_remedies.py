@@ -2,7 +2,9 @@
 
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hydra.core.hydra_config import HydraConfig
@@ -84,3 +86,9 @@ def test_a_sick_configuration_is_told_written_and_mended(empty_folder: Path, cap
     kept = OmegaConf.load(folder / "mended.yaml")
     assert kept.optimizer.lr < 3
     assert (PROJECT / "configs" / "experiment").is_dir()
+
+
+def test_the_doctor_refuses_a_mistake_with_status_2(command: Callable[..., Any]) -> None:
+    ended = command("doctor.py", "--repair", "activation=relo")
+    assert ended.returncode == 2
+    assert "did you mean activation=relu?" in ended.stderr

@@ -105,16 +105,19 @@ def stands_still(record: Record) -> Iterator[Finding]:
     chance, deviation = record.chance
     if record.last is None or record.learns or record.steps < ENOUGH or record.learnable < chance + 6 * deviation:
         return
+    before = [scores.train_loss for step, scores in record.scores.items() if step <= record.steps / 2]
+    falling = bool(before) and before[-1] - record.last.train_loss > 0.01 * record.chance_loss
+    severity = "warning" if falling else "error"  # it may only be slow
     ratio = record.gradient_ratio()
     accuracy = f"validation accuracy is {record.last.val_accuracy:.1%} after {record.steps} steps, chance {chance:.1%}"
     if record.by_heart is not None:
         accuracy += f"; a few rows, trained on alone, are left with a loss of {record.by_heart:.2g}"
     if ratio is not None and ratio[0] < VANISHED / 2:
-        yield Finding("vanishing_gradient", "error", f"{ratio[1]} to {ratio[2]}", f"{accuracy}; 10^{ratio[0]:.1f}")
+        yield Finding("vanishing_gradient", severity, f"{ratio[1]} to {ratio[2]}", f"{accuracy}; 10^{ratio[0]:.1f}")
     elif (record.growth() or 1.0) < 0.9:
-        yield Finding("excess_weight_decay", "error", "whole network", f"{accuracy}; the weights shrink")
+        yield Finding("excess_weight_decay", severity, "whole network", f"{accuracy}; the weights shrink")
     else:
         length = record.longest_step()
         code, factor = ("learning_rate_too_low", 10) if length < -2.0 else ("learning_rate_too_high", 0.1)
-        remedy = record.rate_times(factor)
-        yield Finding(code, "error", "whole network", f"{accuracy}; a step moves weights by 10^{length:.1f}", (remedy,))
+        evidence = f"{accuracy}; a step moves weights by 10^{length:.1f}"
+        yield Finding(code, severity, "whole network", evidence, (record.rate_times(factor),))
