@@ -111,7 +111,7 @@ LEAKED = Data(DATA.train, BOTH, DATA.test, CLASSES)
 SHUFFLED = Data(*(Rows(part.x, shuffled(part.y)) for part in (DATA.train, DATA.val, DATA.test)), CLASSES)
 FEW = problem(train=80, spread=2.0)
 SICK: dict[str, Callable[[], list[Finding]]] = {
-    "vanishing_gradient": lambda: found(stack(8, nn.Sigmoid)),
+    "vanishing_gradient": lambda: found(stack(10, nn.Sigmoid, start=scaled(0.5))),
     "exploding_gradient": lambda: found(stack(10, start=scaled(3.0)), optimizer=partial(SGD, lr=0.01)),
     "dead_units": lambda: found(stack(start=with_bias(-8.0))),
     "saturated_units": lambda: found(stack(activation=nn.Tanh, start=scaled(20.0))),
@@ -120,21 +120,21 @@ SICK: dict[str, Callable[[], list[Finding]]] = {
     "overfitting": lambda: found(stack(width=128), FEW),
     "excess_weight_decay": lambda: found(stack(), optimizer=decayed(0.5)),
     "excess_dropout": lambda: found(stack(dropout=0.9)),
-    "unlearnable_labels": lambda: found(stack(), SHUFFLED),
-    "unscaled_input": lambda: found(stack(), with_x(lambda x: 300 * x)),
-    "constant_input": lambda: found(stack(), with_x(constant_but_one)),
+    "unlearnable_labels": lambda: found(stack(), SHUFFLED, steps=50),
+    "unscaled_input": lambda: found(stack(), with_x(lambda x: 300 * x), steps=50),
+    "constant_input": lambda: found(stack(), with_x(constant_but_one), steps=50),
     "bad_initial_loss": lambda: found(stack(start=lambda network: head_of(network, 30.0))),
-    "validation_leak": lambda: found(stack(), LEAKED),
-    "validation_too_small": lambda: found(stack(), problem(val=20)),
+    "validation_leak": lambda: found(stack(), LEAKED, steps=50),
+    "validation_too_small": lambda: found(stack(), problem(val=20), steps=50),
     "oscillating_loss": lambda: found(stack(), optimizer=partial(SGD, lr=0.1, momentum=0.99)),
-    "non_finite": lambda: found(stack(activation=Logarithm)),
+    "non_finite": lambda: found(stack(activation=Logarithm), steps=50),
     "symmetric_units": lambda: found(
         stack(start=lambda network: [parameter.fill_(0.05) for parameter in network.parameters()])
     ),
 }
 HEALTHY: dict[str, Callable[[], list[Finding]]] = {
     "nothing is wrong": lambda: found(stack()),
-    "vanishing_gradient": lambda: found(stack(8)),
+    "vanishing_gradient": lambda: found(stack(10)),
     "exploding_gradient": lambda: found(stack(10), optimizer=partial(SGD, lr=0.01)),
     "dead_units": lambda: found(stack(start=with_bias(-0.5))),
     "saturated_units": lambda: found(stack(activation=nn.Tanh)),
