@@ -5,6 +5,7 @@ from math import isfinite, log, log10, prod, sqrt
 from re import sub
 from statistics import median
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 from torch.optim import Optimizer
@@ -173,5 +174,7 @@ class Record:
 
 def twins(weight: Tensor) -> float:
     """Share of the units whose incoming weights another unit has as well."""
-    units = weight.flatten(1)
-    return 1 - len(units.unique(dim=0)) / len(units) if len(units) > 1 else 0.0
+    units = weight.flatten(1).double()
+    mixing = torch.arange(1, units.shape[1] + 1, device=units.device, dtype=units.dtype).sin()
+    prints = (units * mixing).sum(dim=1)  # one number for each unit: sorting whole rows takes long
+    return 1 - len(prints.unique()) / len(prints) if len(prints) > 1 else 0.0
