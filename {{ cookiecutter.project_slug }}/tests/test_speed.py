@@ -16,7 +16,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from your_package.build import build
 from your_package.classifier import Classifier
+from your_package.diagnostics import Diagnostics
 from your_package.loader import Batches
+from your_package.measurement import Measurement
 
 from tests.conftest import PROJECT
 from tests.fitting import quiet_trainer
@@ -69,12 +71,13 @@ def test_a_batch_goes_through_the_network_once(compose: Compose) -> None:
     assert passes == 30 + 3
 
 
-def test_no_step_waits_for_the_device(compose: Compose) -> None:
-    """Waits belong to the epoch: five steps or forty, they are as many."""
+def test_no_step_waits_for_the_device(compose: Compose, empty_folder: Path) -> None:
+    """Waits belong to the epoch and to the steps that are measured: fifteen steps or forty, they are as many."""
     waits = []
-    for steps in (5, 40):
+    for steps in (15, 40):
+        watched = [Measurement(), Diagnostics(every_n_steps=50, folder=str(empty_folder))]
         with Waits() as counted:
-            fitted(compose, steps)
+            fitted(compose, steps, *watched, log_every_n_steps=50)
         waits.append(counted.count)
     assert waits[0] == waits[1]
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from lightning import LightningModule, Trainer
-from lightning.pytorch.loggers import WandbLogger
 
 from .findings import Finding
 from .learning_rules import overfits
 from .record import Record, Scores
 from .rules import findings_in_training
 from .signals import Activations, Numbers, fetched, weights_of
+from .tracking import harmless
 from .watch import Watch
 
 log = logging.getLogger(__name__)
@@ -34,10 +34,17 @@ class Diagnostics(Watch):
         self.every_n_steps = every_n_steps
         self.folder = Path(folder)
         self.findings: list[Finding] = []
-        self.history: dict[int, Numbers] = {}
         self.judged = False
         self.validations = 0
         self.arriving: Activations | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        findings = [finding.plain() for finding in self.findings]
+        return {"findings": findings, "judged": self.judged, "validations": self.validations}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.findings = [Finding(**plain) for plain in state["findings"]]
+        self.judged, self.validations = state["judged"], state["validations"]
 
     def chosen(self, step: int) -> bool:
         return step in (0, EARLY) or (step + 1) % self.every_n_steps == 0
@@ -45,7 +52,6 @@ class Diagnostics(Watch):
     def measured(self, trainer: Trainer, step: int, numbers: Numbers, norm: float) -> None:
         if step < FIRST_STEPS:
             self.record.add(step, numbers, norm, trainer.optimizers[0])
-        self.history[step] = numbers
         self.tell_loggers(trainer, numbers, step)
 
     def tell_loggers(self, trainer: Trainer, numbers: Numbers, step: int) -> None:
@@ -62,7 +68,7 @@ class Diagnostics(Watch):
         classes = max(2, len(weights_of(list(self.signals.layers.values())[-1])[0])) if self.signals.layers else 2
         self.record = Record(classes, chance=(1 / classes, CHANCE_DEVIATION))
         self.record.begin(pl_module, trainer.optimizers[0], clipped=trainer.gradient_clip_val is not None)
-        self.judged = self.step > 0  # the first steps of a run that goes on were judged before
+        self.judged = self.judged or self.step > 0  # of a run that goes on, the first steps were judged before
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -80,9 +86,9 @@ class Diagnostics(Watch):
         if trainer.is_global_zero and self.folder.is_dir():
             from .pictures import draw
 
-            for path in draw(self.history, self.signals.activations.order, self.folder):
-                for logger in wandb_loggers(trainer):
-                    logger.log_image(key=path.stem, images=[str(path)])
+            pictures = {path.stem: path for path in draw(self.folder, self.signals.activations.order)}
+            for logger in harmless(trainer):
+                logger.log_pictures(pictures)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Now and then see which units are dead on all validation rows."""
@@ -123,9 +129,5 @@ class Diagnostics(Watch):
                 continue
             self.findings.append(finding)
             log.info(f"found: {finding.code} at {finding.where}: {finding.evidence}. See python doctor.py")
-            for logger in wandb_loggers(trainer):
-                logger.experiment.alert(title=finding.code, text=f"{finding.where}: {finding.evidence}")
-
-
-def wandb_loggers(trainer: Trainer) -> list[WandbLogger]:
-    return [logger for logger in trainer.loggers if isinstance(logger, WandbLogger)]
+            for logger in harmless(trainer):
+                logger.alert(finding.code, f"{finding.where}: {finding.evidence}")

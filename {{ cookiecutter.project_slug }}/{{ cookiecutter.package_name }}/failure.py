@@ -1,16 +1,6 @@
 """A run that cannot go on, in words for people."""
 
-from typing import NamedTuple
-
-
-class Finding(NamedTuple):
-    """What is wrong with a run, where, how that can be seen, and which overrides mend it."""
-
-    code: str
-    severity: str
-    where: str
-    evidence: str
-    remedies: list[str]
+from .findings import Finding
 
 
 class Failed(Exception):

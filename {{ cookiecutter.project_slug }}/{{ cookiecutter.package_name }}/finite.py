@@ -7,7 +7,8 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from .failure import Failed, Finding
+from .failure import Failed
+from .findings import Finding
 
 REMEDIES = ["trainer.gradient_clip_val=1.0", "optimizer.lr=0.0001", "initialisation=zero_residual"]
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from .metrics_file import NAME, rows_of
 from .signals import Numbers
 
 FEWEST = 8  # measured steps; fewer show nothing, and drawing takes a second
@@ -15,8 +16,21 @@ CHARTS = {
 FLOOR = 1e-12  # what a logarithmic scale shows of zero
 
 
-def draw(history: dict[int, Numbers], order: Sequence[str], folder: Path) -> list[Path]:
+def measured(folder: Path) -> dict[int, Numbers]:
+    """What the run's ``metrics.csv`` has of its layers, by step."""
+    history: dict[int, Numbers] = {}
+    for row in rows_of(folder / NAME):
+        for name, value in row.items():
+            kind, _, rest = name.partition("/")
+            what, _, layer = rest.partition("/")
+            if kind == "diagnostics":
+                history.setdefault(int(row["step"]), {}).setdefault(what, {})[layer] = float(value)
+    return {step: numbers for step, numbers in history.items() if "gradient_norm" in numbers}
+
+
+def draw(folder: Path, order: Sequence[str]) -> list[Path]:
     """Write ``gradient_flow.png`` and ``diagnostics.png``; nothing of a run that was too short."""
+    history = measured(folder)
     steps = sorted(history)
     if len(steps) < FEWEST:
         return []
@@ -41,7 +55,7 @@ def draw(history: dict[int, Numbers], order: Sequence[str], folder: Path) -> lis
     for place, (what, title) in enumerate(CHARTS.items(), start=1):
         axes = figure.add_subplot(2, 2, place, title=title, xlabel="step")
         for number, layer in enumerate(layers):
-            points = [(s, history[s][what][layer]) for s in steps if layer in history[s][what]]
+            points = [(s, history[s][what][layer]) for s in steps if layer in history[s].get(what, {})]
             if points:
                 colour = (number / max(1, len(layers) - 1), 0.3, 0.6)  # from the first layer, blue, to the last, red
                 axes.plot(*zip(*points, strict=True), color=colour, linewidth=1, label=layer)

@@ -18,7 +18,7 @@ from .measurement import Measurement
 from .metrics_file import epochs_of, keep
 from .report import report
 from .resume import Stopped
-from .tracking import HarmlessLogger
+from .tracking import harmless
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class Recording:
         if self.trainer.is_global_zero:
             summary = self.summary(self.status(kind))
             if isinstance(error, Failed):
-                summary["findings"] = [finding._asdict() for finding in error.findings]
+                summary["findings"] += [finding.plain() for finding in error.findings]
             try:
                 run_folder.write_summary(self.folder, summary)
             except OSError as obstacle:  # such as a full disk, which may be why the run has ended
@@ -83,7 +83,7 @@ class Recording:
                 run_folder.note_look_at_test_rows(self.folder, summary["command"])
             if summary["best"]:
                 self.best_value = summary["best"][self.config.monitor]
-        tracked = [logger for logger in self.trainer.loggers if isinstance(logger, HarmlessLogger)]
+        tracked = harmless(self.trainer)
         for logger in tracked:
             logger.end(exit_code=int(error is not None))
         if self.trainer.is_global_zero:

@@ -56,7 +56,7 @@ def folders_at(place: str) -> list[Path]:
         except ValueError as error:
             raise ValueError(f"{place}: {error}") from error
     found = list(runs_in(folder, levels=2))
-    if not found and not is_sweep(folder) and not any(map(is_sweep, folder.glob("*/"))):
+    if not found and not any(map(has_no_runs, [folder, *folder.glob("*/")])):
         raise ValueError(f"{place} is no run folder, and none lies in it (a run folder has a config.yaml)")
     return found
 
@@ -73,9 +73,9 @@ def runs_in(folder: Path, levels: int) -> Iterator[Path]:
             yield from runs_in(inner, levels - 1)
 
 
-def is_sweep(folder: Path) -> bool:
-    """A sweep all of whose jobs were refused has no runs, and is no mistake."""
-    return (folder / "multirun.yaml").is_file()
+def has_no_runs(folder: Path) -> bool:
+    """A sweep all of whose jobs were refused has none, nor has what the doctor wrote, and that is no mistake."""
+    return any((folder / name).is_file() for name in ("multirun.yaml", "doctor.json"))
 
 
 def read_run(folder: Path) -> Run:

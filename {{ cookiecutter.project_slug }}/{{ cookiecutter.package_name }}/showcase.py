@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import torch
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from .data import Rows
 from .signals import layers_of, weights_of
+from .tracking import harmless
 
 WORST = 8
 BINS = 32
@@ -27,6 +27,12 @@ class Showcase(Callback):
         self.validations = 0
         self.rows: Rows | None = None
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"validations": self.validations}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.validations = state["validations"]
+
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *args: Any
     ) -> None:
@@ -37,7 +43,7 @@ class Showcase(Callback):
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
         self.validations += 1
-        loggers = [logger for logger in trainer.loggers if isinstance(logger, WandbLogger)]
+        loggers = harmless(trainer)
         if not loggers or (self.validations - 1) % self.every_n_validations or self.rows is None:
             return
         import wandb
@@ -50,7 +56,7 @@ class Showcase(Callback):
             columns=["target", "prediction", "confidence", "loss", "input"], data=worst(pl_module, self.rows)
         )
         for logger in loggers:
-            logger.experiment.log({**shown, "trainer/global_step": trainer.global_step - 1})
+            logger.show({**shown, "trainer/global_step": trainer.global_step - 1})
 
 
 def histogram(values: Tensor) -> tuple[np.ndarray, np.ndarray]:

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from lightning import Trainer
 from lightning.pytorch.loggers import Logger, WandbLogger
 
 from .runs import WANDB_ID
@@ -42,6 +43,15 @@ class HarmlessLogger(WandbLogger):
         with self.no_harm():
             for name, path in pictures.items():
                 self.log_image(name, [str(path)])
+
+    def alert(self, title: str, text: str) -> None:
+        with self.no_harm():
+            self.experiment.alert(title=title, text=text)
+
+    def show(self, values: Mapping[str, Any]) -> None:
+        """Log what is no number: histograms, tables."""
+        with self.no_harm():
+            self.experiment.log(values)
 
     def end(self, exit_code: int = 0) -> None:
         with self.no_harm():
@@ -80,6 +90,11 @@ class NoLogger(Logger):
 
     def log_hyperparams(self, params: Any) -> None:
         """``config.yaml`` has them."""
+
+
+def harmless(trainer: Trainer) -> list[HarmlessLogger]:
+    """Of a trainer's loggers those that tell W&B."""
+    return [logger for logger in trainer.loggers if isinstance(logger, HarmlessLogger)]
 
 
 def wandb_logger(*, project: str, run_folder: str) -> Logger:
