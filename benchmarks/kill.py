@@ -47,6 +47,7 @@ OVERRIDES = (
     "trainer.log_every_n_steps=5",
     "callbacks.early_stopping.patience=2",
     "callbacks.last_checkpoint.steps=4",
+    "callbacks.last_checkpoint.share=1.0",
     "scheduler=plateau",
 )
 TIMED = ("seconds", "samples_per_second", "before", "current_score")

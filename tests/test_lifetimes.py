@@ -15,7 +15,8 @@ from tests.conftest import TEMPLATE
 
 ON_TWO_PROCESSES = (
     "trainer=ddp", "trainer.accelerator=cpu", "data=digits", "network.width=8", "residual.depth=2", "dropout.rate=0.3",
-    "trainer.max_epochs=15", "trainer.log_every_n_steps=5", "callbacks.last_checkpoint.steps=7", "logger=none",
+    "trainer.max_epochs=15", "trainer.log_every_n_steps=5", "callbacks.last_checkpoint.steps=7",
+    "callbacks.last_checkpoint.share=1.0", "logger=none",
     "~callbacks.early_stopping", "~callbacks.progress_bar", "trainer.enable_progress_bar=false",
 )  # fmt: skip
 

@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from your_package.checkpoint import WholeFiles
 from your_package.classifier import Classifier
 from your_package.command_line import Refused
+from your_package.last_checkpoint import LastCheckpoint
 
 from tests.conftest import PROJECT
 from train import train
@@ -34,6 +35,7 @@ TINY = (
     "trainer.log_every_n_steps=5",
     "callbacks.early_stopping.patience=1",
     "callbacks.last_checkpoint.steps=4",
+    "callbacks.last_checkpoint.share=1.0",
     "dropout.rate=0.3",
     "scheduler=constant",
 )
@@ -351,3 +353,22 @@ def test_a_slurm_job_that_is_put_back_into_the_queue_goes_on(
     again = left_by(run)
     assert again["last.ckpt"] == whole["last.ckpt"]
     assert again["metrics.csv"] == whole["metrics.csv"]
+
+
+@pytest.mark.parametrize(("share", "saved"), [(1.0, 3), (0.0001, 2)])
+def test_epochs_shorter_than_a_save_is_worth_are_passed_over(
+    share: float, saved: int, runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of three epochs: as the second begins, as the third begins if there is time for it, and when training ends."""
+    steps: list[int] = []
+    original = LastCheckpoint.save
+
+    def save(callback: LastCheckpoint, trainer: Any) -> None:
+        steps.append(trainer.global_step)
+        original(callback, trainer)
+
+    monkeypatch.setattr(LastCheckpoint, "save", save)
+    runs.enter("short")
+    runs.train(*TINY, "callbacks.last_checkpoint.steps=null", f"callbacks.last_checkpoint.share={share}")
+    assert len(steps) == saved
+    assert steps[-1] == 3 * 18

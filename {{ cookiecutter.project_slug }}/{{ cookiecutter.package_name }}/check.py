@@ -66,6 +66,7 @@ RULES = {
     "trainer.log_every_n_steps": AT_LEAST_ONE,
     "callbacks.diagnostics.every_n_steps": AT_LEAST_ONE,
     "callbacks.early_stopping.patience": AT_LEAST_ONE,
+    "callbacks.last_checkpoint.share": Rule("above 0 and at most 1", lambda value: 0 < value <= 1),
     "callbacks.showcase.every_n_validations": AT_LEAST_ONE,
     "callbacks.early_stopping.min_delta": NOT_NEGATIVE,
     "format": Rule("onnx or torch", lambda value: value in ("onnx", "torch")),

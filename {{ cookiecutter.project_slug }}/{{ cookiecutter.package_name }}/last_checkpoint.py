@@ -25,11 +25,14 @@ class LastCheckpoint(Checkpoint):
 
     Saved where nothing is half done: as an epoch begins, when training ends, and after so many ``minutes`` or ``steps``
     behind the next step that neither accumulates gradients nor is followed by validation. A wish to
-    stop is obeyed at the same places.
+    stop is obeyed at the same places. Epochs are passed over as long as saving would take more than ``share`` of the
+    time.
     """
 
-    def __init__(self, folder: str, *, minutes: float | None, steps: int | None) -> None:
+    def __init__(self, folder: str, *, share: float, minutes: float | None, steps: int | None) -> None:
         self.folder = Path(folder)
+        self.pause = 1 / share - 1  # between two saves, in units of what one takes
+        self.took = 0.0
         self.seconds = float("inf") if minutes is None else 60 * minutes
         self.steps = float("inf") if steps is None else steps
         self.restored: dict[str, Any] | None = None
@@ -77,7 +80,7 @@ class LastCheckpoint(Checkpoint):
             self.restored = None
             # With max_steps Lightning takes every start for one in the middle of an epoch.
             trainer.fit_loop._restarting = trainer.fit_loop.epoch_loop.restarting = False
-        elif trainer.global_step:
+        elif trainer.global_step and agreed(trainer, time.monotonic() - self.saved_at >= self.pause * self.took):
             # Saved as the end of the last epoch: of one that has begun Lightning would count the batches on from there.
             with not_begun(trainer.fit_loop.epoch_progress):
                 self.save(trainer)
@@ -101,6 +104,7 @@ class LastCheckpoint(Checkpoint):
         self.save(trainer)
 
     def save(self, trainer: Trainer) -> None:
+        began = time.monotonic()
         place = self.folder / "checkpoints"
         trainer.save_checkpoint(place / checkpoint.NEXT)
         if trainer.is_global_zero:
@@ -108,6 +112,7 @@ class LastCheckpoint(Checkpoint):
                 (place / checkpoint.LAST).replace(place / checkpoint.PREVIOUS)
             (place / checkpoint.NEXT).replace(place / checkpoint.LAST)
         self.saved_at, self.saved_step = time.monotonic(), trainer.global_step
+        self.took = self.saved_at - began
 
 
 @contextmanager
