@@ -332,7 +332,7 @@ def test_a_run_done_again_agrees_and_one_of_other_code_is_told_apart(
     original = Classifier.training_step
     monkeypatch.setattr(Classifier, "training_step", lambda *arguments: 1.5 * original(*arguments))
     runs.train(f"reproduce={first}")
-    assert f"{first} is not reproduced: at step 4, gradient/norm was" in caplog.text
+    assert f"{first} is not reproduced: at step 0, diagnostics/gradient_norm/stem.1 was" in caplog.text
     assert len(list(Path("runs/train").iterdir())) == 3
 
 

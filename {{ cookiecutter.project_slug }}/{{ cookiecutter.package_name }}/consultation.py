@@ -24,7 +24,6 @@ def consult(config: DictConfig, overrides: list[str], repair: bool) -> bool:
 
     Raises: ValueError: what ``build`` refuses.
     """
-    logging.getLogger(f"{__package__}.classifier").setLevel(logging.WARNING)  # each trial would count the parameters
     findings = [applicable(finding, overrides) for finding in examined(config).findings]
     folder = Path("runs", "doctor", run_folder.name(overrides).name)
     folder.mkdir(parents=True)
@@ -44,16 +43,17 @@ def examined(config: DictConfig) -> Examination:
     return examination(classifier, data, batch_size=config.data.batch_size, seed=config.seed, bar=True, **settings)
 
 
+def tried(overrides: list[str]) -> tuple[list[Finding], float]:
+    """What is found in the configuration that ``overrides`` make, and its validation accuracy after the first steps."""
+    with composition.hydra_here():
+        config = composition.without_hydra(composition.composed("train", overrides))
+    found = examined(config)
+    accuracy = found.record.last.val_accuracy if found.record and found.record.last else 0.0
+    return [applicable(finding, overrides) for finding in found.findings], accuracy
+
+
 def mend(overrides: list[str], folder: Path) -> None:
     """Look for overrides that make the configuration healthy; say which, and write them down as an experiment."""
-
-    def tried(overrides: list[str]) -> tuple[list[Finding], float]:
-        with composition.hydra_here():
-            config = composition.without_hydra(composition.composed("train", overrides))
-        found = examined(config)
-        accuracy = found.record.last.val_accuracy if found.record and found.record.last else 0.0
-        return [applicable(finding, overrides) for finding in found.findings], accuracy
-
     before, after = repaired(overrides, tried)
     command = shlex.join(["python", "train.py", *after.overrides])
     if after is before:

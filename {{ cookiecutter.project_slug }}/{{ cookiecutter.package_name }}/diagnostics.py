@@ -34,22 +34,32 @@ class Diagnostics(Watch):
         self.every_n_steps = every_n_steps
         self.folder = Path(folder)
         self.findings: list[Finding] = []
+        self.record: Record | None = None
         self.judged = False
         self.validations = 0
+        self.epoch_ended = False
+        self.seen_before: dict[str, list[str]] | None = None
         self.arriving: Activations | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        findings = [finding.plain() for finding in self.findings]
-        return {"findings": findings, "judged": self.judged, "validations": self.validations}
+        return {
+            "findings": [finding.plain() for finding in self.findings],
+            "record": self.record.plain() if self.record else None,
+            "judged": self.judged,
+            "validations": self.validations,
+            "seen": self.signals.activations.seen(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.findings = [Finding(**plain) for plain in state["findings"]]
-        self.judged, self.validations = state["judged"], state["validations"]
+        self.record = Record.of(state["record"]) if state["record"] else None
+        self.judged, self.validations, self.seen_before = state["judged"], state["validations"], state["seen"]
 
     def chosen(self, step: int) -> bool:
         return step in (0, EARLY) or (step + 1) % self.every_n_steps == 0
 
     def measured(self, trainer: Trainer, step: int, numbers: Numbers, norm: float) -> None:
+        assert self.record is not None
         if step < FIRST_STEPS:
             self.record.add(step, numbers, norm, trainer.optimizers[0])
         self.tell_loggers(trainer, numbers, step)
@@ -65,10 +75,12 @@ class Diagnostics(Watch):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
-        classes = max(2, len(weights_of(list(self.signals.layers.values())[-1])[0])) if self.signals.layers else 2
-        self.record = Record(classes, chance=(1 / classes, CHANCE_DEVIATION))
-        self.record.begin(pl_module, trainer.optimizers[0], clipped=trainer.gradient_clip_val is not None)
-        self.judged = self.judged or self.step > 0  # of a run that goes on, the first steps were judged before
+        if self.seen_before is not None:
+            self.signals.activations.take_over(self.seen_before)
+        if self.record is None:
+            classes = max(2, len(weights_of(list(self.signals.layers.values())[-1])[0])) if self.signals.layers else 2
+            self.record = Record(classes, chance=(1 / classes, CHANCE_DEVIATION))
+            self.record.begin(pl_module, trainer.optimizers[0], clipped=trainer.gradient_clip_val is not None)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -76,6 +88,9 @@ class Diagnostics(Watch):
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         if self.step == FIRST_STEPS:
             self.judge(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.epoch_ended = True  # its train metrics are logged after this
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.look_back(trainer)
@@ -107,15 +122,18 @@ class Diagnostics(Watch):
 
     def look_back(self, trainer: Trainer) -> None:
         """Judge the epoch that has ended, now that all its metrics are known."""
+        if not self.epoch_ended:  # of a run that goes on in the middle of an epoch, none has
+            return
+        self.epoch_ended = False
         known = [float(trainer.callback_metrics[name]) for name in METRICS if name in trainer.callback_metrics]
-        if len(known) == len(METRICS):
+        if len(known) == len(METRICS) and self.record is not None:
             train_loss, train_accuracy, val_loss, val_accuracy = known
             self.record.scores[self.step] = Scores(train_loss, train_accuracy, val_loss, val_accuracy)
             self.tell(trainer, overfits(self.record))
 
     def judge(self, trainer: Trainer) -> None:
         """Apply the rules to the first steps, once."""
-        if self.judged or not self.record.measured:
+        if self.judged or self.record is None or not self.record.measured:
             return
         self.judged = True
         dead = self.record.measured[max(self.record.measured)]["dead_units"]

@@ -52,12 +52,13 @@ def draw(folder: Path, order: Sequence[str]) -> list[Path]:
     FigureCanvasAgg(figure).print_png(paths[0])
 
     figure = Figure(figsize=(10, 7), layout="constrained")
+    figure.suptitle("a line a layer, from the first (blue) to the last (pink)", fontsize=10)
     for place, (what, title) in enumerate(CHARTS.items(), start=1):
         axes = figure.add_subplot(2, 2, place, title=title, xlabel="step")
         for number, layer in enumerate(layers):
             points = [(s, history[s][what][layer]) for s in steps if layer in history[s].get(what, {})]
             if points:
-                colour = (number / max(1, len(layers) - 1), 0.3, 0.6)  # from the first layer, blue, to the last, red
+                colour = (number / max(1, len(layers) - 1), 0.3, 0.6)
                 axes.plot(*zip(*points, strict=True), color=colour, linewidth=1, label=layer)
         if what != "dead_units":
             axes.set_yscale("log", nonpositive="clip")

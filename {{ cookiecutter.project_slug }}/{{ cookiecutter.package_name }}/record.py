@@ -1,9 +1,10 @@
 """What was seen of a training: the rules judge this and nothing else."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from math import isfinite, log, log10, prod, sqrt
 from re import sub
 from statistics import median
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +52,14 @@ class Record:
     start_loss: float | None = None  # before the first step, nothing silenced
     silenced_loss: float | None = None  # the same with dropout
     by_heart: float | None = None  # loss on a few rows after training on them alone
+
+    def plain(self) -> dict[str, Any]:
+        """As a checkpoint holds it."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, plain: dict[str, Any]) -> "Record":
+        return cls(**{**plain, "scores": {step: Scores(**scores) for step, scores in plain["scores"].items()}})
 
     def begin(self, module: nn.Module, optimizer: Optimizer, clipped: bool) -> None:
         """What is known before the first step."""

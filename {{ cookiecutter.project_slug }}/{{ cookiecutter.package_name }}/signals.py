@@ -98,6 +98,13 @@ class Activations:
         self.fed_by_data: set[str] = set()  # the features of the data are no units
         self.order: list[str] = []  # layers as the signal meets them
 
+    def seen(self) -> dict[str, list[str]]:
+        """What was learnt about the layers on the way, as a checkpoint holds it."""
+        return {"order": self.order, "fed_by_data": sorted(self.fed_by_data)}
+
+    def take_over(self, seen: dict[str, list[str]]) -> None:
+        self.order, self.fed_by_data = list(seen["order"]), set(seen["fed_by_data"])
+
     def watch(self) -> None:
         self.ignore()
         self.ranges: Ranges = {}

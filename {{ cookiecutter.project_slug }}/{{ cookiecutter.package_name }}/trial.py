@@ -1,5 +1,6 @@
 """The first steps of a training, on a copy and under observation."""
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from torch.nn.functional import cross_entropy
 from torch.nn.modules.dropout import _DropoutNd
 from tqdm import tqdm
 
+from .classifier import Classifier
 from .data import Data, Rows, global_random_states_kept
 from .loader import Batches
 from .record import Record, Scores
@@ -36,7 +38,7 @@ def observed(
 ) -> Record:
     """Train a copy of ``classifier`` for ``steps`` steps and keep the record."""
     record = Record(data.num_classes, batch_size=batch_size)
-    with random_states_kept(), warnings.catch_warnings():
+    with random_states_kept(), parameters_not_told(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning's advice is for long runs
         seed_everything(seed, verbose=False)
         record.start_loss, record.silenced_loss = start_of(deepcopy(classifier), data)
@@ -168,6 +170,18 @@ def silence_nothing(module: nn.Module) -> None:
     for part in module.modules():
         if isinstance(part, _DropoutNd):
             part.p = 0.0
+
+
+@contextmanager
+def parameters_not_told() -> Iterator[None]:
+    """Once is enough: each of many trials would count them."""
+    teller = logging.getLogger(Classifier.__module__)
+    level = teller.level
+    teller.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        teller.setLevel(level)
 
 
 @contextmanager
