@@ -4,7 +4,7 @@ PYTHON ?= python3
 constraints := {{\ cookiecutter.project_slug\ }}/constraints.txt
 demo := build/demo/my-network
 
-.PHONY: help demo test gallery kill bench clean
+.PHONY: help demo test gallery kill bench doctor-benchmark clean
 
 help:
 	@echo "make demo    set up, bake a project, train its first experiment offline and show the result"
@@ -12,6 +12,7 @@ help:
 	@echo "make gallery measure the lab notes and draw their pictures, going on where it was stopped; half an hour at first"
 	@echo "make kill    kill training at 50 random moments, go on, compare bit for bit; ten minutes"
 	@echo "make bench   measure speed beside a loop by hand, the usual way and scikit-learn; half an hour, nothing else running"
+	@echo "make doctor-benchmark  let the doctor examine networks of which it is known what is wrong; an hour at first"
 	@echo "make clean   remove .venv, build/ and caches"
 
 demo: .venv/installed
@@ -32,6 +33,9 @@ kill: .venv/installed
 
 bench: .venv/installed
 	.venv/bin/python benchmarks/speed.py
+
+doctor-benchmark: .venv/installed
+	.venv/bin/python benchmarks/doctor_benchmark.py $(half)
 
 clean:
 	rm -rf .venv build .hypothesis
