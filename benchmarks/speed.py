@@ -8,6 +8,7 @@ ratios, round by round, with the middle half of them.
 import json
 import os
 import pty
+import re
 import shutil
 import subprocess
 import sys
@@ -44,6 +45,10 @@ class Setting:
     @property
     def title(self) -> str:
         return f"{self.name}, batch {self.batch_size}, {self.cores} core{'s' * (self.cores > 1)}"
+
+    @property
+    def folder(self) -> str:
+        return re.sub(r"\W+", "_", self.title)
 
     def words(self, folder: Path) -> list[str]:
         """The overrides, with rows to train on in the folder if the data are not the project's own."""
@@ -196,7 +201,7 @@ def main() -> None:
     with tqdm(total=len(SETTINGS) * (WARM_UP + ROUNDS), unit="round") as bar:
         for setting in SETTINGS:
             bar.set_description(setting.title)
-            races.append(kept(measured / setting.title / "result.json", race, setting, project, bar))
+            races.append(kept(measured / setting.folder / "result.json", race, setting, project, bar))
             bar.update(len(races) * (WARM_UP + ROUNDS) - bar.n)
     curves = {
         data: kept(measured / data / "result.json", race_to_accuracy, data, project) for data in ("mnist1d", "digits")
