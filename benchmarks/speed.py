@@ -24,7 +24,7 @@ import startup
 from runs import PACKAGE, TEMPLATE, Project
 from tqdm import tqdm
 
-ROUNDS, WARM_UP = 25, 3
+ROUNDS, WARM_UP = 15, 2
 EPOCHS = 60  # of the race to an accuracy
 HERE = Path(__file__).parent
 
