@@ -355,6 +355,18 @@ def test_a_slurm_job_that_is_put_back_into_the_queue_goes_on(
     assert again["metrics.csv"] == whole["metrics.csv"]
 
 
+def test_a_run_killed_between_its_last_save_and_its_end_has_all_its_files(runs: Runs) -> None:
+    whole = runs.whole()
+    runs.enter("killed")
+    runs.train(*TINY)
+    place = only_run() / "checkpoints"
+    (place / "last.ckpt").rename(place / "next.ckpt")
+    (only_run() / "summary.json").unlink()
+    runs.train("resume=latest")
+    assert left_by(only_run()) == whole
+    assert {path.name for path in place.iterdir()} == {"best.ckpt", "last.ckpt", "previous.ckpt"}
+
+
 @pytest.mark.parametrize(("share", "saved"), [(1.0, 3), (0.0001, 2)])
 def test_epochs_shorter_than_a_save_is_worth_are_passed_over(
     share: float, saved: int, runs: Runs, monkeypatch: pytest.MonkeyPatch

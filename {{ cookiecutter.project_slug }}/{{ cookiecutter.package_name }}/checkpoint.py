@@ -52,3 +52,10 @@ def saved_in(folder: Path) -> Iterator[tuple[Path, dict[str, Any] | str]]:
             else:
                 whole = isinstance(checkpoint, dict) and "resume" in checkpoint
                 yield path, checkpoint if whole else "was not written by this project"
+
+
+def move_up(place: Path) -> Path:
+    """Make the next checkpoint the last one, and the last one the one before."""
+    if (place / LAST).exists():
+        (place / LAST).replace(place / PREVIOUS)
+    return (place / NEXT).replace(place / LAST)

@@ -108,9 +108,7 @@ class LastCheckpoint(Checkpoint):
         place = self.folder / "checkpoints"
         trainer.save_checkpoint(place / checkpoint.NEXT)
         if trainer.is_global_zero:
-            if (place / checkpoint.LAST).exists():
-                (place / checkpoint.LAST).replace(place / checkpoint.PREVIOUS)
-            (place / checkpoint.NEXT).replace(place / checkpoint.LAST)
+            checkpoint.move_up(place)
         self.saved_at, self.saved_step = time.monotonic(), trainer.global_step
         self.took = self.saved_at - began
 

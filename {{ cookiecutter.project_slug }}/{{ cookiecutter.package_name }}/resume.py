@@ -46,6 +46,8 @@ def stopped(config: DictConfig, module: torch.nn.Module) -> Stopped:
         refuse_another_network(folder, shapes_of(found["state_dict"]), shapes_of(module.state_dict()))
         for reason in unreadable:
             log.warning(f"{reason}; so this goes on from the one before, {path.name}")
+        if path.name == checkpoint.NEXT:  # killed before it could
+            path = checkpoint.move_up(path.parent)
         kept = found["resume"]
         return Stopped(folder, path, found["global_step"], kept["rows"], kept["seconds"])
     if unreadable:
