@@ -76,8 +76,9 @@ def test_its_linters_and_its_suite_pass(project: Path, request: pytest.FixtureRe
     assert "failed" not in said
 
 
-def test_every_command_of_its_readme_works(project: Path) -> None:
-    """But for the last block, which is ``make test`` and ``make lint`` once more."""
+def test_every_command_of_its_readme_works(bake: Callable[..., Path], tmp_path: Path) -> None:
+    """But for the last block, which is ``make test`` and ``make lint`` once more. No answer changes a command."""
+    project = equipped(bake(), tmp_path / "project")
     *blocks, last = re.findall(r"```bash\n(.*?)```", (project / "README.md").read_text(), re.DOTALL)
     assert last.split() == ["make", "test", "make", "lint"]
     bash("\n".join([f"export PYTHON={sys.executable}", *blocks]), project)
