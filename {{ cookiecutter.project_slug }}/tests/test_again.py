@@ -45,12 +45,14 @@ def test_a_name_is_taken_as_it_was_typed(overrides: list[str], asked: Again | No
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["resume=nothing"], "resume=nothing: there is none in runs/"),
+        (["resume=nothing"], "resume=nothing: there is no such run in runs/"),
         (["resume=latest", "optimizer.lr=1", "seed=3"], "so leave out optimizer.lr seed"),
         (["reproduce=latest", "trainer.max_epochs=20"], "so leave out trainer.max_epochs"),
         (["resume=latest", "trainer.max_epochs=4"], "trainer.max_epochs can only be raised; it is 9, got 4"),
         (["resume=runs/moved"], "this run began as runs/train/2026-01-31_12-00-00_1a2b3c4d; put it back there"),
+        (["resume=latest", "trainer.max_epochs=abc"], "trainer.max_epochs must be a whole number, got abc"),
         (["resume=latest", "trainer.max_epochs=10"], None),
+        (["reproduce=latest"], "it has not come to its end (not ended); go on with it first"),
     ],
 )
 def test_what_would_change_the_run_is_refused(overrides: list[str], said: str | None, compose: Compose) -> None:
@@ -75,7 +77,7 @@ def test_a_folder_without_the_right_to_write_is_refused(compose: Compose, monkey
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (["resume=nothing"], 2, "resume=nothing: there is none in runs/"),
+        (["resume=nothing"], 2, "resume=nothing: there is no such run in runs/"),
         (["-m", "resume=1a2b3c4d", "seed=1,2"], 2, "resume=1a2b3c4d is about one run, so leave out -m"),
         (["resume=1a2b3c4d"], 0, "has finished; for more epochs"),
     ],

@@ -85,7 +85,7 @@ def test_a_process_ends_with_nothing_but_the_message(case: str, command: Command
     [
         ([], "run must be given"),
         (["run=nowhere", "split=all"], "split must be train, val or test, got all"),
-        (["run=1234e567"], "there is none in runs/"),
+        (["run=1234e567"], "there is no such run in runs/"),
     ],
 )
 def test_evaluate_refuses_too(arguments: list[str], said: str, command: Command) -> None:

@@ -168,7 +168,7 @@ def test_runs_are_found_by_folder_by_sweep_and_below_a_folder(make: Make, empty_
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nowhere"], "there is none in runs/"),
+        (["nowhere"], "there is no such run in runs/"),
         (["empty"], "empty is no run folder, and none lies in it (a run folder has a config.yaml)"),
         (["runs", "empty"], "empty is no run folder"),
         (["runs", "--baseline", "7"], "--baseline must be 1 to 1"),

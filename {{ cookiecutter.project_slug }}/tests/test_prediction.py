@@ -94,7 +94,7 @@ MISFITS = {
     "an infinite value": (lines("a,b,c", "1,2,3", "inf,2,3"), "row 1, column a: the value is missing or not finite"),
     "a short row": (lines("a,b,c", "1,2,3", "1,2"), "row 1 has 2 columns, not 3"),
     "no rows": (lines("a,b,c"), "has no rows"),
-    "nothing": ("", "must have 3 columns"),
+    "nothing": ("", "has no rows"),
 }
 
 
@@ -103,6 +103,18 @@ def test_a_table_that_does_not_fit_is_refused_by_name(text: str, said: str, empt
     Path("rows.csv").write_text(text)
     with pytest.raises(ValueError, match=f"^rows.csv.*{re.escape(said)}"):
         list(new_rows.chunks(Path("rows.csv"), (3,)))
+
+
+@pytest.mark.parametrize(("name", "said"), [("rows.csv", "is no text in UTF-8"), ("rows.npy", "is no .npy file")])
+def test_a_file_of_another_kind_is_refused_by_name(name: str, said: str, empty_folder: Path) -> None:
+    Path(name).write_bytes(b"\x80\x81\n")
+    with pytest.raises(ValueError, match=f"^{name} {said}"):
+        list(new_rows.chunks(Path(name), (3,)))
+
+
+def test_rows_are_not_overwritten_by_their_predictions(trained: Path) -> None:
+    with pytest.raises(ValueError, match="output must be another file than input"):
+        predict_file(trained, Path("rows.csv"), Path("rows.csv"))
 
 
 @pytest.mark.parametrize(
@@ -157,7 +169,7 @@ def test_a_refused_file_leaves_nothing_behind(trained: Path) -> None:
         (["run=latest", "input=none.csv", "output=a.csv"], "input must be a .csv, .npy or .parquet file that exists"),
         (["run=latest"], "input must be given: input=..."),
         (["run=latest", "input=rows.csv", "output=no/a.csv"], "output must be a file in a folder that exists"),
-        (["run=latest", "input=rows.csv", "output=a.csv"], "there is none in runs/"),
+        (["run=latest", "input=rows.csv", "output=a.csv"], "there is no such run in runs/"),
     ],
 )
 def test_predict_refuses_before_it_imports_much(

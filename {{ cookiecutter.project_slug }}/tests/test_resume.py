@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from your_package.checkpoint import WholeFiles
 from your_package.classifier import Classifier
 from your_package.command_line import Refused
+from your_package.failure import Failed
 from your_package.last_checkpoint import LastCheckpoint
 
 from tests.conftest import PROJECT
@@ -327,11 +328,16 @@ def test_a_run_done_again_agrees_and_one_of_other_code_is_told_apart(
     runs.enter("here")
     runs.train(*TINY)
     first = only_run()
+    saved = {path.name: (path.stat().st_ino, path.read_bytes()) for path in (first / "checkpoints").iterdir()}
     runs.train(f"reproduce={first}")
     assert f"{first} is reproduced by runs/train/" in caplog.text
+    (second,) = (run for run in Path("runs/train").iterdir() if run != first)
+    assert {path.name: (path.stat().st_ino, path.read_bytes()) for path in (first / "checkpoints").iterdir()} == saved
+    assert left_by(second) == left_by(first)
     original = Classifier.training_step
     monkeypatch.setattr(Classifier, "training_step", lambda *arguments: 1.5 * original(*arguments))
-    runs.train(f"reproduce={first}")
+    with pytest.raises(Failed, match="at step 0"):
+        runs.train(f"reproduce={first}")
     assert f"{first} is not reproduced: at step 0, diagnostics/gradient_norm/stem.1 was" in caplog.text
     assert len(list(Path("runs/train").iterdir())) == 3
 

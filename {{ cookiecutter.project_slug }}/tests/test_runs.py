@@ -17,7 +17,7 @@ def test_a_run_is_called_by_its_folder_its_short_id_or_latest(empty_folder: Path
     new = made("a+b/2026-02-01_12-00-00_89abcdef")
     assert runs.find(str(old)) == runs.find(f"{old}/") == runs.find("1234e567") == old
     assert runs.find("latest") == new
-    with pytest.raises(ValueError, match="there is none"):
+    with pytest.raises(ValueError, match="there is no such run"):
         runs.find("other")
     (empty_folder / "own").mkdir()
     with pytest.raises(ValueError, match="no config.yaml"):
@@ -30,5 +30,5 @@ def test_a_run_is_called_by_its_path_in_wandb(empty_folder: Path) -> None:
     (run / runs.WANDB_ID).write_text("0f0f0f0f")
     assert runs.find("me/project/0f0f0f0f") == runs.find("me/project/runs/0f0f0f0f") == run
     assert runs.find("https://wandb.ai/me/project/runs/0f0f0f0f?nw=1") == run
-    with pytest.raises(ValueError, match="there is none"):
+    with pytest.raises(ValueError, match="there is no such run"):
         runs.find("me/project/ffffffff")

@@ -59,8 +59,11 @@ def reasons(key: str, folder: Path, config: DictConfig, overrides: Sequence[str]
     changing = [name for name in typed if name not in (*KEYS, *DISPLAY, *([EPOCHS] if key == "resume" else []))]
     if changing:
         yield f"a run is taken up with its own configuration, so leave out {' '.join(changing)}"
+    status = (summary_of(folder) or {}).get("status", "not ended")
     if key == "resume":
         yield from reasons_against_going_on(folder, config, EPOCHS in typed)
+    elif status not in ("finished", "stopped_early"):
+        yield f"it has not come to its end ({status}); go on with it first:  python train.py resume={folder}"
 
 
 def reasons_against_going_on(folder: Path, config: DictConfig, epochs_given: bool) -> Iterator[str]:
@@ -70,7 +73,9 @@ def reasons_against_going_on(folder: Path, config: DictConfig, epochs_given: boo
         yield f"{folder} must be writable, for the run goes on in it"
     if Path(own.run_folder).resolve() != folder.resolve():
         yield f"this run began as {own.run_folder}; put it back there, and run from the project's folder"
-    if epochs_given and config.trainer.max_epochs < own.trainer.max_epochs:
+    if epochs_given and not isinstance(config.trainer.max_epochs, int):
+        yield f"{EPOCHS} must be a whole number, got {config.trainer.max_epochs}"
+    elif epochs_given and config.trainer.max_epochs < own.trainer.max_epochs:
         yield f"{EPOCHS} can only be raised; it is {own.trainer.max_epochs}, got {config.trainer.max_epochs}"
     elif epochs_given and own.scheduler._target_.endswith(".one_cycle"):
         yield f"scheduler=one_cycle is laid out for {own.trainer.max_epochs} epochs: begin a run with more instead"
@@ -110,9 +115,10 @@ def start(config: DictConfig) -> Start:
         take_on(folder)
         return Start(own, resumes=True)
     folder = runs.find(again.name)
-    own = with_display_of(config, OmegaConf.load(folder / ".hydra" / "config.yaml"))
     take_on(folder)
-    own.run_folder = str(run_folder.name(HydraConfig.get().overrides.task))
+    text = (folder / "config.yaml").read_text(encoding="utf-8")
+    before, new = OmegaConf.create(text).run_folder, str(run_folder.name(HydraConfig.get().overrides.task))
+    own = with_display_of(config, OmegaConf.create(text.replace(before, new)))  # it stands in many keys
     return Start(own, reproduces=folder)
 
 

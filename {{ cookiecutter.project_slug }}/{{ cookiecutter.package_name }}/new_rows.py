@@ -4,7 +4,7 @@ A file that does not fit is a ValueError that names the column, and the row as i
 """
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from math import prod
 from pathlib import Path
@@ -33,7 +33,10 @@ def chunks(path: Path, in_shape: tuple[int, ...]) -> Iterator[np.ndarray]:
 
 
 def from_npy(path: Path, in_shape: tuple[int, ...]) -> Iterator[tuple[Sequence[str], np.ndarray]]:
-    rows = np.load(path, mmap_mode="r", allow_pickle=False)
+    try:
+        rows = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:  # which speak of pickles
+        raise ValueError(f"{path} is no .npy file of an array of numbers") from error
     if rows.dtype.kind not in "fiub":
         raise ValueError(f"{path} must hold numbers, it holds {rows.dtype}")
     if rows.shape[1:] not in (in_shape, (prod(in_shape),)):
@@ -46,8 +49,10 @@ def from_npy(path: Path, in_shape: tuple[int, ...]) -> Iterator[tuple[Sequence[s
 def from_csv(path: Path, in_shape: tuple[int, ...]) -> Iterator[tuple[Sequence[str], np.ndarray]]:
     """A first line that is not all numbers holds the columns' names."""
     with path.open(newline="", encoding="utf-8-sig") as file:
-        lines = csv.reader(file)
+        lines = csv.reader(text_of(file, path))
         first = next(lines, [])
+        if not first:
+            raise ValueError(f"{path} has no rows")
         named = not all(map(is_number, first))
         names = [f"column {name}" for name in first] if named else [f"column {number}" for number in range(len(first))]
         refuse_misfit(path, names, in_shape)
@@ -56,6 +61,13 @@ def from_csv(path: Path, in_shape: tuple[int, ...]) -> Iterator[tuple[Sequence[s
         while block := list(islice(rest, CHUNK)):
             yield names, numbers(path, names, block, count)
             count += len(block)
+
+
+def text_of(file: Iterable[str], path: Path) -> Iterator[str]:
+    try:
+        yield from file
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text in UTF-8") from error
 
 
 def numbers(path: Path, names: Sequence[str], block: Sequence[Sequence[str]], count: int) -> np.ndarray:

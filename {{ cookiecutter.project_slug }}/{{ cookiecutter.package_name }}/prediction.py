@@ -18,8 +18,10 @@ def predict_file(folder: Path, source: Path, target: Path) -> None:
 
     Rows are prepared as the training's were: standardised, if they were, by the mean and deviation of its train rows.
 
-    Raises: ValueError: the file does not fit the run.
+    Raises: ValueError: the file does not fit the run, or would be overwritten.
     """
+    if source.resolve() == target.resolve():
+        raise ValueError(f"output must be another file than input, got {target} for both")
     run = load_run(folder)
     unfinished = target.with_name(f"{target.name}.unfinished")
     row = 0

@@ -20,7 +20,7 @@ def find(name: str) -> Path:
     if name != "latest":
         known = [run for run in known if run.name.endswith(f"_{name}") or id_in_wandb(run) == id_of(name)]
     if not known:
-        raise ValueError(f"there is none in runs/; a run is {CALLED}")
+        raise ValueError(f"there is no such run in runs/; a run is {CALLED}")
     return known[-1]
 
 
