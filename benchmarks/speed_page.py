@@ -82,7 +82,7 @@ def first(curve: Sequence[tuple[float, float]], goal: float) -> str:
 
 def wait_lines(waits: dict[str, Any]) -> Iterator[str]:
     yield "## Waiting\n"
-    yield "Seconds of a whole process on one core: the median of nine, and the middle half.\n"
+    yield "Seconds of a whole process on one core: the median of five, and the middle half.\n"
     yield "| command | seconds |"
     yield "|---|---|"
     for name, (low, middle, high) in waits["commands"].items():

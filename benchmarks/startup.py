@@ -12,7 +12,7 @@ from runs import Project
 from tqdm import tqdm
 
 HERE = Path(__file__).parent
-REPEATS = 9
+REPEATS = 5
 JOBS = 16
 MISTAKE = "activation=relo"
 SMALL = ["trainer=smoke", "network.width=16", "residual=shallow"]
