@@ -3,7 +3,7 @@
 import ast
 import json
 import re
-import time
+import resource
 import tomllib
 from importlib.metadata import packages_distributions
 from itertools import chain
@@ -21,12 +21,13 @@ def files(project: Path) -> dict[str, bytes]:
     return {str(path.relative_to(project)): path.read_bytes() for path in project.rglob("*") if path.is_file()}
 
 
-def test_a_bake_takes_under_two_seconds(tmp_path) -> None:
+def test_a_bake_takes_under_two_seconds_of_the_processor(tmp_path) -> None:
     seconds = []
     for attempt in range(3):  # the best of three: other tests run beside this one
-        start = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         bake = run("cookiecutter", "--no-input", "-o", tmp_path / str(attempt), TEMPLATE)
-        seconds.append(time.perf_counter() - start)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         assert bake.returncode == 0, bake.stderr
     assert min(seconds) < 2
 
