@@ -124,7 +124,7 @@ def test_every_import_is_of_a_declared_dependency(bake) -> None:
 
 def test_releases_that_stole_credentials_are_shut_out(bake) -> None:
     dependencies = tomllib.loads((bake() / "pyproject.toml").read_text())["project"]["dependencies"]
-    (lightning,) = (Requirement(line) for line in dependencies if line.startswith("lightning"))
+    (lightning,) = (Requirement(line) for line in dependencies if line.startswith("lightning>"))
     assert lightning.specifier.contains("2.6.1")
     assert not lightning.specifier.contains("2.6.2")
     assert not lightning.specifier.contains("2.6.3")
