@@ -62,7 +62,7 @@ def bash(script: str, folder: Path) -> str:
 
 
 # The whole suite once is enough: of the other projects only what has to do with names and commands.
-OF_COMMANDS = "tests/test_command_line.py tests/test_train.py tests/test_run_folder.py tests/test_tracking.py"
+OF_COMMANDS = "tests/test_command_line.py tests/test_run_folder.py"
 SUITES = {
     "default": "make lint test",
     "hostile": f"make lint; .venv/bin/python -m pytest {OF_COMMANDS}",
