@@ -9,6 +9,7 @@ import pytest
 from omegaconf import DictConfig
 
 from your_package.metrics_file import rows_of
+from your_package.pictures import draw
 
 from tests.test_tracking import read_back
 from tests.test_train import SHORT, fingerprint, only_run
@@ -64,3 +65,12 @@ def test_wandb_is_shown_histograms_and_the_worst_rows(
 def test_a_healthy_run_has_no_finding(compose: Compose, empty_folder: Path) -> None:
     train(compose(*SHORT))
     assert json.loads((only_run(empty_folder) / "summary.json").read_text())["findings"] == []
+
+
+@pytest.mark.parametrize("order", [["b", "a"], []], ids=["in order", "inside a compiled network"])
+@pytest.mark.parametrize("norm", ["0.5", "0.0", "nan", "inf"])
+def test_pictures_are_drawn_of_whatever_was_measured(norm: str, order: list[str], empty_folder: Path) -> None:
+    names = [f"diagnostics/{what}/{layer}" for what in ("gradient_norm", "update_ratio") for layer in "ab"]
+    lines = [",".join(["epoch", "step", *names]), *(",".join(["0", str(step), *[norm] * 4]) for step in range(10))]
+    Path("metrics.csv").write_text("".join(f"{line}\n" for line in lines))
+    assert [path.name for path in draw(Path(), order)] == ["gradient_flow.png", "diagnostics.png"]

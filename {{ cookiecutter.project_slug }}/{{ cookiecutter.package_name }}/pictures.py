@@ -1,6 +1,7 @@
 """Pictures of a training: how far gradients reach, layer by step, and what was measured over time."""
 
 from collections.abc import Sequence
+from math import inf, isfinite
 from pathlib import Path
 
 from .metrics_file import NAME, rows_of
@@ -40,11 +41,14 @@ def draw(folder: Path, order: Sequence[str]) -> list[Path]:
     from matplotlib.colors import LogNorm
     from matplotlib.figure import Figure
 
-    layers = [layer for layer in order if layer in history[steps[-1]]["gradient_norm"]]
-    flow = [[max(history[s]["gradient_norm"].get(layer, 0.0), FLOOR) for s in steps] for layer in layers]
+    known = list(history[steps[-1]]["gradient_norm"])
+    layers = [*(layer for layer in order if layer in known), *(layer for layer in known if layer not in order)]
+    flow = [[max(FLOOR, history[s]["gradient_norm"].get(layer, 0.0)) for s in steps] for layer in layers]
+    finite = [norm for norms in flow for norm in norms if isfinite(norm)]
     figure = Figure(figsize=(8, 1.5 + 0.18 * len(layers)), layout="constrained")
     axes = figure.add_subplot(xlabel="step", title="gradient flow: norm of each layer's gradient, before clipping")
-    image = axes.imshow(flow, aspect="auto", norm=LogNorm(), cmap="viridis", interpolation="nearest")
+    scale = LogNorm(min(finite, default=FLOOR), max(finite, default=1.0))
+    image = axes.imshow(flow, aspect="auto", norm=scale, cmap="viridis", interpolation="nearest")
     axes.set_yticks(range(len(layers)), layers, fontsize=6)
     shown = range(0, len(steps), max(1, len(steps) // 8))
     axes.set_xticks(shown, [str(steps[i]) for i in shown])
@@ -60,7 +64,8 @@ def draw(folder: Path, order: Sequence[str]) -> list[Path]:
             if points:
                 colour = (number / max(1, len(layers) - 1), 0.3, 0.6)
                 axes.plot(*zip(*points, strict=True), color=colour, linewidth=1, label=layer)
-        if what != "dead_units":
+        values = [numbers[what][layer] for numbers in history.values() for layer in numbers.get(what, {})]
+        if what != "dead_units" and any(0 < value < inf for value in values):
             axes.set_yscale("log", nonpositive="clip")
     FigureCanvasAgg(figure).print_png(paths[1])
     return paths
