@@ -10,7 +10,7 @@ help:
 	@echo "make demo    set up, bake a project, train its first experiment offline and show the result"
 	@echo "make test    set up, and test the template and the projects that it bakes"
 	@echo "make gallery measure the lab notes and draw their pictures, going on where it was stopped; half an hour at first"
-	@echo "make kill    kill training at 50 random moments, go on, compare bit for bit; ten minutes"
+	@echo "make kill    kill training at 50 random moments, go on, compare bit for bit; five minutes"
 	@echo "make bench   measure speed beside a loop by hand, the usual way and scikit-learn; half an hour, nothing else running"
 	@echo "make doctor-benchmark  let the doctor examine networks of which it is known what is wrong; an hour at first"
 	@echo "make clean   remove .venv, build/ and caches"
