@@ -183,7 +183,7 @@ def left_by(folder: Path) -> Any:
     left = {"summary": {name: summary[name] for name in summary if name not in TIMED}, "metrics": rows}
     for name in ("best.ckpt", "last.ckpt"):
         state = torch.load(run / "checkpoints" / name, map_location="cpu", weights_only=True)
-        left[name] = json.dumps(digest({**state, "resume": state["resume"]["ranks"]}), default=str)
+        left[name] = json.dumps(digest({**state, "resume": state.get("resume", {}).get("ranks")}), default=str)
         left[name] = left[name].replace(str(run.resolve()), "RUN")
     return left
 

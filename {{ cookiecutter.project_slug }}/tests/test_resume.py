@@ -127,7 +127,7 @@ def left_by(run: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in ("best.ckpt", "last.ckpt"):
         state = torch.load(run / "checkpoints" / name, weights_only=True)
-        plain = digest({**state, "resume": state["resume"]["ranks"]})
+        plain = digest({**state, "resume": state.get("resume", {}).get("ranks")})  # best.ckpt has weights alone
         found[name] = json.loads(json.dumps(plain, default=str).replace(str(run.resolve()), "RUN"))
     with (run / "metrics.csv").open() as file:
         found["metrics.csv"] = [{**row, "throughput/samples_per_second": ""} for row in csv.DictReader(file)]
