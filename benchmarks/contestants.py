@@ -7,7 +7,6 @@ The project itself takes part by its real ``train.py``, with ``Baton`` among its
 
 import os
 import sys
-from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
@@ -89,46 +88,38 @@ def on_device(classifier: Any, config: Any) -> tuple[Any, Any, Any]:
 
 
 def usual(project: Any, overrides: list[str]) -> None:
-    """As templates mostly do it: samples one by one from a DataLoader, a metric object and two logged values a step."""
+    """As popular templates do it: samples one by one, each through its transforms, and metrics fed in every step."""
     import torch
-    from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+    from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
     from lightning.pytorch.loggers import CSVLogger
+    from samples import Samples
+    from torch.nn import ModuleDict
     from torch.nn.functional import cross_entropy
-    from torch.utils.data import DataLoader, Dataset
+    from torch.utils.data import DataLoader
+    from torchmetrics import MeanMetric
     from torchmetrics.classification import MulticlassAccuracy
 
     config, data, classifier = project(overrides)
-    mean, deviation = data.train.x.mean(), data.train.x.std()
-
-    class Samples(Dataset):
-        def __init__(self, rows: Any, transforms: list[Callable[[Any], Any]]) -> None:
-            self.x, self.y, self.transforms = rows.x.numpy(), rows.y.numpy(), transforms
-
-        def __len__(self) -> int:
-            return len(self.y)
-
-        def __getitem__(self, row: int) -> tuple[Any, int]:
-            x = self.x[row]
-            for transform in self.transforms:
-                x = transform(x)
-            return x, int(self.y[row])
 
     class Usual(LightningModule):
         def __init__(self) -> None:
             super().__init__()
             self.network = classifier.network
-            self.accuracies = torch.nn.ModuleDict(
-                {name: MulticlassAccuracy(data.num_classes, average="micro") for name in ("for_train", "for_val")}
+            names = ("for_train", "for_val")
+            self.losses = ModuleDict({name: MeanMetric() for name in names})
+            self.accuracies = ModuleDict(
+                {name: MulticlassAccuracy(data.num_classes, average="micro") for name in names}
             )
 
         def step(self, batch: Any, name: str) -> Any:
             x, y = batch
             logits = self.network(x)
             loss = cross_entropy(logits, y)
-            self.accuracies[f"for_{name}"](logits, y)
-            self.log(f"{name}/loss", loss, on_step=name == "train", on_epoch=True, prog_bar=True)
-            accuracy = self.accuracies[f"for_{name}"]
-            self.log(f"{name}/accuracy", accuracy, on_step=name == "train", on_epoch=True, prog_bar=True)
+            metrics = {"loss": self.losses[f"for_{name}"], "accuracy": self.accuracies[f"for_{name}"]}
+            metrics["loss"](loss)
+            metrics["accuracy"](logits.argmax(dim=1), y)
+            for what, metric in metrics.items():
+                self.log(f"{name}/{what}", metric, on_step=False, on_epoch=True, prog_bar=True)
             return loss
 
         def training_step(self, batch: Any, batch_index: int) -> Any:
@@ -140,10 +131,8 @@ def usual(project: Any, overrides: list[str]) -> None:
         def configure_optimizers(self) -> Any:
             return torch.optim.AdamW(self.parameters(), lr=config.optimizer.lr, weight_decay=0.0)
 
-    transforms = [torch.from_numpy, lambda x: (x - mean) / deviation]
     loaders = [
-        DataLoader(Samples(rows, transforms), config.data.batch_size, shuffle=rows is data.train)
-        for rows in (data.train, data.val)
+        DataLoader(Samples(rows), config.data.batch_size, shuffle=rows is data.train) for rows in (data.train, data.val)
     ]
     trainer = Trainer(
         max_epochs=FOREVER,
@@ -153,6 +142,7 @@ def usual(project: Any, overrides: list[str]) -> None:
             Baton(),
             ModelCheckpoint(monitor="val/loss", save_last=True),
             EarlyStopping("val/loss", patience=FOREVER),
+            RichProgressBar(),
         ],
         num_sanity_val_steps=0,
         enable_model_summary=False,

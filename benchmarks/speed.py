@@ -37,7 +37,7 @@ class Setting:
     batch_size: int
     overrides: tuple[str, ...] = ()
     data: str = "arrays"
-    features: int = 40
+    shape: tuple[int, ...] = (40,)  # of a row
     steps: int = 50  # of an epoch, and so of a turn
     cores: int = 1
     against: tuple[str, ...] = ("bare", "usual")
@@ -59,7 +59,7 @@ class Setting:
         """Random rows, a quarter as many for validation as for training; speed does not care what they mean."""
         if not path.exists():
             train = self.batch_size * self.steps
-            x = np.random.default_rng(0).normal(size=(train * 5 // 4, self.features)).astype(np.float32)
+            x = np.random.default_rng(0).normal(size=(train * 5 // 4, *self.shape)).astype(np.float32)
             np.savez(path, x=x, y=np.arange(len(x)) % 10, x_test=x[:10], y_test=np.arange(10))
         return path
 
@@ -67,8 +67,8 @@ class Setting:
 SMALL = ("network.width=64", "residual.depth=2", "normalisation=batch")
 LARGE = ("network.width=512", "residual.depth=8")
 SETTINGS = [
-    Setting("small MLP", 64, SMALL, features=784, steps=200),
-    Setting("small MLP", 512, SMALL, features=784),
+    Setting("small MLP", 64, SMALL, shape=(28, 28), steps=200),
+    Setting("small MLP", 512, SMALL, shape=(28, 28)),
     Setting("default MLP", 64),
     Setting("default MLP", 512, steps=20),
     Setting("default MLP", 64, cores=2),
