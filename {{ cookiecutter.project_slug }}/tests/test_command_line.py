@@ -113,16 +113,20 @@ def test_the_shell_completes_words_and_keys(command: Command) -> None:
     assert keys.stdout.split() == ["dropout.rate="]
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"], ["dropout.rate=2"], ["activation=relo"]])
-def test_nothing_heavy_is_imported_before_the_configuration_is_checked(arguments: list[str]) -> None:
+@pytest.mark.parametrize(
+    "typed",
+    ["train.py --help", "train.py --cfg job", "train.py dropout.rate=2", "train.py activation=relo", "export.py run=no"],
+)
+def test_nothing_heavy_is_imported_before_what_was_typed_is_checked(typed: str, empty_folder: Path) -> None:
     """Run the script in a process that prints, when it ends, which of the slow libraries it has met."""
+    script, *arguments = typed.split()
     heavy = "torch lightning wandb numpy scipy sklearn mnist1d matplotlib torchmetrics"
     program = f"""
 import atexit, runpy, sys
 atexit.register(lambda: print("imported:", sorted(set({heavy!r}.split()) & set(sys.modules))))
-sys.argv = ["train.py", *{arguments!r}]
+sys.argv = [{script!r}, *{arguments!r}]
 sys.path.insert(0, {str(PROJECT)!r})
-runpy.run_path({str(PROJECT / "train.py")!r}, run_name="__main__")
+runpy.run_path({str(PROJECT / script)!r}, run_name="__main__")
 """
     ended = subprocess.run([sys.executable, "-c", program], text=True, capture_output=True, timeout=60)
     assert ended.stdout.endswith("imported: []\n"), ended.stdout + ended.stderr

@@ -61,6 +61,8 @@ def run(task: Callable[[DictConfig], Any], config_name: str) -> None:
                 if done := again.nothing_left(wanted, config):
                     log.info(done)
                     return None
+            if "run" in config:
+                trained_run()  # refused, if at all, before the seconds that Lightning takes
             import_lightning()
             return task(config)
         except Refused as refused:
