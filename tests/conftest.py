@@ -15,6 +15,11 @@ from cookiecutter.main import cookiecutter
 TEMPLATE = Path(__file__).parents[1]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that in the end no core waits for another."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 def run(tool: str, *arguments: str | bytes | Path, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run a command of this environment."""
     command = [Path(sys.executable).with_name(tool), *arguments]

@@ -70,12 +70,14 @@ SUITES = {
 }
 
 
+@pytest.mark.slow
 def test_its_linters_and_its_suite_pass(project: Path, request: pytest.FixtureRequest) -> None:
     said = bash(f"export PYTHON={sys.executable}; {SUITES[request.node.callspec.params['project']]}", project)
     assert re.search(r"\d+ passed", said)
     assert "failed" not in said
 
 
+@pytest.mark.slow
 def test_every_command_of_its_readme_works(bake: Callable[..., Path], tmp_path: Path) -> None:
     """But for the last block, which is ``make test`` and ``make lint`` once more. No answer changes a command."""
     project = equipped(bake(), tmp_path / "project")

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 
 from tests.conftest import TEMPLATE
@@ -21,6 +22,7 @@ ON_TWO_PROCESSES = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_few_of_the_fifty_kills(tmp_path: Path) -> None:
     """One of each kind; `make kill` has the fifty."""
     harness = [sys.executable, TEMPLATE / "benchmarks" / "kill.py", "--moments", "5", "--folder", tmp_path]
@@ -28,6 +30,7 @@ def test_a_few_of_the_fifty_kills(tmp_path: Path) -> None:
     assert "5 of 5 runs that were killed ended like one that was not" in ended.stdout, ended.stdout + ended.stderr
 
 
+@pytest.mark.slow
 def test_a_run_on_two_processes_goes_on_to_the_same_end(bake: Callable[..., Path], tmp_path: Path) -> None:
     command = [sys.executable, bake() / "train.py"]
     options = {"env": {**os.environ, "OMP_NUM_THREADS": "1"}, "stdout": subprocess.DEVNULL}
