@@ -244,7 +244,7 @@ def test_a_multirun_gives_a_wandb_run_for_every_job_also_for_one_that_fails(
     )
     ended = command(
         "train.py", "-m", "seed=0,1,2", "data=digits", "network=own", "network.factory=fragile.Fragile", *SHORT[4:],
-        PYTHONPATH=str(empty_folder),
+        "~callbacks.diagnostics", PYTHONPATH=str(empty_folder),
     )  # fmt: skip
     assert ended.returncode == 1
     assert "why     the loss is not finite at step 0, epoch 0" in ended.stdout
