@@ -15,7 +15,7 @@ from .signals import Numbers, Signals, weights_of
 
 WINDOWS = ((2, 20), (21, 60), (61, 190))  # steps
 TOO_LONG = -1.2  # powers of ten by which a step moves the weights
-LIKELIER = 16.0  # twice the logarithm of a likelihood ratio: three deviations of chi-squared with four degrees
+LIKELIER = 9.0  # twice the logarithm of a likelihood ratio: three deviations, squared
 NONE = 1e-30  # stands for zero where a logarithm is taken
 
 
