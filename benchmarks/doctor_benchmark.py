@@ -20,8 +20,6 @@ from verdicts import CLOSE, SIGMAS, Repair, StackVisit, Visit, check_patients, e
 PAGE = TEMPLATE / "docs" / "doctor.md"
 # Why the doctor is wrong about a patient, by its name.
 EXPLAINED = {
-    "own, digits | network.factory=sick_parts.growing": "With the gradient cut to length 1 it learns enough in 200 "
-    "steps for such a start to be let pass, and steps are short beside weights twenty times too large.",
     "own | network.factory=sick_parts.loud_head": "The first steps that unlearn the start kill most of the ReLU units; "
     "`bad_initial_loss` is told second.",
     "transformer | residual=none activation=sigmoid normalisation=none initialisation=torch_default": "A sick network "

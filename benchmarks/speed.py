@@ -48,7 +48,7 @@ class Setting:
 
     @property
     def folder(self) -> str:
-        return re.sub(r"\W+", "_", self.title)
+        return re.sub(r"\W+", "_", " ".join([self.title, *self.against]))
 
     def words(self, folder: Path) -> list[str]:
         """The overrides, with rows to train on in the folder if the data are not the project's own."""
@@ -82,6 +82,12 @@ SETTINGS = [
 ]
 
 
+WITH_AND_WITHOUT = [
+    Setting("default MLP", 64, against=("undiagnosed",)),
+    Setting("small MLP", 64, SMALL, features=784, steps=200, against=("undiagnosed",)),
+]
+
+
 class Contestant:
     """One process that waits for its turns."""
 
@@ -101,7 +107,8 @@ class Contestant:
             "+callbacks.baton._target_=contestants.Baton",
         ]
         shipped += ["callbacks.early_stopping.patience=999999"]
-        command = shipped if name == "project" else [str(HERE / "contestants.py"), PACKAGE, name, *words]
+        commands = {"project": shipped, "undiagnosed": [*shipped, "~callbacks.diagnostics"]}
+        command = commands.get(name, [str(HERE / "contestants.py"), PACKAGE, name, *words])
         theirs_in, self.go = os.pipe()
         self.told, theirs_out = os.pipe()
         ours, terminal = pty.openpty()  # so that bars are drawn
@@ -198,16 +205,19 @@ def main() -> None:
     project = Project(TEMPLATE / "build" / "bench")
     measured = project.folder / "bench"
     races = []
-    with tqdm(total=len(SETTINGS) * (WARM_UP + ROUNDS), unit="round") as bar:
-        for setting in SETTINGS:
+    settings = SETTINGS + WITH_AND_WITHOUT
+    with tqdm(total=len(settings) * (WARM_UP + ROUNDS), unit="round") as bar:
+        for setting in settings:
             bar.set_description(setting.title)
             races.append(kept(measured / setting.folder / "result.json", race, setting, project, bar))
             bar.update(len(races) * (WARM_UP + ROUNDS) - bar.n)
+    races, paired = races[: len(SETTINGS)], races[len(SETTINGS) :]
     curves = {
         data: kept(measured / data / "result.json", race_to_accuracy, data, project) for data in ("mnist1d", "digits")
     }
     waits = kept(measured / "waits" / "result.json", startup.measure, project)
-    speed_page.write(TEMPLATE / "docs" / "speed.md", SETTINGS, races, curves, waits)
+    cost = list(zip(WITH_AND_WITHOUT, paired, strict=True))
+    speed_page.write(TEMPLATE / "docs" / "speed.md", SETTINGS, races, cost, curves, waits)
 
 
 if __name__ == "__main__":

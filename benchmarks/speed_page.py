@@ -27,12 +27,17 @@ turn. Numbers are the median of the ratios of all rounds, with the middle half o
 
 
 def write(
-    path: Path, settings: Sequence[Any], races: Sequence[Any], curves: dict[str, Any], waits: dict[str, Any]
+    path: Path,
+    settings: Sequence[Any],
+    races: Sequence[Any],
+    cost: Sequence[tuple[Any, Any]],
+    curves: dict[str, Any],
+    waits: dict[str, Any],
 ) -> None:
     text = HEAD.format(hardware=f"Measured on an {processor().removeprefix('an ')}, with {versions()}.")
     text += "".join(f"| {' | '.join(row)} |\n" for row in map(race_row, settings, races))
     text += "\n![Speed beside a bare loop](speed.png)\n\n"
-    text += "\n".join([*accuracy_lines(curves), "", *wait_lines(waits), ""])
+    text += "\n".join([*cost_lines(cost), "", *accuracy_lines(curves), "", *wait_lines(waits), ""])
     path.write_text(text, "utf-8")
     draw(path.with_suffix(".png"), settings, races)
 
@@ -58,8 +63,19 @@ def ratio(slower: Sequence[float], faster: Sequence[float]) -> tuple[float, floa
     return middle, low, high
 
 
-def told(middle: float, low: float, high: float) -> str:
-    return f"{middle:.2f} ({low:.2f} to {high:.2f})"
+def told(middle: float, low: float, high: float, digits: int = 2) -> str:
+    return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def cost_lines(cost: Sequence[tuple[Any, Any]]) -> Iterator[str]:
+    """What diagnostics cost, from pairs of turns."""
+    yield "## Diagnostics\n"
+    yield "Time of an epoch as shipped over that of the same project with `~callbacks.diagnostics`, in pairs.\n"
+    yield "| network | batch | with over without |"
+    yield "|---|---|---|"
+    for setting, found in cost:
+        paired = ratio(found["seconds"]["project"], found["seconds"]["undiagnosed"])
+        yield f"| {setting.name} | {setting.batch_size} | {told(*paired, digits=3)} |"
 
 
 def accuracy_lines(curves: dict[str, Any]) -> Iterator[str]:

@@ -2,14 +2,18 @@
 
 import json
 import logging
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from omegaconf import DictConfig
 
+from your_package.consultation import applicable
+from your_package.findings import Finding
 from your_package.metrics_file import rows_of
 from your_package.pictures import draw
+from your_package.remedies import treated
 
 from tests.test_tracking import read_back
 from tests.test_train import SHORT, fingerprint, only_run
@@ -17,6 +21,15 @@ from train import train
 
 Compose = Callable[..., DictConfig]
 SICK = ("activation=sigmoid", "residual=none", "initialisation=torch_default")
+
+
+def examined_alike(told: str) -> list[str]:
+    """The remedies that ``doctor.py`` has against vanishing gradients in what a message names."""
+    overrides = shlex.split(told.partition("doctor.py ")[2])
+    (finding,) = treated([Finding("vanishing_gradient", "error", "", "")])
+    remedies = applicable(finding, overrides).remedies
+    assert len(remedies) > 2
+    return list(remedies)
 
 
 def test_training_gives_the_same_weights_bit_for_bit_with_and_without(
@@ -43,6 +56,10 @@ def test_a_finding_is_told_once_and_stands_in_the_summary(
     (finding,) = json.loads((run / "summary.json").read_text())["findings"]
     assert finding["code"] == "vanishing_gradient"
     assert caplog.text.count("found: vanishing_gradient at layers.0.branch.inner") == 1
+    (told,) = [line for line in caplog.messages if line.startswith("found: ")]
+    assert told.partition(". See ")[2].startswith("python doctor.py ")
+    assert told.endswith("residual.depth=8 dropout=none callbacks.diagnostics.every_n_steps=5")
+    assert finding["remedies"] == examined_alike(told)
     logged = {name for row in rows_of(run / "metrics.csv") for name in row}
     assert {"diagnostics/gradient_norm/layers.0.branch.inner", "diagnostics/dead_units/head"} <= logged
     assert "diagnostics/dead_units_on_validation/head" in logged

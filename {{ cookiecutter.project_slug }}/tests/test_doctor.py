@@ -4,19 +4,23 @@ import random
 from collections.abc import Callable
 from functools import cache, partial
 from itertools import pairwise
+from math import log
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from lightning import LightningModule
+from lightning.pytorch.plugins import MixedPrecision
 from torch import Tensor, nn
+from torch.amp import GradScaler
 from torch.nn.functional import cross_entropy, relu
 from torch.optim import SGD, Adam, AdamW
 
 from your_package.data import Data, Rows
 from your_package.doctor import examine, wrapped
 from your_package.findings import WHY, Finding
+from your_package.record import Record, Scores
 
 FEATURES, CLASSES = 8, 4
 
@@ -165,6 +169,48 @@ def test_a_sick_training_is_named_first(code: str) -> None:
 @pytest.mark.parametrize("twin", HEALTHY)
 def test_its_healthy_twin_is_left_in_peace(twin: str) -> None:
     assert HEALTHY[twin]() == []
+
+
+def test_a_start_that_is_too_strong_is_excused_only_where_the_loss_has_come_down() -> None:
+    strong = found(stack(4, start=scaled(15.0)), gradient_clip_val=1.0)
+    assert strong[0].code == "exploding_gradient", strong
+    assert found(stack(4, start=scaled(2.5)), gradient_clip_val=1.0, steps=300) == []
+
+
+@pytest.mark.parametrize(
+    ("loss", "accuracy", "severity"),
+    [
+        (log(2), 0.5, "error"),
+        (0.689, 0.5, "error"),
+        (0.685, 0.5, "warning"),
+        (5.0, 0.54, "error"),
+        (5.0, 0.56, "warning"),
+    ],
+)
+def test_what_has_not_begun_to_learn_its_train_rows_is_an_error(loss: float, accuracy: float, severity: str) -> None:
+    record = Record(2, chance=(0.5, 0.035), learnable=0.9, guessing=(log(2), 0.5, 800))
+    record.scores[200] = Scores(loss, accuracy, log(2), 0.5)
+    assert record.severity == severity
+
+
+def test_inputs_that_a_network_copes_with_are_a_warning() -> None:
+    hundredfold = with_x(lambda x: 100 * x)
+    severities = {
+        code: [finding.severity for finding in found(network, hundredfold) if finding.code == "unscaled_input"]
+        for code, network in (("copes", stack()), ("does not", stack(10, nn.Sigmoid, start=scaled(0.1))))
+    }
+    assert severities == {"copes": ["warning"], "does not": ["error"]}
+
+
+def halves() -> MixedPrecision:
+    """Float16 as on a GPU, at first with gradients so much longer that they overflow."""
+    return MixedPrecision("16-mixed", "cpu", GradScaler("cpu", init_scale=2.0**26))
+
+
+def test_half_precision_is_examined_as_it_is_trained() -> None:
+    assert found(stack(), plugins=[halves()]) == []
+    sick = found(stack(start=with_bias(-8.0)), plugins=[halves()])
+    assert sick[0].code == "dead_units", sick
 
 
 class Functional(nn.Module):

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ from omegaconf import OmegaConf
 from your_package import composition
 from your_package.consultation import applicable, consult
 from your_package.findings import WHY, Finding
-from your_package.remedies import offers
-from your_package.repair import Outcome, experiment, with_remedy
+from your_package.remedies import offers, treated
+from your_package.repair import Outcome, experiment, repaired, with_remedy
 
 from tests.conftest import PROJECT
 
@@ -39,6 +40,12 @@ def test_a_new_technique_offers_itself_by_a_line_in_its_file(tmp_path: Path) -> 
     assert list(offers(tmp_path)) == [("dead_units", "activation=snake"), ("vanishing_gradient", "activation=snake")]
 
 
+def test_what_the_files_offer_comes_after_what_the_evidence_says() -> None:
+    (finding,) = treated([Finding("dead_units", "error", "head", "1", ("optimizer.lr=0.1",))])
+    assert finding.remedies[0] == "optimizer.lr=0.1"
+    assert list(finding.remedies[1:]) == [remedy for code, remedy in offers() if code == "dead_units"]
+
+
 def test_a_remedy_that_changes_nothing_or_is_refused_is_not_offered() -> None:
     remedies = ("activation=relu", "activation=gelu", "activation=nothing")
     finding = Finding("dead_units", "error", "head", "1", remedies)
@@ -52,6 +59,20 @@ def test_a_remedy_takes_the_place_of_what_it_contradicts() -> None:
     assert with_remedy(typed, "activation=gelu optimizer.lr=0.1") == [
         "+experiment=dead_relu", "seed=3", "activation=gelu", "optimizer.lr=0.1",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("best", "kept"), [(0.002, "0.002"), (0.01, "0.006"), (0.1, "0.06")])
+def test_a_healthy_learning_rate_is_raised_for_as_long_as_that_helps(best: float, kept: str) -> None:
+    """The accuracy falls by a quarter for every factor of ten between the rate and the best one."""
+
+    def examined(overrides: list[str]) -> tuple[list[Finding], float]:
+        rate = float(overrides[0].partition("=")[2])
+        slow = Finding("learning_rate_too_low", "error", "whole network", "1", ("optimizer.lr=0.002",))
+        return [slow] if rate < 0.001 else [], 1 - 0.25 * abs(math.log10(rate / best))
+
+    before, after = repaired(["optimizer.lr=1e-6"], examined)
+    assert before.overrides == ["optimizer.lr=1e-6"]
+    assert after.overrides == [f"optimizer.lr={kept}"]
 
 
 def test_the_experiment_to_keep_composes_to_what_was_tried(tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
 """What is measured, against sums done by hand, on modules of all kinds."""
 
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from lightning import LightningModule, Trainer
+from lightning.pytorch.plugins import MixedPrecision
 from torch import Tensor, nn
+from torch.amp import GradScaler
 from torch.nn.functional import cross_entropy
 from torch.optim import SGD
 
@@ -99,6 +102,34 @@ def test_odd_modules_are_measured_like_others(precision: str) -> None:
     ((numbers, _),) = every.seen
     assert set(numbers["gradient_norm"]) == {"first", "recurrent", "attention", "last"} | {"attention.out_proj"}
     assert {"first", "twin", "recurrent", "attention", "last"} <= set(numbers["activation_std"])
+
+
+def in_half_precision(scale: float = 2.0**16, fused: bool = False) -> list[tuple[Numbers, float]]:
+    """What is measured with float16, whose gradients are made ``scale`` times as long; usually it takes a GPU."""
+    every = Every()
+    rows = some_rows(12)
+    classifier = classifier_of(two_layers(), partial(SGD, lr=0.1, fused=fused)).float()
+    plugin = MixedPrecision("16-mixed", "cpu", GradScaler("cpu", init_scale=scale))
+    rows = type(rows)(rows.x.float(), rows.y)
+    fit(classifier, rows, 12, callbacks=[every], precision=None, plugins=[plugin], max_epochs=20)
+    return every.seen
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_gradients_made_longer_for_half_precision_are_told_as_they_are(fused: bool) -> None:
+    every = Every()
+    fit(classifier_of(two_layers()), some_rows(12), 12, callbacks=[every])
+    ((exact, norm),) = every.seen
+    halved, of_halved = in_half_precision(fused=fused)[0]
+    assert of_halved == pytest.approx(norm, rel=0.01)
+    for what in ("gradient_norm", "update_ratio", "weight_norm"):
+        assert halved[what] == pytest.approx(exact[what], rel=0.01)
+
+
+def test_steps_that_overflow_in_half_precision_are_not_measured() -> None:
+    seen = in_half_precision(scale=2.0**26)
+    assert 0 < len(seen) < 20
+    assert all(norm < 10 for _, norm in seen)
 
 
 def test_nothing_is_hooked_between_measured_steps_nor_inside_a_compiled_module() -> None:

@@ -95,6 +95,12 @@ def chance(data: Data) -> tuple[float, float]:
     return share, sqrt(max(share * (1 - share), 1e-9) / len(data.val.y))
 
 
+def guessing(rows: Rows) -> tuple[float, float, int]:
+    """The least loss and the best accuracy of what is the same for every row, and the number of rows."""
+    shares = rows.y.bincount().double() / len(rows.y)
+    return torch.special.entr(shares).sum().item(), shares.max().item(), len(rows.y)
+
+
 def learnable_accuracy(data: Data) -> float:
     """The best validation accuracy of two learners that need no training: nearest neighbours and a smooth map.
 

@@ -1,15 +1,19 @@
 """What goes on inside the network while it trains: measured now and then, logged, judged by rules, drawn."""
 
 import logging
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from lightning import LightningModule, Trainer
 
+from .consultation import applicable
 from .findings import Finding
 from .learning_rules import overfits
 from .record import Record, Scores
+from .remedies import treated
 from .rules import findings_in_training
 from .signals import Activations, Numbers, fetched, weights_of
 from .tracking import harmless
@@ -141,11 +145,15 @@ class Diagnostics(Watch):
         self.tell(trainer, findings_in_training(self.record))
 
     def tell(self, trainer: Trainer, findings: Iterator[Finding]) -> None:
+        if not trainer.is_global_zero:
+            return
         told = {finding.code for finding in self.findings}
-        for finding in findings:
-            if finding.code in told or not trainer.is_global_zero:
-                continue
+        typed = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else None
+        see = shlex.join(["python", "doctor.py", *(typed or [])])
+        for finding in treated(finding for finding in findings if finding.code not in told):
+            if typed is not None:
+                finding = applicable(finding, typed)
             self.findings.append(finding)
-            log.info(f"found: {finding.code} at {finding.where}: {finding.evidence}. See python doctor.py")
+            log.info(f"found: {finding.code} at {finding.where}: {finding.evidence}. See {see}")
             for logger in harmless(trainer):
                 logger.alert(finding.code, f"{finding.where}: {finding.evidence}")

@@ -14,13 +14,13 @@ from tqdm import tqdm
 from . import scheduler, weight_decay
 from .classifier import Classifier
 from .data import Data, Rows
-from .data_rules import chance, findings_in_data, learnable_accuracy, unlearnable
+from .data_rules import chance, findings_in_data, guessing, learnable_accuracy, unlearnable
 from .findings import Finding
 from .learning_rules import will_overfit
 from .record import Record
-from .remedies import offered
+from .remedies import treated
 from .rules import findings_in_training
-from .trial import loss_by_heart, observed
+from .trial import loss_by_heart, observed, some
 
 STEPS_BY_HEART = 100
 FEWEST_ROWS = 100  # to look ahead on
@@ -66,6 +66,7 @@ def examination(
     with tqdm(total=total, unit=" steps", leave=False, disable=None if bar else True) as shown:
         record = observed(classifier, data, steps=steps, bar=shown, **settings)
         record.chance, record.learnable = chance(data), learnable_accuracy(data)
+        record.guessing = guessing(some(data.train))
         of_data += unlearnable(data, record.last.val_accuracy if record.last else None)
         if SPOILT & {finding.code for finding in of_data}:
             return Examination(treated([milder(finding, record) for finding in of_data]), record)
@@ -81,8 +82,8 @@ def examination(
 
 def milder(finding: Finding, record: Record) -> Finding:
     """Inputs that a network copes with are no more than a warning."""
-    copes = record.learns and finding.code in ("unscaled_input", "constant_input")
-    return replace(finding, severity="warning") if copes else finding
+    of_inputs = finding.code in ("unscaled_input", "constant_input")
+    return replace(finding, severity=record.severity) if of_inputs else finding
 
 
 def rows_to_look_ahead_on(data: Data, visits: int, trainer: dict[str, Any]) -> Data | None:
@@ -92,11 +93,6 @@ def rows_to_look_ahead_on(data: Data, visits: int, trainer: dict[str, Any]) -> D
         return None
     chosen = torch.randperm(len(data.train.y), generator=torch.Generator().manual_seed(0))[:count]
     return replace(data, train=Rows(data.train.x[chosen], data.train.y[chosen]))
-
-
-def treated(findings: list[Finding]) -> list[Finding]:
-    """With what the techniques offer against each, after what was reckoned from the evidence."""
-    return [finding.with_remedies(dict.fromkeys([*finding.remedies, *offered(finding.code)])) for finding in findings]
 
 
 def wrapped(network: nn.Module, *, optimizer: Callable[..., Optimizer]) -> Classifier:

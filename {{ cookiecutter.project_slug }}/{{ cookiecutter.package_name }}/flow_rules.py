@@ -55,7 +55,7 @@ def saturated(record: Record) -> Iterator[Finding]:
 
 def exploding(record: Record) -> Iterator[Finding]:
     norm = record.gradient.get(0)
-    if norm is None or norm <= EXPLODED or (record.clipped and record.learns):
+    if norm is None or norm <= EXPLODED or record.let_pass:
         return
     growth, first, last = growth_of_signal(record)
     if growth > GREW:
@@ -104,7 +104,7 @@ def bad_start(record: Record) -> Iterator[Finding]:
     if record.start_loss is None:
         return
     excess = record.start_loss - record.chance_loss
-    if excess > SURE and not (record.clipped and record.learns and growth_of_signal(record)[0] > GREW):
+    if excess > SURE and not (record.let_pass and growth_of_signal(record)[0] > GREW):
         evidence = f"the first loss is {record.start_loss:.3g}; equal chances have {record.chance_loss:.3g}"
         yield Finding("bad_initial_loss", record.severity, record.order[-1] if record.order else "head", evidence)
 

@@ -105,10 +105,7 @@ def stands_still(record: Record) -> Iterator[Finding]:
     chance, deviation = record.chance
     if record.last is None or record.learns or record.steps < ENOUGH or record.learnable < chance + 6 * deviation:
         return
-    before = [scores.train_loss for step, scores in record.scores.items() if step <= record.steps / 2]
-    falling = bool(before) and before[-1] - record.last.train_loss > 0.01 * record.chance_loss
-    severity = "warning" if falling else "error"  # it may only be slow
-    ratio = record.gradient_ratio()
+    ratio, severity = record.gradient_ratio(), record.severity
     accuracy = f"validation accuracy is {record.last.val_accuracy:.1%} after {record.steps} steps, chance {chance:.1%}"
     if record.by_heart is not None:
         accuracy += f"; a few rows, trained on alone, are left with a loss of {record.by_heart:.2g}"

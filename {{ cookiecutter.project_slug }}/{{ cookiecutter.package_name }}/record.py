@@ -15,6 +15,7 @@ from .signals import Numbers, Signals, weights_of
 
 WINDOWS = ((2, 20), (21, 60), (61, 190))  # steps
 TOO_LONG = -1.2  # powers of ten by which a step moves the weights
+LIKELIER = 9.0  # twice the logarithm of a likelihood ratio: three deviations, squared
 NONE = 1e-30  # stands for zero where a logarithm is taken
 
 
@@ -41,6 +42,7 @@ class Record:
     rates: dict[int, float] = field(default_factory=dict)  # learning rate, by step
     chance: tuple[float, float] = (0.0, 0.0)  # validation accuracy of a constant guess, and its deviation
     learnable: float = 0.0  # validation accuracy that simple learners reach
+    guessing: tuple[float, float, int] | None = None  # train loss and accuracy of guesses, and on how many rows
     measured: dict[int, Numbers] = field(default_factory=dict)  # by step
     gradient: dict[int, float] = field(default_factory=dict)  # norm of the whole, by step
     losses: list[float] = field(default_factory=list)  # of every batch, as trained on
@@ -103,9 +105,23 @@ class Record:
         return self.last.val_accuracy > chance + max(3 * deviation, share * (self.learnable - chance))
 
     @property
+    def begins(self) -> bool:
+        """Whether it clearly fits its train rows better than guesses do, by a likelihood ratio or by its hits."""
+        if self.last is None or self.guessing is None:
+            return False
+        loss, accuracy, rows = self.guessing
+        likelier = 2 * rows * (loss - self.last.train_loss) > LIKELIER
+        return likelier or self.last.train_accuracy > accuracy + 3 * sqrt(accuracy * (1 - accuracy) / rows)
+
+    @property
+    def let_pass(self) -> bool:
+        """Whether a start that is too strong does no harm: steps are cut, and the loss is that of no guess any more."""
+        return bool(self.clipped and self.learns and self.last and self.last.train_loss < self.chance_loss)
+
+    @property
     def severity(self) -> str:
-        """Of what harms a training: less where the network learns all the same."""
-        return "warning" if self.learns else "error"
+        """Of what harms a training: less where the network learns, or begins to, all the same."""
+        return "warning" if self.learns or self.begins else "error"
 
     @property
     def steps(self) -> int:

@@ -6,8 +6,10 @@ offers itself by such a line, and nothing else has to be changed.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from .findings import Finding
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 LINE = re.compile(r"^# Mends: ([a-z_]+(?:, [a-z_]+)*)(?: with (.+))?$", re.MULTILINE)
@@ -22,8 +24,16 @@ def offers(configs: Path = CONFIGS) -> Iterator[tuple[str, str]]:
                 yield code, override or f"{path.parent.name}={path.stem}"
 
 
-def offered(code: str) -> list[str]:
-    return [override for against, override in offers() if against == code]
+def treated(findings: Iterable[Finding]) -> list[Finding]:
+    """With what the techniques offer against each, after what was reckoned from the evidence."""
+    listed = list(findings)
+    known = list(offers()) if listed else []
+    return [
+        finding.with_remedies(
+            dict.fromkeys([*finding.remedies, *(remedy for code, remedy in known if code == finding.code)])
+        )
+        for finding in listed
+    ]
 
 
 def cost(group: str) -> int:

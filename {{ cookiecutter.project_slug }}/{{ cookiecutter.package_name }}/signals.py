@@ -53,13 +53,19 @@ class Signals:
         self.activations.watch()
 
     @torch.no_grad()
-    def before_step(self, optimizer: Optimizer) -> None:
-        """Take the gradients, whole and not yet clipped, and the weights that ``optimizer`` is about to change."""
+    def before_step(self, optimizer: Optimizer, scale: float = 1.0) -> None:
+        """Take the gradients, whole and not yet clipped, and the weights that ``optimizer`` is about to change.
+
+        Gradients that are still ``scale`` times as long, as half precision wants them, are told as they really are.
+        """
         its = {id(p) for group in optimizer.param_groups for p in group["params"]}
         numbers = [i for i, p in enumerate(self.parameters) if id(p) in its and p.grad is not None]
         if not numbers:
             return
-        self.gradients.update(zip(numbers, norms(dense(self.parameters[i].grad) for i in numbers), strict=True))
+        lengths = norms(dense(self.parameters[i].grad) for i in numbers)
+        if scale != 1.0:
+            torch._foreach_div_(lengths, scale)
+        self.gradients.update(zip(numbers, lengths, strict=True))
         self.before.update((i, self.parameters[i].detach().clone()) for i in numbers if self.owners[i])
 
     @torch.no_grad()
