@@ -80,11 +80,10 @@ SETTINGS = [
     Setting("transformer", 64, ("network=transformer",), steps=20),
     Setting("transformer", 512, ("network=transformer",), steps=5),
 ]
-
-
+# Of these the project races against itself.
 WITH_AND_WITHOUT = [
     Setting("default MLP", 64, against=("undiagnosed",)),
-    Setting("small MLP", 64, SMALL, features=784, steps=200, against=("undiagnosed",)),
+    Setting("small MLP", 64, SMALL, shape=(28, 28), steps=200, against=("undiagnosed",)),
 ]
 
 
