@@ -151,16 +151,24 @@ def usual(project: Any, overrides: list[str]) -> None:
     trainer.fit(Usual(), *loaders)
 
 
+# The best on the validation rows of 27: three sizes, three learning rates, three batch sizes, one seed.
+BEST_OF_SKLEARN = {
+    "mnist1d": {"hidden_layer_sizes": (256, 256), "learning_rate_init": 0.005, "batch_size": 32},
+    "digits": {"hidden_layer_sizes": (512,), "learning_rate_init": 0.005, "batch_size": 32},
+}
+
+
 def sklearn(project: Any, overrides: list[str]) -> None:
-    """Scikit-learn's MLP, one hidden layer of 256 units, Adam at 0.002, and its defaults else."""
+    """Scikit-learn's MLP with Adam, at its best settings for the data."""
     import warnings
 
     import numpy as np
     from sklearn.neural_network import MLPClassifier
 
     config, data, _ = project(overrides)
+    (name,) = (word.partition("=")[2] for word in overrides if word.startswith("data="))
     (x, y), (x_val, y_val) = ((rows.x.flatten(1).numpy(), rows.y.numpy()) for rows in (data.train, data.val))
-    model = MLPClassifier((256,), learning_rate_init=0.002, batch_size=config.data.batch_size, random_state=config.seed)
+    model = MLPClassifier(**BEST_OF_SKLEARN[name], random_state=config.seed)
     warnings.simplefilter("ignore")
     turn = Turn()
     while True:
