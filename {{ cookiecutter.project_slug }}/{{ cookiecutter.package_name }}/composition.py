@@ -106,6 +106,8 @@ def sentence(config_name: str, override: str, accepted: Sequence[str], complaint
     if "Could not override" in str(complaint):
         keys = [name for name, _ in check.leaves(without_hydra(composed(config_name, accepted)))]
         return f"{override}: there is no key {key}{did_you_mean(key, [*keys, *loader.list_groups('')])}"
+    if "Error parsing" in str(complaint):
+        return f"{override}: type KEY=VALUE, such as dropout.rate=0.2; other signs are quoted twice: 'KEY=\"a=b, c\"'"
     return f"{override}: {str(complaint).splitlines()[0]}"
 
 
