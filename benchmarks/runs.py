@@ -22,6 +22,7 @@ TEMPLATE = Path(__file__).parents[1]
 PLAIN = TEMPLATE / "{{ cookiecutter.project_slug }}"
 PACKAGE = "my_network"
 QUIET = ("logger=none", "~callbacks.progress_bar", "trainer.enable_progress_bar=false", "trainer.accelerator=cpu")
+UNWATCHED = (*QUIET, "~callbacks.diagnostics")  # the weights are the same, and no pictures are drawn
 
 Job = frozenset[str]  # the overrides of one run, with its seed
 
@@ -78,7 +79,7 @@ class Project:
         """Stands for the whole configuration of a job, but for the place of its folder."""
         if job not in self.keys:
             with self.composition.hydra_here():
-                config = self.composition.without_hydra(self.composition.composed("train", [*QUIET, *sorted(job)]))
+                config = self.composition.without_hydra(self.composition.composed("train", [*UNWATCHED, *sorted(job)]))
             config.run_folder = "RUN"
             self.keys[job] = sha256(OmegaConf.to_yaml(config, resolve=True).encode()).hexdigest()
         return self.keys[job]
@@ -99,7 +100,7 @@ class Project:
         Raises: RuntimeError: a run failed.
         """
         for sweep in sweeps(self.missing(jobs)):
-            command = [sys.executable, "train.py", "-m", *QUIET, *sweep]
+            command = [sys.executable, "train.py", "-m", *UNWATCHED, *sweep]
             with tempfile.TemporaryFile("w+") as said:
                 process = subprocess.Popen(
                     command, cwd=self.folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=said, stderr=said
