@@ -50,11 +50,11 @@ def run(task: Callable[[DictConfig], Any], config_name: str) -> None:
     @functools.wraps(task)
     def checked(config: DictConfig) -> Any:
         told = HydraConfig.get()
-        if told.mode is RunMode.MULTIRUN:
-            log.info(f"\nrun {told.job.num + 1}: {' '.join(told.overrides.task)}")
         try:
             wanted = again.asked_for(told.overrides.task)
-            if wanted is None:
+            if told.mode is RunMode.MULTIRUN:  # every job was checked before the first one began
+                log.info(f"\nrun {told.job.num + 1}: {' '.join(told.overrides.task)}")
+            elif wanted is None:
                 refuse(composition.mistakes(config_name, config, told))
             else:
                 refuse(again.mistakes(wanted, config, told.overrides.task))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,18 @@ def jobs(config_name: str, overrides: Sequence[str]) -> list[list[str]]:
 def mistakes(config_name: str, config: DictConfig, hydra: Any) -> list[str]:
     """Every mistake in a configuration that could be composed."""
     words = chosen_words(hydra)
-    as_written = compose(config_name, overrides=[f"{group}={word}" for group, word in words.items()])
-    return check.mistakes(config, as_written, typed_groups(config_name, hydra, words))
+    return check.mistakes(config, as_written(config_name, **words), typed_groups(config_name, hydra, words))
+
+
+@cache  # the jobs of a sweep mostly choose the same words
+def as_written(config_name: str, **words: str) -> DictConfig:
+    """What the files alone make of the groups' words."""
+    return compose(config_name, overrides=[f"{group}={word}" for group, word in words.items()])
+
+
+@cache
+def usual_words(config_name: str) -> dict[str, str]:
+    return chosen_words(composed(config_name, []).hydra)
 
 
 def chosen_words(hydra: Any) -> dict[str, str]:
@@ -64,7 +75,7 @@ def chosen_words(hydra: Any) -> dict[str, str]:
 
 def typed_groups(config_name: str, hydra: Any, words: dict[str, str]) -> dict[str, str]:
     """The groups that an override or an experiment has changed, each with what did it."""
-    usual = chosen_words(composed(config_name, []).hydra) if "experiment" in hydra.runtime.choices else words
+    usual = usual_words(config_name) if "experiment" in hydra.runtime.choices else words
     changed = {group: f"{group}={word}" for group, word in words.items() if word != usual.get(group)}
     for override in hydra.overrides.task:
         group = key_of(override).partition(".")[0]
