@@ -105,11 +105,11 @@ def arrays(*, path: str, standardise: bool) -> Data:
 
     Raises: ValueError: every fault of the file, each with the array's name.
     """
-    found = read_arrays(path)
-    x, y = found["x"], found["y"]
-    train, held_out, test = parted(y, test_given="x_test" in found)
-    tested = rows(found["x_test"], found["y_test"]) if "x_test" in found else rows(x[test], y[test])
-    data = Data(rows(x[train], y[train]), rows(x[held_out], y[held_out]), tested, num_classes=int(y.max()) + 1)
+    x, y = read_arrays(path)
+    train, val, test = (rows(x["x"][chosen], y["y"][chosen]) for chosen in parted(y["y"], test_given="y_test" in y))
+    if "y_test" in y:
+        test = rows(x["x_test"], y["y_test"])
+    data = Data(train, val, test, num_classes=int(y["y"].max()) + 1)
     return standardised(data) if standardise else data
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-MOST_NUMBERS = 2**21  # in memory at a time
+MOST_NUMBERS = 2**20  # in memory at a time
 
 
 class Scale(NamedTuple):
@@ -27,7 +27,7 @@ class Scale(NamedTuple):
 class Moments(NamedTuple):
     """Of some rows, feature by feature, in float64."""
 
-    count: int
+    rows: int
     mean: Tensor
     variance: Tensor
 
@@ -53,7 +53,7 @@ def together(a: Moments, b: Moments) -> Moments:
 
     Source: Chan, Golub and LeVeque 1979, Updating formulae and a pairwise algorithm for computing sample variances.
     """
-    count, apart = a.count + b.count, b.mean - a.mean
-    share = b.count / count
+    rows, apart = a.rows + b.rows, b.mean - a.mean
+    share = b.rows / rows
     variance = (1 - share) * a.variance + share * b.variance + share * (1 - share) * apart.square()
-    return Moments(count, a.mean + share * apart, variance)
+    return Moments(rows, a.mean + share * apart, variance)
