@@ -1,5 +1,7 @@
 """Rows that stay on disk: the same numbers as in memory, little memory, and a folder that is whole and up to date."""
 
+import ctypes
+import mmap
 import os
 import shutil
 import subprocess
@@ -14,8 +16,8 @@ import torch
 from numpy.lib import format
 from omegaconf import DictConfig
 
-from your_package import data_rules, mapped, scaling
-from your_package.data import Data, Rows, arrays, standardised
+from your_package import data_rules, mapped, mapped_rows, scaling
+from your_package.data import Data, Rows, arrays, standardised, with_label_noise
 from your_package.mapped import mapped_arrays
 
 from tests.conftest import PROJECT
@@ -163,6 +165,30 @@ except MemoryError:
     )
     assert x.nbytes == 150_000_000
     assert ended.stdout == "refused\n", ended.stdout + ended.stderr
+
+
+def test_a_batch_is_asked_of_the_disk_at_once_and_with_wrong_classes_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = np.arange(60 * 2000, dtype="f4").reshape(60, 2000)
+    rows = with_label_noise(mapped_arrays(path=own_file(tmp_path, x=x), standardise=False), 0.5).train
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(mapped_rows, "madvise", lambda start, size, advice: asked.append((start.value, size.value)))
+    index = torch.tensor([5, 0, 30])
+    batch = rows.at(index)
+    assert torch.equal(batch.x, rows.x[index])
+    assert torch.equal(batch.y, rows.y[index])
+    for (start, size), number in zip(asked, index.tolist(), strict=True):
+        row = rows.x[number]
+        assert start % mmap.PAGESIZE == 0
+        assert start <= row.data_ptr() < start + mmap.PAGESIZE
+        assert start + size == row.data_ptr() + row.nbytes
+
+
+def test_the_system_takes_the_advice(tmp_path: Path) -> None:
+    x = mapped_arrays(path=own_file(tmp_path), standardise=False).train.x
+    start = x.data_ptr() // mmap.PAGESIZE * mmap.PAGESIZE
+    assert mapped_rows.madvise(ctypes.c_void_p(start), ctypes.c_size_t(mmap.PAGESIZE), mmap.MADV_WILLNEED) == 0
 
 
 def test_more_can_be_mapped_than_memory_holds() -> None:

@@ -28,6 +28,9 @@ class Rows(NamedTuple):
     x: Tensor
     y: Tensor
 
+    def at(self, index: Tensor) -> "Rows":
+        return Rows(self.x[index], self.y[index])
+
 
 @dataclass(frozen=True)
 class Data:
@@ -148,7 +151,7 @@ def with_label_noise(data: Data, share: float) -> Data:
     y = data.train.y.numpy().copy()
     wrong = generator.permutation(len(y))[: round(share * len(y))]
     y[wrong] = (y[wrong] + generator.integers(1, data.num_classes, len(wrong))) % data.num_classes
-    return replace(data, train=Rows(data.train.x, torch.from_numpy(y)))
+    return replace(data, train=data.train._replace(y=torch.from_numpy(y)))
 
 
 def rows(x: np.ndarray, y: np.ndarray) -> Rows:

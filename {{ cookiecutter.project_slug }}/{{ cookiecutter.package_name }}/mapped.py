@@ -18,7 +18,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .array_file import Stream, streamed_arrays
-from .data import SPLIT_SEED, VALIDATION_FRACTION, Data, Rows, parted
+from .data import SPLIT_SEED, VALIDATION_FRACTION, Data, parted
+from .mapped_rows import MappedRows
 from .scaling import Scale, rows_at_once, scale_of
 
 log = logging.getLogger(__name__)
@@ -133,7 +134,7 @@ def standardise_parts(folder: Path) -> None:
 
 
 def opened(folder: Path) -> Data:
-    train, val, test = (Rows(mapped(folder / f"{name}_x.npy"), mapped(folder / f"{name}_y.npy")) for name in PARTS)
+    train, val, test = (MappedRows(*(mapped(folder / f"{name}_{of}.npy") for of in "xy")) for name in PARTS)
     scale = None
     if (folder / "scale.npz").exists():
         with np.load(folder / "scale.npz") as kept:
