@@ -8,6 +8,8 @@ from torch import Tensor
 from .data import Rows
 
 madvise = ctypes.CDLL(None).madvise if hasattr(mmap, "MADV_WILLNEED") else None  # Windows has no such call
+if madvise is not None:
+    madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 
 
 class MappedRows(Rows):
@@ -16,7 +18,8 @@ class MappedRows(Rows):
     def at(self, index: Tensor) -> Rows:
         if madvise is not None:
             size = self.x[0].nbytes
-            for address in (self.x.data_ptr() + size * index).tolist():
-                before = address % mmap.PAGESIZE
-                madvise(ctypes.c_void_p(address - before), ctypes.c_size_t(before + size), mmap.MADV_WILLNEED)
+            addresses = self.x.data_ptr() + size * index
+            before = addresses % mmap.PAGESIZE  # advice is about whole pages
+            for start, length in zip((addresses - before).tolist(), (before + size).tolist(), strict=True):
+                madvise(start, length, mmap.MADV_WILLNEED)
         return super().at(index)
