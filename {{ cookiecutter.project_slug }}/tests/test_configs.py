@@ -26,7 +26,7 @@ PROMISED = {
     "weight_decay": "none l2 decoupled sklearn",
     "normalisation": "none layer batch rms",
     "network": "mlp cnn transformer own",
-    "data": "mnist1d digits arrays",
+    "data": "mnist1d digits arrays mapped",
     "optimizer": "adamw adam sgd",
     "scheduler": "constant cosine one_cycle plateau",
     "trainer": "default cpu gpu ddp smoke",

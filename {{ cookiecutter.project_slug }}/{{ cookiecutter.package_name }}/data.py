@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from .array_file import read_arrays
+from .scaling import Scale, rows_at_once, scale_of
 
 VALIDATION_FRACTION = 0.2
 SPLIT_SEED = 20_240
@@ -27,15 +28,8 @@ class Rows(NamedTuple):
     x: Tensor
     y: Tensor
 
-
-class Scale(NamedTuple):
-    """What standardising takes away from every row, and what it divides by; from the train rows alone."""
-
-    mean: Tensor
-    deviation: Tensor
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return ((x.double() - self.mean) / self.deviation).float()
+    def at(self, index: Tensor) -> "Rows":
+        return Rows(self.x[index], self.y[index])
 
 
 @dataclass(frozen=True)
@@ -99,10 +93,7 @@ def digits() -> Data:
 
     images, y = load_digits(return_X_y=True)
     x = images.reshape(-1, 8, 8)
-    test = stratified_choice(y, VALIDATION_FRACTION)
-    held_out = np.zeros_like(test)
-    held_out[~test] = stratified_choice(y[~test], VALIDATION_FRACTION)
-    train = ~test & ~held_out
+    train, held_out, test = parted(y)
     scale = Scale(torch.tensor(x[train].mean()), torch.tensor(x[train].std()))
     data = Data(rows(x[train], y[train]), rows(x[held_out], y[held_out]), rows(x[test], y[test]), num_classes=10)
     return scaled(data, scale)
@@ -117,18 +108,20 @@ def arrays(*, path: str, standardise: bool) -> Data:
 
     Raises: ValueError: every fault of the file, each with the array's name.
     """
-    found = read_arrays(path)
-    x, y = found["x"].astype(np.float32), found["y"].astype(np.int64)
-    num_classes = int(y.max()) + 1
-    if "x_test" in found:
-        test = rows(found["x_test"].astype(np.float32), found["y_test"].astype(np.int64))
-    else:
-        taken = stratified_choice(y, VALIDATION_FRACTION)
-        test = rows(x[taken], y[taken])
-        x, y = x[~taken], y[~taken]
-    held_out = stratified_choice(y, VALIDATION_FRACTION)
-    data = Data(rows(x[~held_out], y[~held_out]), rows(x[held_out], y[held_out]), test, num_classes)
+    x, y = read_arrays(path)
+    train, val, test = (rows(x["x"][chosen], y["y"][chosen]) for chosen in parted(y["y"], test_given="y_test" in y))
+    if "y_test" in y:
+        test = rows(x["x_test"], y["y_test"])
+    data = Data(train, val, test, num_classes=int(y["y"].max()) + 1)
     return standardised(data) if standardise else data
+
+
+def parted(y: np.ndarray, test_given: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which rows are for training, for validation and, unless others are given for it, for the test: masks (N,)."""
+    test = np.zeros(len(y), dtype=bool) if test_given else stratified_choice(y, VALIDATION_FRACTION)
+    held_out = np.zeros_like(test)
+    held_out[~test] = stratified_choice(y[~test], VALIDATION_FRACTION)
+    return ~test & ~held_out, held_out, test
 
 
 def stratified_choice(y: np.ndarray, fraction: float) -> np.ndarray:
@@ -143,8 +136,8 @@ def stratified_choice(y: np.ndarray, fraction: float) -> np.ndarray:
 
 def standardised(data: Data) -> Data:
     """Give each feature mean 0 and deviation 1 over the train rows."""
-    deviation, mean = torch.std_mean(data.train.x.double(), dim=0, correction=0)
-    return scaled(data, Scale(mean, torch.where(deviation > 0, deviation, 1.0)))
+    x = data.train.x
+    return scaled(data, scale_of(x.split(rows_at_once(x.shape))))
 
 
 def scaled(data: Data, scale: Scale) -> Data:
@@ -158,7 +151,7 @@ def with_label_noise(data: Data, share: float) -> Data:
     y = data.train.y.numpy().copy()
     wrong = generator.permutation(len(y))[: round(share * len(y))]
     y[wrong] = (y[wrong] + generator.integers(1, data.num_classes, len(wrong))) % data.num_classes
-    return replace(data, train=Rows(data.train.x, torch.from_numpy(y)))
+    return replace(data, train=data.train._replace(y=torch.from_numpy(y)))
 
 
 def rows(x: np.ndarray, y: np.ndarray) -> Rows:

@@ -34,12 +34,11 @@ class Batches:
         return -(-(len(self.rows.y) // world_size()) // self.batch_size)
 
     def __iter__(self) -> Iterator[Rows]:
-        x, y = self.rows
         first, self.first_batch = self.first_batch, 0  # but for one that goes on, an epoch starts at its beginning
-        order = self.order().to(x.device)
+        order = self.order().to(self.rows.x.device)
         for number, index in enumerate(order.split(self.batch_size)[first:], start=first + 1):
             self.next_batch = number % len(self)
-            yield Rows(x[index], y[index])
+            yield self.rows.at(index)
 
     def order(self) -> torch.Tensor:
         """The rows of this epoch, for this process, in the order in which they are handed out."""

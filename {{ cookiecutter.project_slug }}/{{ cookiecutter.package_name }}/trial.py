@@ -24,6 +24,7 @@ from .watch import Watch
 
 MOST_ROWS = 1000  # scored at a time
 BY_HEART = 32  # rows that any network that can learn learns by heart
+MOST_NUMBERS = 2**27  # that their copies may hold
 
 
 def observed(
@@ -65,7 +66,7 @@ def loss_by_heart(classifier: LightningModule, data: Data, **settings: Any) -> f
     silence_nothing(classifier)
     settings = {**settings, "callbacks": []}  # nothing stops early
     few = Rows(*(part[:BY_HEART] for part in data.train))
-    copies = -(-len(data.train.y) // len(few.y))
+    copies = max(1, min(-(-len(data.train.y) // len(few.y)), MOST_NUMBERS // few.x.numel()))
     repeated = Rows(few.x.repeat(copies, *[1] * (few.x.ndim - 1)), few.y.repeat(copies))
     record = observed(classifier, replace(data, train=repeated, val=few), **settings)
     return record.scores[max(record.scores)].val_loss if record.scores else None
