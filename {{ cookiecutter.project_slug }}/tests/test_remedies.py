@@ -59,6 +59,20 @@ def test_a_remedy_takes_the_place_of_what_it_contradicts() -> None:
     assert with_remedy(typed, "activation=gelu optimizer.lr=0.1") == [
         "+experiment=dead_relu", "seed=3", "activation=gelu", "optimizer.lr=0.1",
     ]  # fmt: skip
+    assert with_remedy(["initialisation=normal", "initialisation.std=0"], "initialisation=he") == ["initialisation=he"]
+
+
+def test_of_what_makes_it_healthy_a_dearer_remedy_is_kept_if_it_trains_better() -> None:
+    accuracies = {"": 0.1, "dropout.rate=0.2": 0.7, "dropout=none": 0.8, "activation=gelu": 0.81, "activation=elu": 0.9}
+    sick = Finding("excess_dropout", "error", "head", "1", ("dropout.rate=0.2", "dropout=none", "activation=gelu"))
+    next_one = Finding("dead_units", "error", "head", "1", ("activation=elu",))
+
+    def examined(overrides: list[str]) -> tuple[list[Finding], float]:
+        typed = " ".join(overrides[:-1])  # the last is the seed
+        return [] if typed else [sick, next_one], accuracies[typed]
+
+    _, after = repaired([], examined)
+    assert after.overrides == ["dropout=none"]  # not for another hundredth, nor for what is not the root cause
 
 
 @pytest.mark.parametrize(("best", "kept"), [(0.002, "0.002"), (0.01, "0.006"), (0.1, "0.06")])

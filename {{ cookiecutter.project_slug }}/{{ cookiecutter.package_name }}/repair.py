@@ -25,6 +25,12 @@ class Outcome:
     findings: list[Finding]  # of the seed that has most
     accuracy: float
 
+    def beats(self, other: "Outcome") -> bool:
+        """Healthy is better than sick, and so is a higher accuracy; among the healthy it must be measurably higher."""
+        if bool(self.findings) != bool(other.findings):
+            return not self.findings
+        return self.accuracy > other.accuracy + (0.0 if self.findings else BETTER)
+
     def line(self) -> str:
         state = ", ".join(finding.code for finding in self.findings) or "healthy"
         return f"val/accuracy {self.accuracy:6.1%}   {state}"
@@ -39,44 +45,53 @@ def over_seeds(overrides: list[str], examined: Examined) -> Outcome:
 
 
 def repaired(overrides: list[str], examined: Examined) -> tuple[Outcome, Outcome]:
-    """Before, and the first healthy configuration; else the best one that remedies lead to.
+    """Before, and a healthy configuration; else the best one that remedies lead to.
 
-    The remedies of the root cause are tried one after the other. If none makes the network healthy, the one that gives
-    the best validation accuracy is kept, if that is better than without, and what is then wrong is treated next.
-    A learning rate that makes it healthy may be a slow one still: it is raised for as long as that helps.
+    The remedies of the root cause are tried first, the cheapest of them first. Of those that make the network healthy a
+    dearer one is kept only if it trains measurably better. If none does, the remedies of the next finding are tried,
+    and then, on top of what helped most, those of what is still wrong.
     """
     before = best = over_seeds(overrides, examined)
     log.info(f"\nover {len(SEEDS)} seeds   {before.line()}")
     for _ in range(MOST_REMEDIES):
-        start = best
-        for remedy in dict.fromkeys(remedy for finding in start.findings for remedy in finding.remedies):
-            tried = over_seeds(with_remedy(start.overrides, remedy), examined)
-            log.info(f"{remedy:34} {tried.line()}")
-            if not tried.findings:
-                return before, faster(tried, examined) if key_of(remedy) == RATE else tried
-            if tried.accuracy > best.accuracy:
-                best = tried
+        start, kept, tried = best, "", set[str]()
+        for finding in start.findings:
+            for remedy in finding.remedies:
+                if remedy in tried:
+                    continue
+                tried.add(remedy)
+                outcome = over_seeds(with_remedy(start.overrides, remedy), examined)
+                log.info(f"{remedy:34} {outcome.line()}")
+                if outcome.beats(best):
+                    best, kept = outcome, remedy
+            if not best.findings:
+                return before, faster(best, examined) if key_of(kept) == RATE else best
         if best is start:
             break
     return before, best
 
 
 def faster(healthy: Outcome, examined: Examined) -> Outcome:
-    """With a higher learning rate, as long as that is healthy as well and trains measurably better."""
+    """With a higher learning rate, as long as that is healthy as well and trains measurably better.
+
+    A rate that makes a network healthy may be a slow one still.
+    """
     rate = float(next(word for word in healthy.overrides if key_of(word) == RATE).partition("=")[2])
     remedy = f"{RATE}={FASTER * rate:.1g}"
     tried = over_seeds(with_remedy(healthy.overrides, remedy), examined)
     log.info(f"{remedy:34} {tried.line()}")
-    if tried.findings or tried.accuracy < healthy.accuracy + BETTER:
-        return healthy
-    return faster(tried, examined)
+    return faster(tried, examined) if tried.beats(healthy) else healthy
 
 
 def with_remedy(overrides: Sequence[str], remedy: str) -> list[str]:
-    """The overrides with another one, or several, instead of those of the same keys."""
+    """The overrides with another one, or several, instead of those of the same keys.
+
+    With another word for a group go the keys that were typed for the old one: another file may not have them.
+    """
     new = remedy.split()
     keys = {key_of(override) for override in new}
-    return [override for override in overrides if key_of(override) not in keys] + new
+    left = [word for word in overrides if not keys & {key_of(word), key_of(word).partition(".")[0]}]
+    return left + new
 
 
 def experiment(before: Outcome, after: Outcome, command: str, groups: Sequence[str]) -> Iterator[str]:
