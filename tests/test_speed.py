@@ -12,7 +12,7 @@ from tqdm import tqdm
 def test_a_race_is_run_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed, "ROUNDS", 3)
     monkeypatch.setattr(speed, "WARM_UP", 0)
-    others = ("bare", "usual", "undiagnosed")
+    others = ("bare", "usual", *speed.ITSELF)
     setting = speed.Setting("tiny", 16, ("network.width=8", "residual.depth=1"), steps=4, against=others)
     found = speed.race(setting, Project(tmp_path), tqdm(disable=True), tmp_path)
     assert set(found["seconds"]) == {"project", *others}
@@ -21,7 +21,7 @@ def test_a_race_is_run_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     name, batch, cores, *_ = speed_page.race_row(setting, found)
     assert (name, batch, cores) == ("tiny", "16", "1")
     logged = [path.read_text() for path in tmp_path.glob("runs/train/*/metrics.csv")]
-    assert sorted("diagnostics/gradient_norm" in text for text in logged) == [False, True]
+    assert sorted("diagnostics/gradient_norm" in text for text in logged) == [False, True, True]
 
 
 def test_a_ratio_is_the_median_of_the_rounds_not_of_the_turns() -> None:
@@ -30,7 +30,9 @@ def test_a_ratio_is_the_median_of_the_rounds_not_of_the_turns() -> None:
     assert low < 1.0 < high
 
 
-def test_the_cost_of_diagnostics_is_told_in_pairs() -> None:
+def test_costs_are_told_in_rounds() -> None:
     setting = speed.Setting("small", 64)
-    found = {"seconds": {"project": [2.0, 1.01, 3.03], "undiagnosed": [1.0, 1.0, 3.0]}}
-    assert list(speed_page.cost_lines([(setting, found)]))[-1].startswith("| small | 64 | 1.010 (1.010 to ")
+    seconds = {"project": [2.0, 1.01, 3.03], "undiagnosed": [1.0, 1.0, 3.0], "mapped": [2.0, 2.02, 6.06]}
+    (*_, row) = speed_page.cost_lines([(setting, {"seconds": seconds})])
+    assert row.startswith("| small | 64 | 1.010 (1.010 to ")
+    assert "| 2.000 (1.000 to " in row
