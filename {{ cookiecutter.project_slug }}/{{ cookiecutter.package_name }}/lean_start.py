@@ -2,7 +2,6 @@
 
 import sys
 from typing import Any
-from unittest.mock import patch
 
 UNUSED = ("scipy", "matplotlib")  # torchmetrics, which Lightning imports, looks for them to patch and to plot
 
@@ -12,6 +11,8 @@ def import_lightning() -> None:
 
     Only the plots of torchmetrics' own metrics cannot be had in this process.
     """
+    from unittest.mock import patch
+
     from lightning_utilities.core.imports import RequirementCache
 
     modules: dict[str, Any] = sys.modules  # None in it stands for what cannot be imported
