@@ -4,7 +4,7 @@ import json
 import logging
 import shlex
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 from hydra.core.global_hydra import GlobalHydra
@@ -84,7 +84,7 @@ def applicable(finding: Finding, overrides: Sequence[str]) -> Finding:
     )
 
 
-@cache  # several findings ask for the same, and composing takes a while
+@lru_cache(maxsize=50)  # several findings ask for the same, and composing takes a while
 def plain(overrides: tuple[str, ...]) -> object:
     """The configuration that they make, None if it cannot be or has mistakes."""
     try:
