@@ -18,6 +18,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from tqdm import tqdm
 
 from . import again, composition, runs
 from .console import speak_plainly
@@ -93,7 +94,7 @@ def run(task: Callable[[DictConfig], Any], config_name: str) -> None:
 def refuse_sweep(config_name: str, overrides: list[str]) -> None:
     """Check every job of a sweep before the first one starts."""
     with composition.hydra_here():
-        for job in composition.jobs(config_name, overrides):
+        for job in tqdm(composition.jobs(config_name, overrides), "checking", unit=" jobs", leave=False, disable=None):
             if wanted := again.asked_for(job):
                 raise Refused([f"{wanted.key}={wanted.name} is about one run, so leave out -m"])
             config = composition.composed(config_name, job)
