@@ -118,8 +118,9 @@ def wait_lines(waits: dict[str, Any]) -> Iterator[str]:
     yield f"{many / one:.1f} times as long.\n"
     yield "## Memory\n"
     for name, held in waits["memory"].items():
-        after = held[len(held) // 4 :]
-        yield f"Over {name} it goes from {after[0]:.0f} MB, after the first quarter, to {after[-1]:.0f} MB.\n"
+        quarters = [held[len(held) * part // 4] for part in (0, 1, 2, 3)] + [held[-1]]
+        told = ", ".join(f"{megabytes:.0f}" for megabytes in quarters)
+        yield f"Over {name}, from the first one on: {told} MB, after each quarter.\n"
 
 
 def draw(path: Path, settings: Sequence[Any], races: Sequence[Any]) -> None:

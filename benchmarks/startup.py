@@ -59,21 +59,24 @@ def timed(command: list[str], folder: Path) -> float:
 def memory_over(project: Project, folder: Path) -> dict[str, list[float]]:
     """Megabytes held, every so often, over a hundred epochs of one run and over a hundred jobs of one sweep."""
     train = [sys.executable, str(project.folder / "train.py")]
-    smoke = [*train, *SMALL, "trainer.max_epochs=100", "callbacks.early_stopping.patience=99"]
+    longer = ["trainer.max_epochs=100", "callbacks.early_stopping.patience=99", "trainer.limit_train_batches=20"]
     return {
-        "a hundred epochs": watched(smoke, folder),
-        "a hundred jobs": watched([*train, "-m", *SMALL, "seed=range(100)"], folder),
+        "a hundred epochs": watched([*train, *SMALL, *longer], folder, begun="metrics.csv"),
+        "a hundred jobs": watched([*train, "-m", *SMALL, "seed=range(100)"], folder, begun="summary.json"),
     }
 
 
-def watched(command: list[str], folder: Path) -> list[float]:
+def watched(command: list[str], folder: Path, begun: str) -> list[float]:
+    """From when a run has left the file ``begun``: till then it is mostly libraries that are loaded."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
+    before = set(folder.glob(f"runs/*/*/{begun}"))
     held = []
     with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL) as process:
         while process.poll() is None:
             found = [line for line in status_of(process.pid) if line.startswith("VmRSS")]
-            held += [int(found[0].split()[1]) / 1024] if found else []
-            sleep(0.5)
+            if found and set(folder.glob(f"runs/*/*/{begun}")) - before:
+                held.append(int(found[0].split()[1]) / 1024)
+            sleep(0.2)
     return held
 
 
