@@ -33,7 +33,9 @@ def test_a_few_of_the_fifty_kills(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_run_on_two_processes_goes_on_to_the_same_end(bake: Callable[..., Path], tmp_path: Path) -> None:
     command = [sys.executable, bake() / "train.py"]
-    options = {"env": {**os.environ, "OMP_NUM_THREADS": "1"}, "stdout": subprocess.DEVNULL}
+    # Another test compares the files of the bake.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    options = {"env": environment, "stdout": subprocess.DEVNULL}
     for name in ("whole", "stopped"):
         (tmp_path / name).mkdir()
     subprocess.run([*command, *ON_TWO_PROCESSES], cwd=tmp_path / "whole", check=True, **options)
