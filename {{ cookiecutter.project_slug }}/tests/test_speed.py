@@ -14,6 +14,7 @@ from lightning import Callback
 from omegaconf import DictConfig
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from your_package import measurement
 from your_package.build import build
 from your_package.classifier import Classifier
 from your_package.diagnostics import Diagnostics
@@ -80,6 +81,26 @@ def test_no_step_waits_for_the_device(compose: Compose, empty_folder: Path) -> N
             fitted(compose, steps, *watched, log_every_n_steps=50)
         waits.append(counted.count)
     assert waits[0] == waits[1]
+
+
+def test_samples_a_second_are_those_of_the_clock_and_validation_is_not_counted(
+    compose: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+
+    class Clock(Callback):
+        def on_train_batch_start(self, *arguments: Any) -> None:
+            nonlocal now
+            now += 0.5
+
+        def on_validation_batch_start(self, *arguments: Any) -> None:
+            nonlocal now
+            now += 100.0
+
+    monkeypatch.setattr(measurement, "perf_counter", lambda: now)
+    measured = Measurement()
+    fitted(compose, 30, Clock(), measured)
+    assert measured.samples_per_second() == 16 / 0.5
 
 
 def test_the_rows_are_held_once(compose: Compose) -> None:
