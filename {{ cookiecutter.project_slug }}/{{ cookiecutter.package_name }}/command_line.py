@@ -51,13 +51,13 @@ def run(task: Callable[[DictConfig], Any], config_name: str) -> None:
     @functools.wraps(task)
     def checked(config: DictConfig) -> Any:
         told = HydraConfig.get()
+        if told.mode is RunMode.MULTIRUN:
+            log.info(f"\nrun {told.job.num + 1}: {' '.join(told.overrides.task)}")
         try:
             wanted = again.asked_for(told.overrides.task)
-            if told.mode is RunMode.MULTIRUN:  # every job was checked before the first one began
-                log.info(f"\nrun {told.job.num + 1}: {' '.join(told.overrides.task)}")
-            elif wanted is None:
+            if wanted is None and not arguments.multirun:  # with -m, all jobs were checked before the first one began
                 refuse(composition.mistakes(config_name, config, told))
-            else:
+            elif wanted is not None:
                 refuse(again.mistakes(wanted, config, told.overrides.task))
                 if done := again.nothing_left(wanted, config):
                     log.info(done)
