@@ -168,7 +168,7 @@ class Activations:
 
 
 def deviation_and_mean(x: Tensor) -> Tensor:
-    """Both in one tensor; ten times as fast as ``torch.std_mean``."""
+    """Both in one tensor; on a processor much faster than ``torch.std_mean``."""
     mean = x.mean()
     return torch.stack([torch.linalg.vector_norm(x - mean) / sqrt(x.numel()), mean])
 
