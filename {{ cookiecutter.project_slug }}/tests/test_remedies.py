@@ -64,6 +64,7 @@ def test_a_remedy_takes_the_place_of_what_it_contradicts() -> None:
 
 def test_of_what_makes_it_healthy_a_dearer_remedy_is_kept_if_it_trains_better() -> None:
     accuracies = {"": 0.1, "dropout.rate=0.2": 0.7, "dropout=none": 0.8, "activation=gelu": 0.81, "activation=elu": 0.9}
+    accuracies["dropout=none activation=gelu"] = 0.81
     sick = Finding("excess_dropout", "error", "head", "1", ("dropout.rate=0.2", "dropout=none", "activation=gelu"))
     next_one = Finding("dead_units", "error", "head", "1", ("activation=elu",))
 
@@ -73,6 +74,19 @@ def test_of_what_makes_it_healthy_a_dearer_remedy_is_kept_if_it_trains_better() 
 
     _, after = repaired([], examined)
     assert after.overrides == ["dropout=none"]  # not for another hundredth, nor for what is not the root cause
+
+
+def test_what_is_healthy_gets_the_other_remedies_that_make_it_train_better() -> None:
+    gains = {"initialisation=he": 0.3, "initialisation=lecun": 0.2, "residual=medium": 0.2, "dropout=none": 0.01}
+    sick = Finding("vanishing_gradient", "error", "head", "1", tuple(gains))
+
+    def examined(overrides: list[str]) -> tuple[list[Finding], float]:
+        typed = overrides[:-1]  # the last is the seed
+        return [] if typed else [sick], 0.1 + sum(gains[word] for word in typed)
+
+    before, after = repaired([], examined)
+    assert before.accuracy == 0.1
+    assert after.overrides == ["initialisation=he", "residual=medium"]
 
 
 @pytest.mark.parametrize(("best", "kept"), [(0.002, "0.002"), (0.01, "0.006"), (0.1, "0.06")])

@@ -49,26 +49,48 @@ def repaired(overrides: list[str], examined: Examined) -> tuple[Outcome, Outcome
 
     The remedies of the root cause are tried first, the cheapest of them first. Of those that make the network healthy a
     dearer one is kept only if it trains measurably better. If none does, the remedies of the next finding are tried,
-    and then, on top of what helped most, those of what is still wrong.
+    and then, on top of what helped most, those of what is still wrong. What is healthy may still train better with
+    another of the remedies beside the first.
     """
     before = best = over_seeds(overrides, examined)
     log.info(f"\nover {len(SEEDS)} seeds   {before.line()}")
     for _ in range(MOST_REMEDIES):
-        start, kept, tried = best, "", set[str]()
+        start, kept, tried = best, "", list[str]()
         for finding in start.findings:
             for remedy in finding.remedies:
                 if remedy in tried:
                     continue
-                tried.add(remedy)
-                outcome = over_seeds(with_remedy(start.overrides, remedy), examined)
-                log.info(f"{remedy:34} {outcome.line()}")
+                tried.append(remedy)
+                outcome = attempt(start, remedy, examined)
                 if outcome.beats(best):
                     best, kept = outcome, remedy
             if not best.findings:
-                return before, faster(best, examined) if key_of(kept) == RATE else best
+                better = faster(best, examined) if key_of(kept) == RATE else best
+                return before, with_more(better, kept, tried, examined)
         if best is start:
             break
     return before, best
+
+
+def attempt(start: Outcome, remedy: str, examined: Examined) -> Outcome:
+    outcome = over_seeds(with_remedy(start.overrides, remedy), examined)
+    log.info(f"{remedy:34} {outcome.line()}")
+    return outcome
+
+
+def with_more(healthy: Outcome, kept: str, tried: Sequence[str], examined: Examined) -> Outcome:
+    """With those remedies that were ``tried`` too, on top of the one ``kept``, by which it measurably gains."""
+    taken = groups_of(kept)
+    for remedy in tried:
+        if not taken & groups_of(remedy):
+            outcome = attempt(healthy, remedy, examined)
+            if outcome.beats(healthy):
+                healthy, taken = outcome, taken | groups_of(remedy)
+    return healthy
+
+
+def groups_of(remedy: str) -> set[str]:
+    return {key_of(override).partition(".")[0] for override in remedy.split()}
 
 
 def faster(healthy: Outcome, examined: Examined) -> Outcome:
@@ -77,9 +99,7 @@ def faster(healthy: Outcome, examined: Examined) -> Outcome:
     A rate that makes a network healthy may be a slow one still.
     """
     rate = float(next(word for word in healthy.overrides if key_of(word) == RATE).partition("=")[2])
-    remedy = f"{RATE}={FASTER * rate:.1g}"
-    tried = over_seeds(with_remedy(healthy.overrides, remedy), examined)
-    log.info(f"{remedy:34} {tried.line()}")
+    tried = attempt(healthy, f"{RATE}={FASTER * rate:.1g}", examined)
     return faster(tried, examined) if tried.beats(healthy) else healthy
 
 
