@@ -75,7 +75,7 @@ class Clinic:
         data, classifier = self.project.module("build").build(config)
         batches = partial(self.project.module("loader").Batches, batch_size=config.data.batch_size)
         stopping = [instantiate(config.callbacks.early_stopping)] if "early_stopping" in config.callbacks else []
-        ours = ("_target_", "callbacks", "plugins", "default_root_dir")
+        ours = ("_target_", "callbacks", "plugins", "profiler", "default_root_dir")
         settings = {name: value for name, value in config.trainer.items() if name not in ours}
         trainer = Trainer(**{**settings, "devices": 1, "callbacks": stopping, "enable_checkpointing": False})
         trainer.fit(classifier, batches(data.train, seed=config.seed), batches(data.val))

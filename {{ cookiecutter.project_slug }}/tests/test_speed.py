@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from lightning import Callback
+from lightning.pytorch.profilers import Profiler
 from omegaconf import DictConfig
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -26,6 +28,7 @@ from tests.fitting import quiet_trainer
 from train import train
 
 Compose = Callable[..., DictConfig]
+Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 class Waits(TorchDispatchMode):
@@ -70,6 +73,31 @@ def test_a_batch_goes_through_the_network_once(compose: Compose) -> None:
 
     fitted(compose, 30, Counter(), limit_val_batches=3)
     assert passes == 30 + 3
+
+
+def test_no_hook_asks_for_a_profiler_or_looks_for_parameters(compose: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning says before each of some fifty hooks a step which it is."""
+    asked: list[str] = []
+    set_by_torch: list[str] = []
+    as_ever = torch.nn.Module.__setattr__
+
+    def noted(module: torch.nn.Module, name: str, value: Any) -> None:
+        set_by_torch.append(name)
+        as_ever(module, name, value)
+
+    monkeypatch.setattr(Profiler, "profile", lambda self, action: asked.append(action) or nullcontext())
+    monkeypatch.setattr(torch.nn.Module, "__setattr__", noted)
+    train(compose("data=digits", "trainer=smoke", "network.width=8"))
+    assert "training" in set_by_torch
+    assert "_current_fx_name" not in set_by_torch
+    assert asked == []
+
+
+def test_a_profiler_that_is_asked_for_tells_its_report(command: Command) -> None:
+    words = ["data=digits", "trainer=smoke", "network.width=8", "residual=shallow", "logger=none"]
+    ended = command("train.py", *words, "trainer.profiler=simple")
+    assert "Profiler Report" in ended.stdout, ended.stdout + ended.stderr
+    assert "run_training_epoch" in ended.stdout
 
 
 def test_no_step_waits_for_the_device(compose: Compose, empty_folder: Path) -> None:

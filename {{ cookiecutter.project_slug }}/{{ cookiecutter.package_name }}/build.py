@@ -13,6 +13,7 @@ from .contradictions import mistakes_with_data
 from .data import Data, with_label_noise
 
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # every Trainer would advertise
+logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)  # what trainer.profiler=simple has to tell
 
 
 def build(config: DictConfig) -> tuple[Data, Classifier]:

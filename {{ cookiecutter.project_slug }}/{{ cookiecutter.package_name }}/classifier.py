@@ -73,6 +73,12 @@ class Classifier(lightning.LightningModule):
         self.weights, self.others = split(network)
         self.tallies = {"train": Tally(), "val": Tally(), "test": Tally()}
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "_current_fx_name":  # Lightning says so fifty times a step; torch would look for parameters in it
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
     def forward(self, x: Tensor) -> Tensor:
         return self.network(x)
 

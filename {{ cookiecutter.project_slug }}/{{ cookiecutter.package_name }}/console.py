@@ -6,6 +6,8 @@ import sys
 import warnings
 from pathlib import Path
 
+SPEAKERS = (f"{__package__}.", "lightning.pytorch.profilers.")  # the latter when asked to, by trainer.profiler=simple
+
 
 def speak_plainly() -> None:
     """Print log records to standard output."""
@@ -38,5 +40,5 @@ def copy_to(path: Path) -> logging.Handler:
 
 def plain(handler: logging.Handler) -> logging.Handler:
     handler.setFormatter(logging.Formatter("%(message)s"))
-    handler.addFilter(lambda record: record.name.startswith(f"{__package__}.") or record.levelno >= logging.WARNING)
+    handler.addFilter(lambda record: record.name.startswith(SPEAKERS) or record.levelno >= logging.WARNING)
     return handler

@@ -102,8 +102,8 @@ def wrapped(network: nn.Module, *, optimizer: Callable[..., Optimizer]) -> Class
 
 def trainer_settings(trainer: Any) -> dict[str, Any]:
     """What a trainer's configuration says that matters for the first steps: on one device, and nothing is recorded."""
-    ours = ("_target_", "callbacks", "logger", "devices", "strategy", "num_nodes", "plugins", "default_root_dir")
-    settings = {key: value for key, value in trainer.items() if key not in ours}
+    ours = {"_target_", "callbacks", "logger", "devices", "strategy", "num_nodes", "plugins", "profiler"}
+    settings = {key: value for key, value in trainer.items() if key not in ours | {"default_root_dir"}}
     return {**settings, "devices": 1, "callbacks": list(stoppers(trainer.callbacks))}
 
 
