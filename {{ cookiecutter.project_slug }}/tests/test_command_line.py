@@ -81,6 +81,14 @@ def test_a_process_ends_with_nothing_but_the_message(case: str, command: Command
     assert not any(empty_folder.iterdir())
 
 
+def test_what_lightning_refuses_is_a_mistake_too(command: Command, empty_folder: Path) -> None:
+    ended = command("train.py", "trainer.accelerator=tpuu")
+    assert ended.returncode == 2, ended.stderr
+    assert "`accelerator='tpuu'`. Available names are:" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not (empty_folder / "runs").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

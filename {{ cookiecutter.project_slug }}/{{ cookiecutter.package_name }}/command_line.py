@@ -18,7 +18,6 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from tqdm import tqdm
 
 from . import again, composition, runs
 from .console import speak_plainly
@@ -44,6 +43,9 @@ def run(task: Callable[[DictConfig], Any], config_name: str) -> None:
     register_resolvers()
     speak_plainly()
     arguments = get_args_parser().parse_args()
+    if arguments.help:
+        print(composition.help_text(config_name))
+        return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that a run that is ended tells what it leaves
 
     refusals: list[str] = []  # kept, not raised: Hydra would print its own lines around an error
@@ -93,6 +95,8 @@ def run(task: Callable[[DictConfig], Any], config_name: str) -> None:
 
 def refuse_sweep(config_name: str, overrides: list[str]) -> None:
     """Check every job of a sweep before the first one starts."""
+    from tqdm import tqdm
+
     with composition.hydra_here():
         for job in tqdm(composition.jobs(config_name, overrides), "checking", unit=" jobs", leave=False, disable=None):
             if wanted := again.asked_for(job):
@@ -114,7 +118,9 @@ def mistakes_refused() -> Iterator[None]:
     except ValueError as error:
         raise Refused(str(error).splitlines()) from error
     except InstantiationException as error:
-        if not isinstance(error.__cause__, ValueError | TypeError):
+        from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+        if not isinstance(error.__cause__, ValueError | TypeError | MisconfigurationException):
             raise
         raise Refused(str(error.__cause__).splitlines()) from error
 
