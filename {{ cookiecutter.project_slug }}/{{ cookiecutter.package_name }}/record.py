@@ -140,19 +140,19 @@ class Record:
     def gradient_ratio(self) -> tuple[float, str, str] | None:
         """How much longer the gradient of a first layer is than that of its last like, in powers of ten; and which.
 
-        Layers are alike if they have the same shape and the same name but for numbers. Of several such series the one
-        that differs least is told: an attention's queries have small gradients for reasons of their own. Where no
-        series has three layers, the first and the last but one layer are compared, by number of weights.
+        Layers are alike if they have the same shape and the same name but for numbers. Of several such series the longest
+        is told, which sees most of the depth, and of those that which differs least: an attention's queries have small
+        gradients for reasons of their own. Where no series has three layers, there is nothing to compare.
         """
         series: dict[object, list[str]] = {}
         for layer in self.layers("gradient_norm"):
             series.setdefault((sub(r"\d+", "#", layer), self.shapes.get(layer)), []).append(layer)
         ratios = [
-            (ratio, alike[0], alike[-1])
+            (len(alike), ratio, alike[0], alike[-1])
             for alike in series.values()
             if len(alike) >= 3 and (ratio := self.compared(alike[0], alike[-1])) is not None
         ]
-        return min(ratios, key=lambda found: abs(found[0])) if ratios else None
+        return max(ratios, key=lambda found: (found[0], -abs(found[1])))[1:] if ratios else None
 
     def compared(self, first: str, last: str) -> float | None:
         """The median over steps 5 to 50, when a layer that started at zero has left it, of the ratio's logarithm."""
