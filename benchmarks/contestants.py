@@ -7,6 +7,7 @@ The project itself takes part by its real ``train.py``, with ``Baton`` among its
 
 import os
 import sys
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -41,6 +42,17 @@ class Baton(Callback):
         if trainer.current_epoch > 0:
             self.turn.end(float(trainer.callback_metrics["val/accuracy"]))
         self.turn.take()
+
+
+class FitSeconds(Callback):
+    """Add a line to ``fit_seconds.txt`` for each run: how long ``fit`` took."""
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.since = perf_counter()
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        with Path("fit_seconds.txt").open("a") as file:
+            file.write(f"{perf_counter() - self.since}\n")
 
 
 class EndAtFirstStep(Callback):

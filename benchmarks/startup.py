@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from statistics import quantiles
+from statistics import median, quantiles
 from time import perf_counter, sleep
 from typing import Any
 
@@ -19,6 +19,7 @@ SMALL = ["trainer=smoke", "network.width=16", "residual=shallow"]
 SMALL += ["~callbacks.progress_bar", "trainer.enable_progress_bar=false"]
 NEEDED = "import torch, lightning, hydra, wandb, numpy, mnist1d.data"
 FIRST_STEP = "+callbacks.first._target_=contestants.EndAtFirstStep"
+FIT_SECONDS = "+callbacks.clock._target_=contestants.FitSeconds"
 
 
 def measure(project: Project, folder: Path) -> dict[str, Any]:
@@ -39,12 +40,19 @@ def measure(project: Project, folder: Path) -> dict[str, Any]:
             spent = timed(command, folder)
             if number:  # the first fills the caches of the disk
                 seconds[name].append(spent)
-    sweep = [*train, "-m", *SMALL, f"seed=range({JOBS})"]
-    one = timed(sweep, folder)
+    sweep = [*train, "-m", *SMALL, FIT_SECONDS]
+    first = median(timed([*sweep, "seed=0"], folder) for _ in range(REPEATS))
+    one = timed([*sweep, f"seed=range({JOBS})"], folder)
+    fits = [float(line) for line in (folder / "fit_seconds.txt").read_text().split()]
     many = sum(timed([*train, *SMALL, f"seed={seed}"], folder) for seed in tqdm(range(JOBS), desc="16 processes"))
     return {
         "commands": {name: quantiles(spent, n=4) for name, spent in seconds.items()},
-        "sweep": {"one process": one, "16 processes": many},
+        "sweep": {
+            "one process": one,
+            "16 processes": many,
+            "a further job": (one - first) / (JOBS - 1),
+            "its fit": median(fits[1 - JOBS :]),
+        },
         "memory": memory_over(project, folder),
     }
 
@@ -63,6 +71,9 @@ def memory_over(project: Project, folder: Path) -> dict[str, list[float]]:
     return {
         "a hundred epochs": watched([*train, *SMALL, *longer], folder, begun="metrics.csv"),
         "a hundred jobs": watched([*train, "-m", *SMALL, "seed=range(100)"], folder, begun="summary.json"),
+        "a hundred jobs without W&B": watched(
+            [*train, "-m", *SMALL, "logger=none", "seed=range(100)"], folder, begun="summary.json"
+        ),
     }
 
 

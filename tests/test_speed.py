@@ -30,6 +30,13 @@ def test_a_ratio_is_the_median_of_the_rounds_not_of_the_turns() -> None:
     assert low < 1.0 < high
 
 
+def test_an_accuracy_is_reached_when_most_seeds_have_reached_it() -> None:
+    curves = [[(1.0, 0.5), (2.0, 0.9)], [(3.0, 0.8), (4.0, 0.9)], [(5.0, 0.5), (6.0, 0.6)]]
+    assert speed_page.reached(curves, 0.5) == "3.00 s"
+    assert speed_page.reached(curves, 0.9) == "4.00 s"
+    assert speed_page.reached(curves, 0.95) == "not in 2 epochs"
+
+
 def test_costs_are_told_in_rounds() -> None:
     setting = speed.Setting("small", 64)
     seconds = {"project": [2.0, 1.01, 3.03], "undiagnosed": [1.0, 1.0, 3.0], "mapped": [2.0, 2.02, 6.06]}
