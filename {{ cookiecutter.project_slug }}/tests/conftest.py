@@ -1,5 +1,6 @@
 """What the tests share: configurations composed as a command would, in an empty folder."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -22,6 +23,7 @@ SMALL = ("data=digits", "network.width=16", "residual.depth=2", "optimizer.lr=0.
 SHORT = (*SMALL, "trainer.max_epochs=3", "callbacks.early_stopping.patience=2", "scheduler=constant")
 
 torch.set_num_threads(1)  # several tests run at once
+gc.freeze()  # what is imported stays, and the collector of garbage need not go through it again and again
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -95,6 +95,7 @@ def test_every_step_is_clipped_and_moves_the_weights_by_no_more() -> None:
     np.testing.assert_allclose(classifier.network.weight.detach(), weight, rtol=1e-11)
 
 
+@pytest.mark.slow
 def test_two_processes_clip_the_mean_of_all_that_both_accumulated(tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, __file__, tmp_path],

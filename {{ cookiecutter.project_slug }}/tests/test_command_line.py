@@ -71,6 +71,7 @@ def test_a_mistake_gets_a_readable_message_and_status_2(
     assert not any(empty_folder.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["a job of a sweep", "several at once"])
 def test_a_process_ends_with_nothing_but_the_message(case: str, command: Command, empty_folder: Path) -> None:
     arguments, said = MISTAKES[case]
@@ -81,6 +82,7 @@ def test_a_process_ends_with_nothing_but_the_message(case: str, command: Command
     assert not any(empty_folder.iterdir())
 
 
+@pytest.mark.slow
 def test_what_lightning_refuses_is_a_mistake_too(command: Command, empty_folder: Path) -> None:
     ended = command("train.py", "trainer.accelerator=tpuu")
     assert ended.returncode == 2, ended.stderr

@@ -204,6 +204,7 @@ class Page(HTMLParser):
         self.asked += [value for value in values if not value.startswith(("#", "data:"))]
 
 
+@pytest.mark.slow
 def test_the_page_holds_everything_and_asks_for_nothing(make: Make, empty_folder: Path) -> None:
     for rate in (0.1, 0.2, 0.3):
         make(0, rate, dropout=rate), make(1, rate + 0.1, dropout=rate)
@@ -242,6 +243,7 @@ def test_a_word_that_was_swept_is_no_number(make: Make) -> None:
     assert compared.swept is None
 
 
+@pytest.mark.slow
 def test_at_most_a_dozen_groups_are_drawn_the_baseline_among_them(make: Make) -> None:
     for number in range(20):
         make(loss=1 - number / 100, dropout=number)
@@ -266,6 +268,7 @@ def test_curves_end_where_more_than_half_of_the_runs_have_stopped() -> None:
     assert comparison_pictures.by_epoch(curves) == {0: [0, 0, 0], 1: [1, 1, 1], 2: [2, 2]}
 
 
+@pytest.mark.slow
 def test_the_csv_file_has_a_row_a_group(make: Make, command: Command, empty_folder: Path) -> None:
     for rate in (0.1, 0.2):
         make(0, rate, dropout=rate), make(1, rate + 0.1, dropout=rate)
@@ -282,6 +285,7 @@ def test_the_csv_file_has_a_row_a_group(make: Make, command: Command, empty_fold
     assert str(Path("seen/comparison.html")) in ended.stdout
 
 
+@pytest.mark.slow
 def test_nothing_of_the_training_is_imported(make: Make) -> None:
     make()
     program = f"""
@@ -295,6 +299,7 @@ runpy.run_path({str(PROJECT / "compare.py")!r}, run_name="__main__")
     assert ended.stdout.endswith("imported: []\n"), ended.stdout + ended.stderr
 
 
+@pytest.mark.slow
 def test_a_thousand_runs_take_less_than_ten_seconds(
     compose: Callable[..., DictConfig], command: Command, empty_folder: Path
 ) -> None:
@@ -317,6 +322,7 @@ def test_a_thousand_runs_take_less_than_ten_seconds(
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 10
 
 
+@pytest.mark.slow
 def test_an_ablation_is_the_default_and_five_times_the_default_without_one_technique(
     compose: Callable[..., DictConfig], empty_folder: Path
 ) -> None:
@@ -333,6 +339,7 @@ def test_an_ablation_is_the_default_and_five_times_the_default_without_one_techn
         assert values.count(values[0]) == 5
 
 
+@pytest.mark.slow
 def test_a_mistake_in_a_job_of_a_sweep_file_is_refused_before_the_first_starts(command: Command) -> None:
     ended = command("train.py", "-m", "+sweep=ablation", "scheduler=constant", "scheduler.warmup_steps=5")
     assert ended.returncode == 2

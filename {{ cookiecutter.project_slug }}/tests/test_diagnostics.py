@@ -47,6 +47,7 @@ def test_training_gives_the_same_weights_bit_for_bit_with_and_without(
     assert metrics[0] == metrics[1]
 
 
+@pytest.mark.slow
 def test_a_finding_is_told_once_and_stands_in_the_summary(
     compose: Compose, empty_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -66,6 +67,7 @@ def test_a_finding_is_told_once_and_stands_in_the_summary(
     assert {"gradient_flow.png", "diagnostics.png"} <= {path.name for path in run.iterdir()}
 
 
+@pytest.mark.slow
 def test_wandb_is_shown_histograms_and_the_worst_rows(
     compose: Compose, empty_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

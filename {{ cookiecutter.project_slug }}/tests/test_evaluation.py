@@ -51,6 +51,7 @@ def test_the_confusion_matrix_is_that_of_scikit_learn() -> None:
     assert (ours == metrics.confusion_matrix(targets, predictions, labels=range(5))).all()
 
 
+@pytest.mark.slow
 def test_a_run_is_left_with_metrics_pictures_and_a_count_of_looks(trained: Path) -> None:
     run = trained
     assert len((run / "test_looks.txt").read_text().splitlines()) == 1
@@ -86,6 +87,7 @@ def test_a_run_is_loaded_with_the_weights_that_it_kept(trained: Path) -> None:
     assert load_run(run.folder.name.rpartition("_")[2]).folder == run.folder
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fresh_wandb")
 def test_the_pictures_are_in_the_wandb_run_too(compose: Compose, empty_folder: Path) -> None:
     train(compose(*SHORT, "logger=wandb", "trainer.max_epochs=1", "~callbacks.early_stopping"))

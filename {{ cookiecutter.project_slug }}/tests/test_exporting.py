@@ -28,6 +28,7 @@ FORMATS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("network", ["mlp", "cnn", "transformer"])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.export's own code

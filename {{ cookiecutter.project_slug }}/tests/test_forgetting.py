@@ -10,6 +10,7 @@ from hydra.core.utils import JobReturn
 from tests.conftest import PROJECT, SMALL
 
 
+@pytest.mark.slow
 def test_a_job_that_has_ended_leaves_its_result_and_not_its_configurations(monkeypatch: pytest.MonkeyPatch) -> None:
     ended: list[JobReturn] = []
 

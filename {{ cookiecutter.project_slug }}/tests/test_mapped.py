@@ -121,6 +121,7 @@ def test_prepared_rows_are_used_again_until_the_file_changes(tmp_path: Path, mon
     assert len(prepared) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_at_a_time")
 def test_a_preparation_that_was_killed_is_begun_anew(tmp_path: Path) -> None:
     path = own_file(tmp_path)
@@ -137,6 +138,7 @@ def test_a_preparation_that_was_killed_is_begun_anew(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.unfinished"))
 
 
+@pytest.mark.slow
 def test_rows_are_prepared_and_trained_on_in_less_memory_than_they_take() -> None:
     """The limit is one of all that the process may write to; what is read into memory does not come through it."""
     x = np.random.default_rng(0).random((15_000, 2500), dtype=np.float32)

@@ -46,6 +46,7 @@ def test_what_the_files_offer_comes_after_what_the_evidence_says() -> None:
     assert list(finding.remedies[1:]) == [remedy for code, remedy in offers() if code == "dead_units"]
 
 
+@pytest.mark.slow
 def test_a_remedy_that_changes_nothing_or_is_refused_is_not_offered() -> None:
     remedies = ("activation=relu", "activation=gelu", "activation=nothing")
     finding = Finding("dead_units", "error", "head", "1", remedies)
@@ -118,6 +119,7 @@ def test_the_experiment_to_keep_composes_to_what_was_tried(tmp_path: Path) -> No
     assert loaded.seed == 3
 
 
+@pytest.mark.slow
 def test_a_sick_configuration_is_told_written_and_mended(empty_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     overrides = ["data=digits", "network.width=16", "dropout=none", "residual=shallow", "optimizer.lr=3"]

@@ -136,6 +136,7 @@ def left_by(run: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SETTINGS)
 def test_killed_again_and_again_a_run_ends_like_one_that_never_was(
     name: str, runs: Runs, monkeypatch: pytest.MonkeyPatch
@@ -155,6 +156,7 @@ def test_killed_again_and_again_a_run_ends_like_one_that_never_was(
     assert left_by(only_run()) == whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_ends_with_what_to_type(
     number: int, runs: Runs, caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest
@@ -191,6 +193,7 @@ runpy.run_path({str(PROJECT / "train.py")!r}, run_name="__main__")
 """
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_while_it_saves_leaves_the_older_checkpoint(runs: Runs) -> None:
     """With SIGKILL, half of the third checkpoint written."""
     whole = runs.whole()
@@ -253,6 +256,7 @@ def test_what_cannot_be_gone_on_from_is_refused_and_left_as_it_is(runs: Runs, mo
     assert f"python train.py reproduce={run}" in said
 
 
+@pytest.mark.slow
 def test_more_epochs_make_a_run_what_it_would_have_been_with_them(runs: Runs) -> None:
     whole = runs.whole("trainer.max_epochs=4")
     runs.enter("longer")
@@ -289,6 +293,7 @@ def test_a_disk_that_is_full_leaves_the_older_checkpoint(tmp_path: Path, monkeyp
     assert list(tmp_path.iterdir()) == [place]
 
 
+@pytest.mark.slow
 def test_a_run_whose_disk_becomes_full_ends_with_one_sentence_and_goes_on(runs: Runs, empty_folder: Path) -> None:
     """On a small disk of its own, full before the third checkpoint; afterwards there is room."""
     if subprocess.run(["unshare", "-Urm", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True).returncode:
@@ -321,6 +326,7 @@ def test_a_run_whose_disk_becomes_full_ends_with_one_sentence_and_goes_on(runs: 
     assert left_by(run) == whole
 
 
+@pytest.mark.slow
 def test_a_run_done_again_agrees_and_one_of_other_code_is_told_apart(
     runs: Runs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -342,6 +348,7 @@ def test_a_run_done_again_agrees_and_one_of_other_code_is_told_apart(
     assert len(list(Path("runs/train").iterdir())) == 3
 
 
+@pytest.mark.slow
 def test_a_slurm_job_that_is_put_back_into_the_queue_goes_on(
     runs: Runs, empty_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

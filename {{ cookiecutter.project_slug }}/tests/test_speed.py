@@ -93,6 +93,7 @@ def test_no_hook_asks_for_a_profiler_or_looks_for_parameters(compose: Compose, m
     assert asked == []
 
 
+@pytest.mark.slow
 def test_a_profiler_that_is_asked_for_tells_its_report(command: Command) -> None:
     words = ["data=digits", "trainer=smoke", "network.width=8", "residual=shallow", "logger=none"]
     ended = command("train.py", *words, "trainer.profiler=simple")
@@ -137,6 +138,7 @@ def test_the_rows_are_held_once(compose: Compose) -> None:
     assert len({loader.rows.x.data_ptr() for loader in loaders} | {data.train.x.data_ptr()}) == 1
 
 
+@pytest.mark.slow
 def test_a_run_imports_neither_scipy_nor_matplotlib_before_its_first_step(empty_folder: Path) -> None:
     """With data that need neither."""
     np.savez("rows.npz", x=np.random.default_rng(0).normal(size=(100, 4)), y=np.arange(100) % 2)

@@ -31,6 +31,7 @@ def said(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.message for record in caplog.records if record.name == ours]
 
 
+@pytest.mark.slow
 def test_without_an_account_a_run_is_offline_at_once_and_says_so(
     empty_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -46,6 +47,7 @@ def test_without_an_account_a_run_is_offline_at_once_and_says_so(
     assert looks[1].startswith(f"wandb sync wandb/{folder.name}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("key", "reason"), [(KEY, "refused"), ("short", "invalid")])
 def test_an_account_that_cannot_be_reached_is_given_up_soon(
     key: str, reason: str, empty_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -71,6 +73,7 @@ def test_wandb_mode_wins(monkeypatch: pytest.MonkeyPatch, empty_folder: Path) ->
     assert not (empty_folder / "wandb").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_goes_on_in_the_same_wandb_run(empty_folder: Path) -> None:
     (empty_folder / "runs/train/four").mkdir(parents=True)
     ids = set()
@@ -124,6 +127,7 @@ def online(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tupl
     server.server_close()
 
 
+@pytest.mark.slow
 def test_a_network_that_is_lost_while_a_run_goes_on_costs_one_warning(
     online: tuple[HarmlessLogger, ThreadingHTTPServer], empty_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -170,6 +174,7 @@ def test_without_wandb_a_run_is_kept_in_its_folder(
     assert message.endswith("so this run is recorded in its folder alone")
 
 
+@pytest.mark.slow
 def test_a_broken_wandb_costs_a_run_one_warning_and_nothing_else(
     command: Callable[..., subprocess.CompletedProcess[str]], empty_folder: Path
 ) -> None:

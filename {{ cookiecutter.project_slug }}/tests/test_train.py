@@ -227,6 +227,7 @@ def test_what_only_the_parts_can_tell_is_refused_too_and_leaves_nothing(
     assert not (empty_folder / "runs").exists()
 
 
+@pytest.mark.slow
 def test_a_multirun_gives_a_wandb_run_for_every_job_also_for_one_that_fails(
     command: Callable[..., subprocess.CompletedProcess[str]], empty_folder: Path
 ) -> None:

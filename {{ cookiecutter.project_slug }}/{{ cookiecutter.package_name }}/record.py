@@ -140,9 +140,9 @@ class Record:
     def gradient_ratio(self) -> tuple[float, str, str] | None:
         """How much longer the gradient of a first layer is than that of its last like, in powers of ten; and which.
 
-        Layers are alike if they have the same shape and the same name but for numbers. Of several such series the longest
-        is told, which sees most of the depth, and of those that which differs least: an attention's queries have small
-        gradients for reasons of their own. Where no series has three layers, there is nothing to compare.
+        Layers are alike if they have the same shape and the same name but for numbers. Of several such series the
+        longest is told, which sees most of the depth, and of those the one that differs least: an attention's queries
+        have small gradients for reasons of their own. Where no series has three layers, there is nothing to compare.
         """
         series: dict[object, list[str]] = {}
         for layer in self.layers("gradient_norm"):
