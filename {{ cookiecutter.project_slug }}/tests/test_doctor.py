@@ -171,6 +171,17 @@ def test_its_healthy_twin_is_left_in_peace(twin: str) -> None:
     assert HEALTHY[twin]() == []
 
 
+def test_gradients_are_compared_along_the_series_that_sees_most_of_the_depth() -> None:
+    """Those of an attention's queries may grow where all others vanish."""
+    queries = {f"layers.{number}.query": 10.0**-number for number in (0, 2, 4)}
+    outer = {f"layers.{number}.outer": 10.0 ** (number - 5) for number in range(6)}
+    record = Record(CLASSES, measured={step: {"gradient_norm": queries | outer} for step in (10, 20)})
+    record.order = [*queries, *outer]
+    found = record.gradient_ratio()
+    assert found is not None
+    assert found == (pytest.approx(-5.0), "layers.0.outer", "layers.5.outer")
+
+
 def test_a_start_that_is_too_strong_is_excused_only_where_the_loss_has_come_down() -> None:
     strong = found(stack(4, start=scaled(15.0)), gradient_clip_val=1.0)
     assert strong[0].code == "exploding_gradient", strong
