@@ -20,6 +20,7 @@ from torch.optim import SGD, Adam, AdamW
 from your_package.data import Data, Rows
 from your_package.doctor import examine, wrapped
 from your_package.findings import WHY, Finding
+from your_package.learning_rules import grows_too_sure
 from your_package.record import Record, Scores
 
 FEATURES, CLASSES = 8, 4
@@ -202,6 +203,19 @@ def test_what_has_not_begun_to_learn_its_train_rows_is_an_error(loss: float, acc
     record = Record(2, chance=(0.5, 0.035), learnable=0.9, guessing=(log(2), 0.5, 800))
     record.scores[200] = Scores(loss, accuracy, log(2), 0.5)
     assert record.severity == severity
+
+
+@pytest.mark.parametrize(
+    ("last", "sick"),
+    [((0.1, 1.5), True), ((0.1, 1.1), False), ((0.5, 1.5), False)],
+    ids=["the validation loss has risen", "it has hardly risen", "so has the train loss"],
+)
+def test_a_network_that_grows_sure_of_its_mistakes_overfits(last: tuple[float, float], sick: bool) -> None:
+    """Its validation accuracy may get better all the same."""
+    train_loss, val_loss = last
+    scores = {100: Scores(0.4, 0.8, 0.8, 0.6), 200: Scores(train_loss, 0.9, val_loss, 0.7)}
+    found = list(grows_too_sure(Record(CLASSES, scores=scores)))
+    assert [(finding.code, finding.severity) for finding in found] == [("overfitting", "warning")] * sick
 
 
 def test_inputs_that_a_network_copes_with_are_a_warning() -> None:

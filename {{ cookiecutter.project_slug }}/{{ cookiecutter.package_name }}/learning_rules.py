@@ -21,6 +21,7 @@ BY_HEART = 0.98  # train accuracy
 GAP = 0.2  # between train and validation accuracy
 ENOUGH = 90  # steps for what can learn to show it
 FORGOT, WILL_FORGET = 0.08, 0.12  # validation accuracy lost since its best; the same on fewer rows
+ROSE, ROSE_BY = 1.5, 0.1  # validation loss over its lowest, and above it, as a share of the loss of equal chances
 
 
 def withering(record: Record) -> Iterator[Finding]:
@@ -87,6 +88,18 @@ def overfits(record: Record, forgot: float = FORGOT) -> Iterator[Finding]:
         evidence = f"accuracy {last.train_accuracy:.1%} on train rows, {last.val_accuracy:.1%} on validation rows"
         evidence += f", where it has been {best.val_accuracy:.1%}" if lost > 0 else ""
         yield Finding("overfitting", "error" if lost > forgot else "warning", "whole network", evidence)
+
+
+def grows_too_sure(record: Record) -> Iterator[Finding]:
+    """The validation loss has been far lower before, while that of the train rows has fallen since."""
+    if record.last is None:
+        return
+    last, best = record.last, min(record.scores.values(), key=lambda found: found.val_loss)
+    rose = last.val_loss > ROSE * best.val_loss and last.val_loss - best.val_loss > ROSE_BY * record.chance_loss
+    if rose and last.train_loss < best.train_loss:
+        evidence = f"the validation loss has come down to {best.val_loss:.3g} and is {last.val_loss:.3g} again"
+        evidence += f", the train loss has gone on from {best.train_loss:.3g} to {last.train_loss:.3g}"
+        yield Finding("overfitting", "warning", "whole network", evidence)
 
 
 def will_overfit(ahead: Record) -> Iterator[Finding]:

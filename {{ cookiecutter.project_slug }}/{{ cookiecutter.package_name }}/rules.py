@@ -4,7 +4,16 @@ from collections.abc import Callable, Iterator
 
 from .findings import Finding
 from .flow_rules import bad_start, dead, exploding, not_finite, saturated, silenced, symmetric, vanishing
-from .learning_rules import overfits, stands_still, too_long, too_short, unsteady, unsteady_by_momentum, withering
+from .learning_rules import (
+    grows_too_sure,
+    overfits,
+    stands_still,
+    too_long,
+    too_short,
+    unsteady,
+    unsteady_by_momentum,
+    withering,
+)
 from .record import Record
 
 Rule = Callable[[Record], Iterator[Finding]]
@@ -24,6 +33,7 @@ RULES: tuple[Rule, ...] = (
     too_short,
     unsteady,
     overfits,
+    grows_too_sure,
     stands_still,
 )
 STEPS = {"learning_rate_too_low", "learning_rate_too_high", "oscillating_loss"}
