@@ -12,7 +12,7 @@ from typing import Any
 
 from clinic import SEEDS, STACK_STEPS, Clinic
 from gallery import processor, versions
-from patients import NEIGHBOURS, SICK, UNSEEN, Patient, healthy_patients, sick_patients
+from patients import HELD_OUT, NEIGHBOURS, PARTS, SICK, UNSEEN, Patient, healthy_patients, sick_patients
 from runs import TEMPLATE
 from scipy.stats import binomtest
 from verdicts import CLOSE, SIGMAS, Repair, StackVisit, Visit, examined, misses, repaired, well_after_all
@@ -22,13 +22,6 @@ PAGE = TEMPLATE / "docs" / "doctor.md"
 EXPLAINED = {
     "own | network.factory=sick_parts.loud_head": "The first steps that unlearn the start kill most of the ReLU units; "
     "`bad_initial_loss` is told second.",
-    "transformer | residual=none activation=sigmoid normalisation=none initialisation=torch_default": "A sick network "
-    "that is found sick, by another name: attention and the maps around it are no series of like layers, along which "
-    "gradients could be compared.",
-    "blobs, few rows | dropout=none weight_decay=none network.width=256": "In the first 200 steps nothing is lost yet, "
-    "and the rows are too few to look ahead on a part of them.",
-    "mlp, few rows | dropout=none network.width=256 optimizer.lr=0.005": "It costs loss (4.5 against 1.7), not "
-    "accuracy, and comes after the first 200 steps.",
 }
 HEAD = """# The doctor, examined
 
@@ -84,9 +77,9 @@ def page(
         measured=f"Measured on one core of {processor()}, with\n{versions()}.",
     )
     yield from left_out(well)
-    yield from halves(visits, ROWS)
+    yield from in_parts(visits, ROWS)
     yield from ["", "Each code, of the half held out:", ""]
-    yield from of_each_code([visit for visit in visits if visit.held_out])
+    yield from of_each_code([visit for visit in visits if visit.part == HELD_OUT])
     yield from ["", "What counts as named right beside the code itself:", ""]
     yield from (f"- `{code}` for `{of}`: {why}" for of, codes in NEIGHBOURS.items() for code, why in codes.items())
     yield from repair_section(repairs)
@@ -118,14 +111,15 @@ STACK_ROWS: dict[str, Callable[[StackVisit], bool | None]] = {
 }
 
 
-def halves(visits: Sequence[Any], rows: dict[str, Callable[[Any], bool | None]]) -> Iterator[str]:
-    """A table of what is counted, the half by which thresholds were chosen and the other one apart."""
-    yield "| | chosen by | held out |"
-    yield "|---|---|---|"
+def in_parts(visits: Sequence[Any], rows: dict[str, Callable[[Any], bool | None]]) -> Iterator[str]:
+    """A table of what is counted, each part of the patients apart."""
+    parts = [part for part in PARTS if any(visit.part == part for visit in visits)]
+    yield f"| | {' | '.join(parts)} |"
+    yield "|---" * (len(parts) + 1) + "|"
     for name, judged in rows.items():
         cells = [
-            share(right for visit in visits if visit.held_out is apart and (right := judged(visit)) is not None)
-            for apart in (False, True)
+            share(right for visit in visits if visit.part == part and (right := judged(visit)) is not None)
+            for part in parts
         ]
         yield f"| {name} | {' | '.join(cells)} |"
 
@@ -152,7 +146,7 @@ def repair_section(repairs: Sequence[Repair]) -> Iterator[str]:
         f"one's own), trained to the end. *Repaired* is within {100 * CLOSE:.0f} points of the twin's accuracy.",
         "",
     ]
-    yield from halves(repairs, {"repaired": lambda repair: repair.succeeded})
+    yield from in_parts(repairs, {"repaired": lambda repair: repair.succeeded})
     tried = {repair.patient for repair in repairs}
     repairable = [patient for patient in sick_patients() if patient.repairable]
     yield from ["", f"{len(tried)} of {len(repairable)} such configurations were tried. Not repaired:", ""]
@@ -176,7 +170,7 @@ def stack_section(stacks: Sequence[StackVisit]) -> Iterator[str]:
         "first 200, and calls it sick if a finding is an error.",
         "",
     ]
-    yield from halves(stacks, STACK_ROWS)
+    yield from in_parts(stacks, STACK_ROWS)
 
 
 def miss_section(visits: Sequence[Visit], stacks: Sequence[StackVisit]) -> Iterator[str]:
@@ -188,7 +182,7 @@ def miss_section(visits: Sequence[Visit], stacks: Sequence[StackVisit]) -> Itera
         seeds = ", ".join(str(visit.seed) for visit in of_patient)
         said = ", ".join(f"`{first}`" for first in dict.fromkeys(visit.first for visit in of_patient))
         yield (
-            f"- `{patient.code or 'healthy'}`: {shown(patient)}, {half(of_patient[0])}, seed {seeds}: said {said}. "
+            f"- `{patient.code or 'healthy'}`: {shown(patient)}, {of_patient[0].part}, seed {seeds}: said {said}. "
             f"{EXPLAINED.get(patient.name, '')}".rstrip()
         )
     yield (
@@ -198,11 +192,7 @@ def miss_section(visits: Sequence[Visit], stacks: Sequence[StackVisit]) -> Itera
     for visit in stacks:
         if not visit.right:
             said = ", ".join(f"`{finding['code']}` ({finding['severity']})" for finding in visit.found) or "healthy"
-            yield f"  - {'sick' if visit.sick else 'learning'} stack: {visit.stack.name}, {half(visit)}: said {said}"
-
-
-def half(visit: Visit | StackVisit) -> str:
-    return "held out" if visit.held_out else "chosen by"
+            yield f"  - {'sick' if visit.sick else 'learning'} stack: {visit.stack.name}, {visit.part}: said {said}"
 
 
 def shown(patient: Patient) -> str:

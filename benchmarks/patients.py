@@ -2,17 +2,19 @@
 
 A patient is a base, which is healthy, and an ailment: overrides after which it is sick. Taking the ailment away again
 cures it, so that the base is its healthy twin. Half of the patients of each code, by a hash of their names, are *held
-out*: no threshold was ever chosen by looking at what the doctor says of them.
+out*: thresholds were chosen without looking at what the doctor says of them, but for what ``docs/doctor.md`` tells.
+Those *written last* came when the doctor was finished; it saw them once.
 """
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sick_parts import STACK_ACTIVATIONS, STACK_DATA, STACK_INITIALISATIONS, Stack
 
 Item = TypeVar("Item", bound=Hashable)
+PARTS = CHOSEN_BY, HELD_OUT, LAST = "chosen by", "held out", "written last"
 FILES = "build/doctor/data"  # below the template, where the benchmark runs
 
 MNIST = "dropout=none network.width=64 trainer.max_epochs=12"
@@ -212,6 +214,95 @@ SICK: dict[str, dict[str, Sequence[str]]] = {
     },
 }
 
+# Written when the last rule had been changed, and taken out again only where a whole training was not sick.
+SICK_LAST: dict[str, dict[str, Sequence[str]]] = {
+    "vanishing_gradient": {
+        "mlp, tanh": ("residual=none residual.depth=12 initialisation=normal",),
+        "blobs": ("activation=sigmoid residual=none residual.depth=10 initialisation=torch_default",),
+    },
+    "exploding_gradient": {
+        "mlp, deep, sgd": (
+            "residual=deep initialisation=normal initialisation.std=0.3 trainer.gradient_clip_val=null",
+        ),
+        "own": ("network.factory=sick_parts.growing",),
+    },
+    "dead_units": {
+        "own, blobs": ("network.factory=sick_parts.never_firing",),
+        "own, digits": ("network.factory=sick_parts.hardly_firing",),
+    },
+    "saturated_units": {
+        "own, digits": ("network.factory=sick_parts.flat_tanh",),
+        "digits": ("activation=tanh initialisation=normal initialisation.std=2",),
+    },
+    "learning_rate_too_high": {
+        "mlp, dropout": ("optimizer.lr=0.5 scheduler=constant",),
+        "blobs": ("optimizer=sgd optimizer.lr=20 scheduler=constant",),
+    },
+    "learning_rate_too_low": {
+        "cnn": ("optimizer.lr=1e-6",),
+        "circles": ("optimizer=sgd optimizer.lr=1e-5 scheduler=constant",),
+    },
+    "overfitting": {
+        "mlp, few rows": ("dropout=none network.width=128 residual=medium",),
+        "digits, wrong labels": ("weight_decay=none residual=medium optimizer=sgd optimizer.lr=0.05",),
+    },
+    "excess_weight_decay": {
+        "blobs": ("weight_decay=l2 weight_decay.strength=1",),
+        "mlp, deep": ("weight_decay=l2 weight_decay.strength=0.5",),
+    },
+    "excess_dropout": {
+        "blobs": ("dropout=standard dropout.rate=0.95",),
+        "mlp, much data": ("dropout=standard dropout.rate=0.96",),
+    },
+    "unlearnable_labels": {
+        "digits": ("data.label_noise=0.92",),
+        "cnn, digits": (f"data.path={FILES}/digits_shuffled.npz",),
+    },
+    "unscaled_input": {
+        "mlp, much data": (f"data.path={FILES}/mnist1d_times_1000.npz data.standardise=false activation=tanh",),
+        "own, circles": (f"data.path={FILES}/circles_times_100.npz data.standardise=false",),
+    },
+    "constant_input": {
+        "own, blobs": (f"data.path={FILES}/blobs_stuck.npz",),
+        "mlp, much data": (f"data.path={FILES}/mnist1d_all_stuck.npz network=cnn network.width=16",),
+    },
+    "bad_initial_loss": {
+        "own, digits": ("network.factory=sick_parts.loud_head",),
+        "own, blobs": ("network.factory=sick_parts.sure_head",),
+    },
+    "validation_leak": {
+        "own, circles": (f"data.path={FILES}/circles_copied.npz",),
+        "own, blobs": (f"data.path={FILES}/blobs_copied.npz",),
+    },
+    "validation_too_small": {
+        "own, circles": (f"data.path={FILES}/circles_few.npz {SMALL}",),
+        "own, blobs": (f"data.path={FILES}/blobs_few.npz {SMALL}",),
+    },
+    "oscillating_loss": {
+        "mlp, deep, sgd": ("optimizer.lr=0.2 optimizer.momentum=0.99",),
+        "blobs": ("optimizer=sgd optimizer.lr=2 optimizer.momentum=0.98 scheduler=constant",),
+    },
+    "non_finite": {
+        "own, blobs": ("network.factory=sick_parts.of_negative_numbers",),
+        "digits": ("optimizer=sgd optimizer.lr=1e9 trainer.gradient_clip_val=null scheduler=constant",),
+    },
+    "symmetric_units": {
+        "blobs": ("residual.connection=plain initialisation=normal initialisation.std=0",),
+        "own, circles": ("network.factory=sick_parts.constant",),
+    },
+}
+HEALTHY_LAST = {
+    "mlp": ("activation=mish optimizer=adam", "normalisation=rms dropout=standard dropout.rate=0.1"),
+    "mlp, plain": ("residual.depth=5 normalisation=batch",),
+    "mlp, much data": ("network.width=128 activation=elu data.batch_size=32",),
+    "digits": ("activation=selu initialisation=lecun", "weight_decay=decoupled optimizer.lr=0.005"),
+    "cnn": ("network.kernel=3 activation=leaky_relu",),
+    "cnn, digits": ("normalisation=batch",),
+    "transformer": ("activation=gelu optimizer.lr=0.001",),
+    "circles": ("activation=gelu data.batch_size=32",),
+    "blobs": ("activation=silu optimizer=sgd optimizer.lr=0.1",),
+}
+
 # What may come first as well, and why.
 NEIGHBOURS = {
     "vanishing_gradient": {
@@ -310,16 +401,23 @@ def merged(*texts: str) -> tuple[str, ...]:
 
 
 def healthy_patients() -> list[Patient]:
-    bases = [Patient(base, "", None) for base in BASES]
-    return bases + [Patient(base, changes, None) for base, several in HEALTHY.items() for changes in several]
+    return [Patient(base, "", None) for base in BASES] + listed({None: HEALTHY})
 
 
 def sick_patients() -> list[Patient]:
+    return listed(SICK)
+
+
+def last_patients() -> list[Patient]:
+    return listed(SICK_LAST) + listed({None: HEALTHY_LAST})
+
+
+def listed(of_codes: Mapping[Any, Mapping[str, Sequence[str]]]) -> list[Patient]:
     return [
-        Patient(base, ailment, code)
-        for code, of_base in SICK.items()
-        for base, ailments in of_base.items()
-        for ailment in ailments
+        Patient(base, changes, code)
+        for code, of_base in of_codes.items()
+        for base, several in of_base.items()
+        for changes in several
     ]
 
 
@@ -340,8 +438,9 @@ def held_out(items: Iterable[Item], name: str = "name") -> set[Item]:
     return set(sorted(items, key=lambda item: sha256(str(getattr(item, name)).encode()).hexdigest())[1::2])
 
 
-def held_out_patients() -> set[Patient]:
-    """Half of the patients of each code, and half of the healthy ones."""
+def parts_of_patients() -> dict[Patient, str]:
+    """Of each whether thresholds were chosen by it, or it was held out, or written last: half and half of each code."""
     everyone = healthy_patients() + sick_patients()
-    codes = {patient.code for patient in everyone}
-    return set().union(*(held_out([p for p in everyone if p.code == code]) for code in codes))
+    apart = set().union(*(held_out([p for p in everyone if p.code == code]) for code in {p.code for p in everyone}))
+    parts = {patient: HELD_OUT if patient in apart else CHOSEN_BY for patient in everyone}
+    return parts | dict.fromkeys(last_patients(), LAST)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 from clinic import SEEDS, Clinic, Found
-from patients import UNSEEN, Patient, healthy_patients, held_out_patients, sick_patients
+from patients import CHOSEN_BY, HELD_OUT, UNSEEN, Patient, parts_of_patients, sick_patients
 from patients import held_out as half_of
 from patients import stacks as all_stacks
 from sick_parts import Stack
@@ -23,7 +23,7 @@ class Visit:
 
     patient: Patient
     seed: int
-    held_out: bool
+    part: str
     found: Found
 
     @property
@@ -47,7 +47,7 @@ class Visit:
 @dataclass(frozen=True)
 class StackVisit:
     stack: Stack
-    held_out: bool
+    part: str
     found: Found
     trained: dict[str, float]
 
@@ -73,7 +73,7 @@ class Repair:
 
     patient: Patient
     seed: int
-    held_out: bool
+    part: str
     overrides: tuple[str, ...]
     accuracy: float
     of_twin: float
@@ -84,20 +84,19 @@ class Repair:
 
 
 def examined(clinic: Clinic, only_chosen: bool = False) -> tuple[list[Visit], list[StackVisit]]:
-    apart = held_out_patients()
-    patients = [p for p in sick_patients() + healthy_patients() if not (only_chosen and p in apart)]
+    patients = {p: part for p, part in parts_of_patients().items() if part == CHOSEN_BY or not only_chosen}
     stacks_apart = half_of(all_stacks())
     stacks = [stack for stack in all_stacks() if not (only_chosen and stack in stacks_apart)]
     visits, of_stacks = [], []
     with tqdm(total=len(patients) * len(SEEDS) + len(stacks), unit="run") as bar:
         for patient, seed in [(patient, seed) for seed in SEEDS for patient in patients]:
             bar.set_description(str(patient.code))
-            visits.append(Visit(patient, seed, patient in apart, clinic.examination(patient, seed)))
+            visits.append(Visit(patient, seed, patients[patient], clinic.examination(patient, seed)))
             bar.update()
         bar.set_description("stacks")
         for stack in stacks:
             found, trained = clinic.stack_examination(stack), clinic.stack_training(stack)
-            of_stacks.append(StackVisit(stack, stack in stacks_apart, found, trained))
+            of_stacks.append(StackVisit(stack, HELD_OUT if stack in stacks_apart else CHOSEN_BY, found, trained))
             bar.update()
     return visits, of_stacks
 
@@ -108,13 +107,14 @@ def well_after_all(clinic: Clinic) -> set[tuple[Patient, int]]:
     Raises: ValueError: those of every seed, and the patient's code is none that is known not to show.
     """
     well = set()
-    for patient in tqdm(sick_patients(), unit="patient", desc="train"):
+    sick_ones = [patient for patient in parts_of_patients() if patient.code]
+    for patient in tqdm(sick_ones, unit="patient", desc="train"):
         for seed in SEEDS:
             sick, twin = (clinic.training(p.overrides, seed) for p in (patient, patient.twin))
             worse = sick["accuracy"] <= twin["accuracy"] - MUCH_WORSE or not sick["loss"] <= MUCH_LOSS * twin["loss"]
             if not worse and patient.code not in UNSEEN:
                 well.add((patient, seed))
-    healthy = [p.name for p in sick_patients() if all((p, seed) in well for seed in SEEDS)]
+    healthy = [p.name for p in sick_ones if all((p, seed) in well for seed in SEEDS)]
     if healthy:
         raise ValueError("these do as well as their twins:\n" + "\n".join(healthy))
     return well
@@ -122,13 +122,12 @@ def well_after_all(clinic: Clinic) -> set[tuple[Patient, int]]:
 
 def repaired(clinic: Clinic) -> list[Repair]:
     """Let the doctor mend who can be mended by overrides, and train what becomes of them to the end."""
-    apart = held_out_patients()
-    found = []
+    parts, found = parts_of_patients(), []
     for patient in tqdm([patient for patient in sick_patients() if patient.repairable], unit="patient", desc="repair"):
         overrides = clinic.repair(patient)
         for seed in SEEDS:
             after, twin = (clinic.training(words, seed)["accuracy"] for words in (overrides, patient.twin.overrides))
-            found.append(Repair(patient, seed, patient in apart, overrides, after, twin))
+            found.append(Repair(patient, seed, parts[patient], overrides, after, twin))
     return found
 
 

@@ -9,16 +9,20 @@ import numpy as np
 import patients
 import pytest
 from clinic import kept
-from doctor_benchmark import EXPLAINED, halves, share
+from doctor_benchmark import EXPLAINED, in_parts, share
 from patients import (
     BASES,
+    CHOSEN_BY,
+    HELD_OUT,
+    LAST,
     NEIGHBOURS,
     SICK,
+    SICK_LAST,
     UNSEEN,
     Patient,
     healthy_patients,
-    held_out_patients,
     merged,
+    parts_of_patients,
     sick_patients,
     stacks,
 )
@@ -51,14 +55,16 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_there_are_enough_patients_of_every_code_in_both_halves() -> None:
-    sick, healthy, apart = sick_patients(), healthy_patients(), held_out_patients()
+    sick, healthy, parts = sick_patients(), healthy_patients(), parts_of_patients()
     assert len(sick) >= 60
     assert len(healthy) >= 24
     assert set(SICK) == CODES
     for code in [*CODES, None]:
         of_code = [patient for patient in sick + healthy if patient.code == code]
-        assert len(of_code) // 2 == len(apart.intersection(of_code)) >= 2
+        assert len(of_code) // 2 == sum(parts[patient] == HELD_OUT for patient in of_code) >= 2
     assert len({patient.name for patient in sick + healthy}) == len(sick + healthy)
+    assert set(SICK_LAST) == CODES
+    assert len([part for part in parts.values() if part == LAST]) == len(parts) - len(sick + healthy) > 40
     assert {stack.depth for stack in stacks()} >= {5, 18}
 
 
@@ -79,7 +85,7 @@ def test_a_patient_is_its_twin_but_for_the_ailment() -> None:
 
 
 def test_data_that_are_named_exist() -> None:
-    named = {word for patient in sick_patients() for word in patient.overrides if word.startswith("data.path=")}
+    named = {word for patient in parts_of_patients() for word in patient.overrides if word.startswith("data.path=")}
     assert {Path(word).stem for word in named} <= set(FILES)
 
 
@@ -91,7 +97,9 @@ def test_a_twin_composes_without_mistakes(base: str, project: Project, data: Pat
 
 
 def test_networks_that_are_named_exist() -> None:
-    named = {word for patient in sick_patients() for word in patient.overrides if word.startswith("network.factory=")}
+    named = {
+        word for patient in parts_of_patients() for word in patient.overrides if word.startswith("network.factory=")
+    }
     assert all(callable(resolve_name(word.partition("=")[2])) for word in named)
 
 
@@ -102,7 +110,7 @@ def test_a_few_rows_are_as_many_of_each_class() -> None:
 
 
 def test_what_is_explained_is_a_patient() -> None:
-    assert set(EXPLAINED) <= {patient.name for patient in sick_patients() + healthy_patients()}
+    assert set(EXPLAINED) <= {patient.name for patient in parts_of_patients()}
 
 
 def test_intervals_are_those_of_the_tables() -> None:
@@ -110,12 +118,12 @@ def test_intervals_are_those_of_the_tables() -> None:
     assert share([]) == "not measured"
 
 
-def test_halves_and_misses_count_what_was_found() -> None:
+def test_parts_and_misses_count_what_was_found() -> None:
     sick = Patient("mlp, sgd", "optimizer.lr=1", "oscillating_loss")
     dead = [{"code": "dead_units", "severity": "error", "evidence": "all of them"}]
     too_high = [{**dead[0], "code": "learning_rate_too_high"}]
-    visits = [Visit(sick, 0, False, dead), Visit(sick, 1, True, too_high), Visit(sick.twin, 0, True, [])]
-    table = list(halves(visits, {"named": lambda visit: visit.named if visit.patient.code else None}))
+    visits = [Visit(sick, 0, CHOSEN_BY, dead), Visit(sick, 1, HELD_OUT, too_high), Visit(sick.twin, 0, HELD_OUT, [])]
+    table = list(in_parts(visits, {"named": lambda visit: visit.named if visit.patient.code else None}))
     assert table[2:] == [f"| named | {share([False])} | {share([True])} |"]
     assert list(misses(visits, [])) == [
         "oscillating_loss: mlp, sgd | optimizer.lr=1, seed 0",
