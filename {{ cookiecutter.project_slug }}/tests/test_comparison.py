@@ -68,7 +68,8 @@ def test_runs_that_differ_only_in_seed_are_one_group(make: Make) -> None:
 def test_real_configurations_differ_in_what_was_typed_and_nothing_that_repeats_it(
     compose: Callable[..., DictConfig], empty_folder: Path
 ) -> None:
-    for number, overrides in enumerate((["activation=gelu"], ["activation=leaky_relu", "monitor=val/accuracy"])):
+    profiled, other = ["activation=gelu", "trainer.profiler=simple"], ["activation=leaky_relu", "monitor=val/accuracy"]
+    for number, overrides in enumerate((profiled, other)):
         config = compose(*overrides)
         config.run_folder = f"runs/train/{number}"
         Path(config.run_folder).mkdir(parents=True)

@@ -22,7 +22,7 @@ BLOCKS_OF_NO_MATTER = re.compile(
     r"^(seed|run_folder|test|resume|reproduce|logger|parts):.*\n(?:[ -].*\n)*", re.MULTILINE
 )
 KEYS_OF_NO_MATTER = re.compile(
-    r"(.*\.)?parts\b.*|trainer\.(callbacks|logger|enable_\w+)\b.*|callbacks\.progress_bar\b.*"
+    r"(.*\.)?parts\b.*|trainer\.(callbacks|logger|profiler|enable_\w+)\b.*|callbacks\.progress_bar\b.*"
     r"|.*\.(dirpath|_partial_|_convert_)"
 )
 
