@@ -12,7 +12,18 @@ from typing import Any
 
 from clinic import SEEDS, STACK_STEPS, Clinic
 from gallery import processor, versions
-from patients import HELD_OUT, NEIGHBOURS, PARTS, SICK, UNSEEN, Patient, healthy_patients, sick_patients
+from patients import (
+    HELD_OUT,
+    LAST,
+    NEIGHBOURS,
+    PARTS,
+    SICK,
+    UNSEEN,
+    Patient,
+    healthy_patients,
+    last_patients,
+    sick_patients,
+)
 from runs import TEMPLATE
 from scipy.stats import binomtest
 from verdicts import CLOSE, SIGMAS, Repair, StackVisit, Visit, examined, misses, repaired, well_after_all
@@ -32,9 +43,13 @@ configuration is a healthy one with one thing changed, its *twin*. That it is si
 training both to the end: the accuracy on validation rows is at least 5 points below the twin's, or the loss at
 least one and a half times as high. Where that cannot be seen, it is said below.
 
-Half of the configurations of each code, by a hash of their names, were held out: nobody looked at what the doctor says
-of them while its thresholds were chosen. Seeds of one configuration are not independent, so the intervals (95 %,
-Clopper and Pearson) are somewhat too narrow. {measured}
+Half of the configurations of each code, by a hash of their names, were held out: thresholds were chosen without
+looking at what the doctor says of them. Its first numbers were 113 of 116 flagged and 108 of 116 (93.1 %) named right.
+Then two of its misses were read and two rules changed: gradients are compared along the longest series of like layers,
+and a validation loss that has risen far while the train loss fell is overfitting. So another {last} configurations, two
+sick ones of each code, were written when that was done, and the doctor was not changed after it had seen them: the last
+column is what to expect of it. Seeds of one configuration are not independent, so the intervals (95 %, Clopper and
+Pearson) are somewhat too narrow. {measured}
 """
 
 
@@ -74,12 +89,14 @@ def page(
         by_code=f"{min(counts.values())} to {max(counts.values())} of each of {len(counts)} codes",
         healthy=len(healthy_patients()),
         seeds=", ".join(map(str, SEEDS)),
+        last=len(last_patients()),
         measured=f"Measured on one core of {processor()}, with\n{versions()}.",
     )
     yield from left_out(well)
     yield from in_parts(visits, ROWS)
-    yield from ["", "Each code, of the half held out:", ""]
-    yield from of_each_code([visit for visit in visits if visit.part == HELD_OUT])
+    for part in (HELD_OUT, LAST):
+        yield from ["", f"Each code, of those {part}:", ""]
+        yield from of_each_code([visit for visit in visits if visit.part == part])
     yield from ["", "What counts as named right beside the code itself:", ""]
     yield from (f"- `{code}` for `{of}`: {why}" for of, codes in NEIGHBOURS.items() for code, why in codes.items())
     yield from repair_section(repairs)
@@ -208,7 +225,7 @@ def patient_section(clinic: Clinic) -> Iterator[str]:
         "| code | configuration | val/accuracy | of the twin | val/loss | of the twin |",
         "|---|---|---|---|---|---|",
     ]
-    for patient in sick_patients():
+    for patient in [*sick_patients(), *(patient for patient in last_patients() if patient.code)]:
         ends = [[clinic.training(p.overrides, seed) for seed in SEEDS] for p in (patient, patient.twin)]
         accuracies, losses = ([mean_of(runs, what) for runs in ends] for what in ("accuracy", "loss"))
         numbers = [f"{number:.3f}" for number in accuracies] + [f"{number:.3g}" for number in losses]
