@@ -251,7 +251,7 @@ SICK_LAST: dict[str, dict[str, Sequence[str]]] = {
         "mlp, deep": ("weight_decay=l2 weight_decay.strength=0.5",),
     },
     "excess_dropout": {
-        "blobs": ("dropout=standard dropout.rate=0.95",),
+        "mlp, deep": ("residual=none initialisation=he dropout=standard dropout.rate=0.9",),
         "mlp, much data": ("dropout=standard dropout.rate=0.96",),
     },
     "unlearnable_labels": {
