@@ -33,7 +33,13 @@ PAGE = TEMPLATE / "docs" / "doctor.md"
 EXPLAINED = {
     "own | network.factory=sick_parts.loud_head": "The first steps that unlearn the start kill most of the ReLU units; "
     "`bad_initial_loss` is told second.",
+    "mlp, few rows | dropout=none network.width=256 optimizer.lr=0.005": "The validation loss, 4.2 in the end, the "
+    "twin's 1.7, has not risen enough in the first 200 steps.",
 }
+REPAIRS_BEFORE = """The first numbers of the two halves were 58.7 % and 79.4 %, the second 76.1 % and 83.8 %. Each time
+the failures of both were read, and repair was changed in ways that name no configuration: with another word for a group
+go the keys of the old one; all remedies of the root cause are tried, and not the first that helps; what has become
+healthy is tried with the others of them as well. Those written last were not looked at before they were repaired."""
 HEAD = """# The doctor, examined
 
 `make doctor-benchmark` trains and examines networks of which it is known what is wrong with them, if anything.
@@ -165,8 +171,7 @@ def repair_section(repairs: Sequence[Repair]) -> Iterator[str]:
     ]
     yield from in_parts(repairs, {"repaired": lambda repair: repair.succeeded})
     tried = {repair.patient for repair in repairs}
-    repairable = [patient for patient in sick_patients() if patient.repairable]
-    yield from ["", f"{len(tried)} of {len(repairable)} such configurations were tried. Not repaired:", ""]
+    yield from ["", REPAIRS_BEFORE, "", f"{len(tried)} configurations were tried. Not repaired:", ""]
     for repair in repairs:
         if not repair.succeeded:
             typed = " ".join(word for word in repair.overrides if word not in repair.patient.overrides) or "nothing"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 from clinic import SEEDS, Clinic, Found
-from patients import CHOSEN_BY, HELD_OUT, UNSEEN, Patient, parts_of_patients, sick_patients
+from patients import CHOSEN_BY, HELD_OUT, UNSEEN, Patient, parts_of_patients
 from patients import held_out as half_of
 from patients import stacks as all_stacks
 from sick_parts import Stack
@@ -123,7 +123,7 @@ def well_after_all(clinic: Clinic) -> set[tuple[Patient, int]]:
 def repaired(clinic: Clinic) -> list[Repair]:
     """Let the doctor mend who can be mended by overrides, and train what becomes of them to the end."""
     parts, found = parts_of_patients(), []
-    for patient in tqdm([patient for patient in sick_patients() if patient.repairable], unit="patient", desc="repair"):
+    for patient in tqdm([patient for patient in parts if patient.repairable], unit="patient", desc="repair"):
         overrides = clinic.repair(patient)
         for seed in SEEDS:
             after, twin = (clinic.training(words, seed)["accuracy"] for words in (overrides, patient.twin.overrides))
