@@ -74,6 +74,7 @@ def test_a_folder_without_the_right_to_write_is_refused(compose: Compose, monkey
     assert said == f"resume=latest: {folder} must be writable, for the run goes on in it"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [

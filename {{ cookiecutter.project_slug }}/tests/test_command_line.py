@@ -91,6 +91,7 @@ def test_what_lightning_refuses_is_a_mistake_too(command: Command, empty_folder:
     assert not (empty_folder / "runs").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -106,8 +107,11 @@ def test_evaluate_refuses_too(arguments: list[str], said: str, command: Command)
 
 
 def test_help_is_written_for_people(command: Command) -> None:
-    ended = command("train.py", "--help")
+    ended = command("train.py", "--help", COLUMNS="60")
     assert ended.returncode == 0
+    assert "\nhydra:" not in ended.stdout
+    groups = ended.stdout.partition("GROUP=WORD:")[2].partition("Your own")[0]
+    assert max(map(len, groups.splitlines())) <= 60
     for words in (
         "activation: elu, gelu, leaky_relu, mish, relu",
         "+experiment=[a,b]",
@@ -117,6 +121,7 @@ def test_help_is_written_for_people(command: Command) -> None:
         assert words in ended.stdout
 
 
+@pytest.mark.slow
 def test_the_shell_completes_words_and_keys(command: Command) -> None:
     words = command("train.py", "-sc", "query=bash", COMP_LINE="train.py activation=le", COMP_POINT="22")
     keys = command("train.py", "-sc", "query=bash", COMP_LINE="train.py dropout.r", COMP_POINT="18")
@@ -124,6 +129,7 @@ def test_the_shell_completes_words_and_keys(command: Command) -> None:
     assert keys.stdout.split() == ["dropout.rate="]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "typed",
     ["train.py --help", "train.py --cfg job", "train.py dropout.rate=2", "train.py activation=relo", "export.py run=a"],

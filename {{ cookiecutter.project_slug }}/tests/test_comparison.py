@@ -223,6 +223,7 @@ def test_the_page_holds_everything_and_asks_for_nothing(make: Make, empty_folder
     assert comparison_pictures.INK not in text
 
 
+@pytest.mark.slow
 def test_what_a_run_is_called_cannot_break_the_page(make: Make, empty_folder: Path) -> None:
     make(network={"name": "<script>a & b"}), make(network={"name": "$x$ é 🎉"})
     path = empty_folder / "page.html"

@@ -91,6 +91,7 @@ def test_the_keys_of_a_file_are_parameters_of_its_function(path: Path) -> None:
     visit(config)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", words_of("experiment"))
 def test_an_experiment_is_a_lab_note_without_mistakes(experiment: str, compose: Callable[..., DictConfig]) -> None:
     note = (CONFIGS / f"{experiment.replace('=', '/')}.yaml").read_text()

@@ -23,6 +23,7 @@ def own_file(folder: Path, **changes: object) -> str:
     return str(folder / "own.npz")
 
 
+@pytest.mark.slow
 def test_the_published_test_rows_of_mnist1d_are_untouched(lines: Data) -> None:
     from mnist1d.data import get_dataset_args, make_dataset
 
@@ -33,6 +34,7 @@ def test_the_published_test_rows_of_mnist1d_are_untouched(lines: Data) -> None:
     assert {row.tobytes() for row in learnt} == {row.tobytes() for row in published["x"].astype("f4")}
 
 
+@pytest.mark.slow
 def test_making_mnist1d_leaves_the_global_random_states_alone() -> None:
     np.random.seed(5)
     random.seed(5)

@@ -86,6 +86,7 @@ def test_a_healthy_run_has_no_finding(compose: Compose, empty_folder: Path) -> N
     assert json.loads((only_run(empty_folder) / "summary.json").read_text())["findings"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("norm", "order"), [("0.0", ["b", "a"]), ("nan", []), ("inf", [])])  # []: a compiled network
 def test_pictures_are_drawn_of_whatever_was_measured(norm: str, order: list[str], empty_folder: Path) -> None:
     names = [f"diagnostics/{what}/{layer}" for what in ("gradient_norm", "update_ratio") for layer in "ab"]

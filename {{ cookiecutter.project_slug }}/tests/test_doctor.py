@@ -232,6 +232,7 @@ def halves() -> MixedPrecision:
     return MixedPrecision("16-mixed", "cpu", GradScaler("cpu", init_scale=2.0**26))
 
 
+@pytest.mark.slow
 def test_half_precision_is_examined_as_it_is_trained() -> None:
     assert found(stack(), plugins=[halves()]) == []
     sick = found(stack(start=with_bias(-8.0)), plugins=[halves()])
@@ -288,6 +289,7 @@ class Stranger(LightningModule):
         return Adam(body, lr=self.rate), Adam(self.judge.parameters(), lr=self.rate)
 
 
+@pytest.mark.slow
 def test_a_strangers_module_is_examined_too() -> None:
     assert found(Stranger(0.01)) == []
     findings = found(Stranger(1e-7))

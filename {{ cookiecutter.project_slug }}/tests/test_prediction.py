@@ -163,6 +163,7 @@ def test_a_refused_file_leaves_nothing_behind(trained: Path) -> None:
     assert not list(Path("out").iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

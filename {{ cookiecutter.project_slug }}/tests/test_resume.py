@@ -212,6 +212,7 @@ def test_a_process_that_is_killed_while_it_saves_leaves_the_older_checkpoint(run
     assert left_by(run) == whole
 
 
+@pytest.mark.slow
 def test_of_two_checkpoints_the_older_is_taken_if_the_newer_is_damaged(
     runs: Runs, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -224,6 +225,7 @@ def test_of_two_checkpoints_the_older_is_taken_if_the_newer_is_damaged(
     assert left_by(run) == whole
 
 
+@pytest.mark.slow
 def test_what_cannot_be_gone_on_from_is_refused_and_left_as_it_is(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     run = runs.stop(killed)
     configuration, checkpoints = run / "config.yaml", run / "checkpoints"

@@ -170,6 +170,7 @@ def test_rows_that_fit_live_on_the_device_and_batches_are_cut_there(compose: Com
     assert {tensor.device.type for batch in batches for tensor in batch} == {"meta"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", [True, False])
 def test_one_word_compiles_the_network(asked: bool, compose: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[torch.nn.Module] = []

@@ -146,6 +146,7 @@ def test_a_network_that_is_lost_while_a_run_goes_on_costs_one_warning(
     assert logger.how_to_look()[1].startswith(f"wandb sync wandb/{folder.name}")
 
 
+@pytest.mark.slow
 def test_a_service_that_dies_while_a_run_goes_on_costs_one_warning(
     empty_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

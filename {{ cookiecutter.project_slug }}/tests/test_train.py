@@ -95,6 +95,7 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit(
     assert prints[0] == prints[1] != prints[2]
 
 
+@pytest.mark.slow
 def test_early_stopping_fires_and_the_best_weights_are_restored(compose: Compose, empty_folder: Path) -> None:
     train(compose(*SMALL, "optimizer.lr=0.05", "dropout=none", "callbacks.early_stopping.patience=2", "test=true"))
     run = only_run(empty_folder)
@@ -152,6 +153,7 @@ def test_a_loss_that_is_not_finite_fails_the_run_and_says_where_it_came_from(
     assert "try     trainer.gradient_clip_val=1.0" in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -175,6 +177,7 @@ def test_other_choices_train_to_the_end(overrides: tuple[str, ...], compose: Com
     assert summary["best"]["val/accuracy"] > 0.3  # chance is 0.1
 
 
+@pytest.mark.slow
 def test_a_network_of_ones_own_is_trained(
     compose: Compose, empty_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,10 +45,11 @@ def help_text(config_name: str) -> str:
     with hydra_here():
         template = composed(config_name, []).hydra.help.template
         loader = GlobalHydra.instance().config_loader()
-        groups = {group: loader.get_group_options(group, ObjectType.CONFIG) for group in loader.list_groups("")}
+        groups = [group for group in loader.list_groups("") if group != "hydra"]
+        words = {group: ", ".join(loader.get_group_options(group, ObjectType.CONFIG)) for group in groups}
     width = get_terminal_size().columns
-    lines = [fill(f"{group}: {', '.join(words)}", width, subsequent_indent="  ") for group, words in groups.items()]
-    return Template(template).substitute(APP_CONFIG_GROUPS="\n".join(lines) + "\n")
+    lines = [fill(f"{group}: {listed}", width, subsequent_indent="  ") for group, listed in words.items()]
+    return Template(template).safe_substitute(APP_CONFIG_GROUPS="\n".join(lines) + "\n")
 
 
 def jobs(config_name: str, overrides: Sequence[str]) -> list[list[str]]:
