@@ -81,6 +81,8 @@ def attempt(start: Outcome, remedy: str, examined: Examined) -> Outcome:
 def with_more(healthy: Outcome, kept: str, tried: Sequence[str], examined: Examined) -> Outcome:
     """With those remedies that were ``tried`` too, on top of the one ``kept``, by which it measurably gains."""
     taken = groups_of(kept)
+    if not all(taken & groups_of(remedy) for remedy in tried):
+        log.info(f"\non top of {kept}")
     for remedy in tried:
         if not taken & groups_of(remedy):
             outcome = attempt(healthy, remedy, examined)
