@@ -9,10 +9,10 @@ demo := build/demo/my-network
 help:
 	@echo "make demo    set up, bake a project, train its first experiment offline and show the result"
 	@echo "make test    set up, and test the template and the projects that it bakes"
-	@echo "make gallery measure the lab notes and draw their pictures, going on where it was stopped; half an hour at first"
-	@echo "make kill    kill training at 50 random moments, go on, compare bit for bit; five minutes"
-	@echo "make bench   measure speed beside a loop by hand, the usual way and scikit-learn; half an hour, nothing else running"
-	@echo "make doctor-benchmark  let the doctor examine networks of which it is known what is wrong; an hour at first"
+	@echo "make gallery measure the experiments and draw their plots, continuing where it was interrupted; half an hour at first"
+	@echo "make kill    kill training at 100 random moments, resume, compare bit for bit; ten minutes"
+	@echo "make bench   compare the speed with a hand-written loop, the usual way and scikit-learn; half an hour, nothing else running"
+	@echo "make doctor-benchmark  examine networks that are known to be sick or healthy; an hour at first"
 	@echo "make clean   remove .venv, build/ and caches"
 
 demo: .venv/installed
@@ -20,22 +20,22 @@ demo: .venv/installed
 	@rm -rf build/demo
 	@.venv/bin/cookiecutter --no-input --default-config --output-dir build/demo . >/dev/null
 	@cd $(demo) && WANDB_MODE=offline ../../../.venv/bin/python train.py +experiment=baseline
-	@echo "To go on:  cd $(demo) && source ../../../.venv/bin/activate"
+	@echo "Next:  cd $(demo) && source ../../../.venv/bin/activate"
 
 test: .venv/installed
 	.venv/bin/python -m pytest
 
 gallery: .venv/installed
-	.venv/bin/python benchmarks/gallery.py $(notes)
+	.venv/bin/python -m benchmarks.gallery $(notes)
 
 kill: .venv/installed
-	OMP_NUM_THREADS=1 .venv/bin/python benchmarks/kill.py
+	.venv/bin/python -m benchmarks.kill
 
 bench: .venv/installed
-	.venv/bin/python benchmarks/speed.py
+	.venv/bin/python -m benchmarks.speed
 
 doctor-benchmark: .venv/installed
-	.venv/bin/python benchmarks/doctor_benchmark.py $(half)
+	.venv/bin/python -m benchmarks.doctor $(part)
 
 clean:
 	rm -rf .venv build .hypothesis

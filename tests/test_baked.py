@@ -64,8 +64,8 @@ def bash(script: str, folder: Path) -> str:
 # The whole suite once is enough: of the other projects only what has to do with names and commands.
 SUITES = {
     "default": "make lint test-all",
-    "hostile": "make lint; .venv/bin/python -m pytest -m '' tests/test_command_line.py tests/test_run_folder.py",
-    "one letter": "make lint; .venv/bin/python -m pytest tests/test_run_folder.py",
+    "hostile": "make lint; .venv/bin/python -m pytest -m '' tests/test_commands.py tests/test_configs.py",
+    "one letter": "make lint; .venv/bin/python -m pytest tests/test_configs.py",
 }
 
 
@@ -84,8 +84,8 @@ def test_every_command_of_its_readme_works(bake: Callable[..., Path], tmp_path: 
     assert [line.split("#")[0].split() for line in last.splitlines()] == [["make", "test"], ["make", "lint"]]
     bash("\n".join([f"export PYTHON={sys.executable}", *blocks]), project)
     runs = [path for path in (project / "runs").glob("*/*") if (path / "summary.json").exists()]
-    assert len(runs) == 12  # the first, 3 said differently, one of them again, 2 + 4 of experiments, one's own parts
-    assert len(list((project / "wandb").glob("offline-run-*"))) == len(runs) + 2  # and the pictures of 2 evaluations
+    assert len(runs) == 9  # the first, 2 with overrides, 4 of experiments, one reproduced, one of own parts
+    assert len(list((project / "wandb").glob("offline-run-*"))) == len(runs) + 2  # and the plots of 2 evaluations
     for run in runs:
         assert '"status": "f' not in (run / "summary.json").read_text().replace('"finished"', "")
 
@@ -93,21 +93,21 @@ def test_every_command_of_its_readme_works(bake: Callable[..., Path], tmp_path: 
 def test_a_new_activation_takes_three_edits(bake: Callable[..., Path], tmp_path: Path) -> None:
     """A function, a YAML file and a claim, as the README has it; then it is a word like any other."""
     project = equipped(bake(), tmp_path / "project")
-    with (project / "my_network" / "activation.py").open("a") as module:
+    with (project / "my_network" / "techniques" / "activation.py").open("a") as module:
         module.write(
-            "\n\ndef softsign(site: Site, *, scale: float) -> nn.Module:\n"
+            "\n\nimport torch  # noqa: E402\n\n\ndef softsign(context: LayerContext, *, scale: float) -> nn.Module:\n"
             '    """Squash to (-1, 1), more slowly than tanh."""\n'
             "    return nn.Sequential(Scaling(scale), nn.Softsign())\n"
             "\n\nclass Scaling(nn.Module):\n"
             "    def __init__(self, scale: float) -> None:\n"
             "        super().__init__()\n"
             "        self.scale = scale\n\n"
-            "    def forward(self, x: Tensor) -> Tensor:\n"
+            "    def forward(self, x: torch.Tensor) -> torch.Tensor:\n"
             "        return self.scale * x\n"
         )
     (project / "configs" / "activation" / "softsign.yaml").write_text(
-        "# Squash to (-1, 1), more slowly than tanh.\n"
-        "_target_: my_network.activation.softsign\n_partial_: true\nscale: 1.0\n"
+        "# Squash to (-1, 1), more slowly than tanh.\n# Range: scale in (0, inf)\n"
+        "_target_: my_network.techniques.activation.softsign\n_partial_: true\nscale: 1.0\n"
     )
     claims = project / "tests" / "test_activation.py"
     formula = (
@@ -119,8 +119,10 @@ def test_a_new_activation_takes_three_edits(bake: Callable[..., Path], tmp_path:
         "python -m pytest tests/test_activation.py tests/test_configs.py -k 'activation or softsign'\n"
         "python train.py activation=softsign activation.scale=2.0 trainer=smoke network.width=8 logger=none\n"
         "python train.py --help | grep softsign\n"
-        "python train.py activation=softsign activation.scale=abc 2>&1 || test $? = 2",
+        "python train.py activation=softsign activation.scale=abc 2>&1 || test $? = 2\n"
+        "python train.py activation=softsign activation.scale=0 2>&1 || test $? = 2",
         project,
     )
     assert "finished after 12 epochs" in said
     assert "activation.scale must be a number, got abc" in said
+    assert "activation.scale must be above 0, got 0" in said

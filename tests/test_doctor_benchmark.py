@@ -1,4 +1,4 @@
-"""The doctor's benchmark: patients of every code, in both halves, that compose; and what becomes of the counts."""
+"""The doctor's benchmark: cases of every code, in both halves, that compose; and what becomes of the counts."""
 
 import json
 from collections.abc import Iterator
@@ -6,29 +6,14 @@ from pathlib import Path
 from pkgutil import resolve_name
 
 import numpy as np
-import patients
 import pytest
-from clinic import kept
-from doctor_benchmark import EXPLAINED, in_parts, share
-from patients import (
-    BASES,
-    CHOSEN_BY,
-    HELD_OUT,
-    LAST,
-    NEIGHBOURS,
-    SICK,
-    SICK_LAST,
-    UNSEEN,
-    Patient,
-    healthy_patients,
-    merged,
-    parts_of_patients,
-    sick_patients,
-    stacks,
-)
-from runs import QUIET, Project
-from sick_parts import FILES, few
-from verdicts import Visit, misses
+
+from benchmarks.doctor.cases import DEVELOPMENT, HELD_OUT, LAST, Case, all_cases, faulty_cases, merged, tables
+from benchmarks.doctor.datasets import CHANGES, SOURCES, few
+from benchmarks.doctor.page import by_part, share
+from benchmarks.doctor.results import Result, misses
+from benchmarks.doctor.stacks import ACTIVATIONS, DATA, all_stacks, held_out_half
+from benchmarks.project import QUIET, Project, kept
 
 PROMISED = """vanishing_gradient exploding_gradient dead_units saturated_units learning_rate_too_high
 learning_rate_too_low overfitting excess_weight_decay excess_dropout unlearnable_labels unscaled_input constant_input
@@ -38,79 +23,77 @@ CODES = set(PROMISED.split())
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    project = Project(tmp_path_factory.mktemp("doctor"))
-    with project.composition.hydra_here():
+    """A baked project, and beside it the files that the cases name, with nothing in them."""
+    folder = tmp_path_factory.mktemp("doctor")
+    project = Project(folder)
+    (folder / "data").mkdir()
+    for name in tables()["files"]:
+        (folder / "data" / f"{name}.npz").touch()
+    with project.hydra():
         yield project
 
 
-@pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the benchmark runs, with the files that it names but nothing in them."""
-    folder = tmp_path / patients.FILES
-    folder.mkdir(parents=True)
-    for name in FILES:
-        (folder / f"{name}.npz").touch()
-    monkeypatch.chdir(tmp_path)
-    return folder
-
-
-def test_there_are_enough_patients_of_every_code_in_both_halves() -> None:
-    sick, healthy, parts = sick_patients(), healthy_patients(), parts_of_patients()
-    assert len(sick) >= 60
-    assert len(healthy) >= 24
-    assert set(SICK) == CODES
+def test_there_are_enough_cases_of_every_code_in_both_halves() -> None:
+    first = [case for case in all_cases() if case.part != LAST]
+    assert len([case for case in first if case.code]) >= 60
+    assert len([case for case in first if not case.code]) >= 24
+    assert {case.code for case in faulty_cases()} == CODES == set(tables()["faulty"])
     for code in [*CODES, None]:
-        of_code = [patient for patient in sick + healthy if patient.code == code]
-        assert len(of_code) // 2 == sum(parts[patient] == HELD_OUT for patient in of_code) >= 2
-    assert len({patient.name for patient in sick + healthy}) == len(sick + healthy)
-    assert set(SICK_LAST) == CODES
-    assert len([part for part in parts.values() if part == LAST]) == len(parts) - len(sick + healthy) > 40
-    assert {stack.depth for stack in stacks()} >= {5, 18}
+        of_code = [case for case in first if case.code == code]
+        assert len(of_code) // 2 == sum(case.part == HELD_OUT for case in of_code) >= 2
+        assert sum(case.part == LAST for case in all_cases() if case.code == code) >= 2
+    assert len({(case.code, case.name) for case in all_cases()}) == len(all_cases())
 
 
-def test_there_are_patients_of_every_network() -> None:
-    for several in (sick_patients(), healthy_patients()):
-        networks = {word for patient in several for word in patient.overrides if word.startswith("network=")}
-        assert networks >= {"network=cnn", "network=transformer", "network=own"}
+def test_the_counts_are_those_of_the_published_page() -> None:
+    published = Path(__file__).parents[1].joinpath("docs", "doctor.md").read_text("utf-8")
+    first = [case for case in all_cases() if case.part != LAST]
+    assert f"There are {sum(case.code is not None for case in first)} " in published
+    assert f"another {len(all_cases()) - len(first)} configurations" in published
+    of_stacks = [stack for stack in all_stacks() if stack in held_out_half(all_stacks())]
+    assert f"{len(of_stacks)}: " in published.partition("AUTOTRAINER")[2]
 
 
-def test_neighbours_are_codes() -> None:
-    assert set(NEIGHBOURS) | {code for codes in NEIGHBOURS.values() for code in codes} | set(UNSEEN) <= CODES
+def test_there_are_cases_of_every_network() -> None:
+    for faulty in (True, False):
+        of_kind = [case for case in all_cases() if (case.code is not None) == faulty]
+        networks = {override for case in of_kind for override in case.overrides if override.startswith("network=")}
+        assert networks >= {"network=cnn", "network=transformer", "network=custom"}
 
 
-def test_a_patient_is_its_twin_but_for_the_ailment() -> None:
-    patient = Patient("mlp", "optimizer=sgd optimizer.lr=5", "learning_rate_too_high")
-    assert set(patient.overrides) - set(patient.twin.overrides) == {"optimizer=sgd", "optimizer.lr=5"}
+def test_every_name_in_the_tables_is_defined() -> None:
+    neighbours = tables()["neighbours"]
+    assert set(neighbours) | {code for codes in neighbours.values() for code in codes} <= CODES
+    assert set(tables()["not_visible"]) <= CODES
+    assert set(tables()["explained"]) <= {case.name for case in all_cases()}
+    named = {override.partition("=") for case in all_cases() for override in case.overrides}
+    assert {Path(value).stem for key, _, value in named if key == "data.path"} <= set(tables()["files"])
+    assert all(callable(resolve_name(value)) for key, _, value in named if key == "network.factory")
+    assert {settings["of"] for settings in tables()["files"].values()} <= set(SOURCES)
+    assert {settings.get("change", "few") for settings in tables()["files"].values()} <= set(CHANGES)
+    assert {stack.activation for stack in all_stacks()} <= set(ACTIVATIONS)
+    assert {stack.data for stack in all_stacks()} <= set(DATA)
+
+
+def test_a_case_differs_from_its_base_in_its_change_alone() -> None:
+    case = Case("mlp", "optimizer=sgd optimizer.lr=5", "learning_rate_too_high", DEVELOPMENT)
+    assert set(case.overrides) - set(case.unchanged.overrides) == {"optimizer=sgd", "optimizer.lr=5"}
     assert merged("weight_decay=l2 weight_decay.strength=1", "weight_decay=none") == ("weight_decay=none",)
 
 
-def test_data_that_are_named_exist() -> None:
-    named = {word for patient in parts_of_patients() for word in patient.overrides if word.startswith("data.path=")}
-    assert {Path(word).stem for word in named} <= set(FILES)
+@pytest.mark.parametrize("base", tables()["bases"])
+def test_a_base_composes_without_mistakes(base: str, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trainwell.config import compose
+
+    monkeypatch.chdir(project.folder)
+    config = compose.composed("train", [*QUIET, *Case(base, "", None, LAST).overrides])
+    assert not compose.mistakes("train", compose.without_hydra(config), config.hydra)
 
 
-@pytest.mark.parametrize("base", BASES)
-def test_a_twin_composes_without_mistakes(base: str, project: Project, data: Path) -> None:
-    config = project.composition.composed("train", [*QUIET, *Patient(base, "", None).overrides])
-    without = project.composition.without_hydra(config)
-    assert not project.composition.mistakes("train", without, config.hydra)
-
-
-def test_networks_that_are_named_exist() -> None:
-    named = {
-        word for patient in parts_of_patients() for word in patient.overrides if word.startswith("network.factory=")
-    }
-    assert all(callable(resolve_name(word.partition("=")[2])) for word in named)
-
-
-def test_a_few_rows_are_as_many_of_each_class() -> None:
-    x, y = few(np.arange(20.0)[:, None], np.arange(20) % 2, of_each=3)
+def test_few_samples_are_as_many_of_each_class() -> None:
+    x, y = few(np.arange(20.0)[:, None], np.arange(20) % 2, per_class=3)
     assert x.ravel().tolist() == [0, 2, 4, 1, 3, 5]
     assert y.tolist() == [0, 0, 0, 1, 1, 1]
-
-
-def test_what_is_explained_is_a_patient() -> None:
-    assert set(EXPLAINED) <= {patient.name for patient in parts_of_patients()}
 
 
 def test_intervals_are_those_of_the_tables() -> None:
@@ -118,20 +101,23 @@ def test_intervals_are_those_of_the_tables() -> None:
     assert share([]) == "not measured"
 
 
-def test_parts_and_misses_count_what_was_found() -> None:
-    sick = Patient("mlp, sgd", "optimizer.lr=1", "oscillating_loss")
+def test_tables_and_misses_count_what_was_found() -> None:
+    first = Case("mlp, sgd", "optimizer.lr=1", "oscillating_loss", DEVELOPMENT)
+    second = Case("mlp, sgd", "optimizer.lr=2", "oscillating_loss", HELD_OUT)
+    healthy = Case("mlp", "", None, HELD_OUT)
     dead = [{"code": "dead_units", "severity": "error", "evidence": "all of them"}]
-    too_high = [{**dead[0], "code": "learning_rate_too_high"}]
-    visits = [Visit(sick, 0, CHOSEN_BY, dead), Visit(sick, 1, HELD_OUT, too_high), Visit(sick.twin, 0, HELD_OUT, [])]
-    table = list(in_parts(visits, {"named": lambda visit: visit.named if visit.patient.code else None}))
+    too_high = [{**dead[0], "code": "learning_rate_too_high"}]  # a neighbour
+    results = [Result(first, 0, dead), Result(second, 1, too_high), Result(healthy, 0, [])]
+    table = list(by_part(results, {"named": lambda result: result.named if result.case.code else None}))
     assert table[2:] == [f"| named | {share([False])} | {share([True])} |"]
-    assert list(misses(visits, [])) == [
+    assert list(misses(results)) == [
         "oscillating_loss: mlp, sgd | optimizer.lr=1, seed 0",
         "    dead_units (error): all of them",
     ]
 
 
-def test_what_is_known_is_not_made_again(tmp_path: Path) -> None:
-    assert kept(tmp_path, "name", lambda: [1]) == [1]
-    assert kept(tmp_path, "name", lambda: [2]) == [1]
-    assert json.loads((tmp_path / "name.json").read_text())["result"] == [1]
+def test_what_is_known_is_not_measured_again(tmp_path: Path) -> None:
+    path = tmp_path / "name.json"
+    assert kept(path, lambda: [1]) == [1]
+    assert kept(path, lambda: [2]) == [1]
+    assert json.loads(path.read_text()) == [1]

@@ -1,6 +1,7 @@
 """Runs that are killed, for real: what takes too long for every baked project's own suite."""
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -12,26 +13,34 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks.kill.__main__ import differences as shown_differences
+from benchmarks.kill.__main__ import table
+from benchmarks.kill.comparison import differences, left_by
 from tests.conftest import TEMPLATE
 
+QUIET = ("logger=none", "~callbacks.progress_bar", "trainer.enable_progress_bar=false")
 ON_TWO_PROCESSES = (
     "trainer=ddp", "trainer.accelerator=cpu", "data=digits", "network.width=8", "residual.depth=2", "dropout.rate=0.3",
     "trainer.max_epochs=15", "trainer.log_every_n_steps=5", "callbacks.last_checkpoint.steps=7",
-    "callbacks.last_checkpoint.share=1.0", "logger=none",
-    "~callbacks.early_stopping", "~callbacks.progress_bar", "trainer.enable_progress_bar=false",
+    "callbacks.last_checkpoint.share=1.0", "~callbacks.early_stopping", *QUIET,
 )  # fmt: skip
 
 
 @pytest.mark.slow
-def test_a_few_of_the_fifty_kills(tmp_path: Path) -> None:
-    """One of each kind; `make kill` has the fifty."""
-    harness = [sys.executable, TEMPLATE / "benchmarks" / "kill.py", "--moments", "5", "--folder", tmp_path]
-    ended = subprocess.run(harness, text=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    assert "5 of 5 runs that were killed ended like one that was not" in ended.stdout, ended.stdout + ended.stderr
+def test_a_few_of_the_hundred_kills(tmp_path: Path) -> None:
+    """`make kill` has the hundred, and more configurations."""
+    command = [sys.executable, "-m", "benchmarks.kill", "--kills", "4", "--folder", tmp_path]
+    names = ["killed", "SIGINT, then SIGTERM", "ResumableLoader"]
+    ended = subprocess.run([*command, *names], cwd=TEMPLATE, text=True, capture_output=True)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    *_, total = ended.stdout.splitlines()
+    runs, interruptions, identical = map(int, total.split()[1:])
+    assert runs == identical == 4
+    assert interruptions >= 3  # a moment can be one that never comes
 
 
 @pytest.mark.slow
-def test_a_run_on_two_processes_goes_on_to_the_same_end(bake: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_run_on_two_processes_resumes_to_the_same_end(bake: Callable[..., Path], tmp_path: Path) -> None:
     command = [sys.executable, bake() / "train.py"]
     # Another test compares the files of the bake.
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
@@ -56,3 +65,37 @@ def test_a_run_on_two_processes_goes_on_to_the_same_end(bake: Callable[..., Path
 def metrics_of(run: Path) -> list[dict[str, str]]:
     with (run / "metrics.csv").open(newline="") as file:
         return [{name: row[name] for name in row if not name.startswith("throughput/")} for row in csv.DictReader(file)]
+
+
+def finished_run(folder: Path, seconds: float, weight: float) -> Path:
+    """A folder with a run as small as can be."""
+    run = folder / "runs" / "train" / folder.name
+    (run / "checkpoints").mkdir(parents=True)
+    summary = {"status": "finished", "seconds": seconds, "command": "python train.py", "best": {"val/loss": 0.5}}
+    (run / "summary.json").write_text(json.dumps(summary))
+    (run / "metrics.csv").write_text(f"epoch,step,val/loss,throughput/samples_per_second\n0,9,0.5,{seconds}\n")
+    state = {"state_dict": {"weight": torch.tensor([weight])}, "callbacks": {"best": {str(run.resolve()): seconds > 0}}}
+    for name in ("last.ckpt", "best.ckpt"):
+        torch.save(state, run / "checkpoints" / name)
+    return folder
+
+
+def test_times_and_places_are_no_difference_and_one_bit_of_a_weight_is(tmp_path: Path) -> None:
+    expected = left_by(finished_run(tmp_path / "undisturbed", seconds=1.0, weight=0.1))
+    same = left_by(finished_run(tmp_path / "killed", seconds=2.0, weight=0.1))
+    assert differences(expected, same) == []
+    other = left_by(finished_run(tmp_path / "other", seconds=1.0, weight=0.1 + 2**-27))
+    assert [text.partition(":")[0] for text in differences(expected, other)] == [
+        "last.ckpt state_dict weight",
+        "best.ckpt state_dict weight",
+    ]
+
+
+def test_the_table_counts_runs_interruptions_and_identical_ends() -> None:
+    results = {
+        "killed": {"0": {"interruptions": 2, "differences": []}, "1": {"interruptions": 1, "differences": ["weights"]}},
+        "bf16": {"0": {"interruptions": 1, "differences": []}},
+    }
+    rows = [line.split() for line in table(results)]
+    assert rows[1:] == [["killed", "2", "3", "1"], ["bf16", "1", "1", "1"], ["total", "3", "4", "2"]]
+    assert "  weights" in list(shown_differences(results, Path("build")))

@@ -1,39 +1,33 @@
-"""What the tests share: configurations composed as a command would, in an empty folder."""
+"""What the tests share. Nothing slow is imported here: pytest reads this file in one process more than runs tests."""
 
-import gc
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import torch
-import wandb
-from hydra.core.hydra_config import HydraConfig
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
 from omegaconf import DictConfig
 
-from your_package import command_line, composition
-
-from train import train
-
 PROJECT = Path(__file__).parents[1]
-SMALL = ("data=digits", "network.width=16", "residual.depth=2", "optimizer.lr=0.01")
-SHORT = (*SMALL, "trainer.max_epochs=3", "callbacks.early_stopping.patience=2", "scheduler=constant")
+CONFIGS = PROJECT / "configs"
+QUIET = ("logger=none", "~callbacks.progress_bar", "trainer.enable_progress_bar=false")
+SMALL = ("data=digits", "network.width=16", "residual.depth=2", "optimizer.lr=0.01", "scheduler=constant")
+SHORT = (*SMALL, "trainer=cpu", "trainer.max_epochs=3", "callbacks.early_stopping.patience=2")
 
-torch.set_num_threads(1)  # several tests run at once
-gc.freeze()  # what is imported stays, and the collector of garbage need not go through it again and again
+os.environ["OMP_NUM_THREADS"] = "1"  # several tests run at once
+os.environ.setdefault("MPLCONFIGDIR", str(Path.home() / ".cache" / "matplotlib"))  # its list of fonts takes seconds
 
 
-@pytest.fixture(scope="session", autouse=True)
-def resolvers() -> None:
-    command_line.register_resolvers()
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("filterwarnings", "ignore:GPU available but not used")  # the tests need none
 
 
 @pytest.fixture(autouse=True)
 def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work where nothing is, with no W&B account."""
+    """Work in an empty folder, with no W&B account."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
@@ -44,55 +38,21 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def compose() -> Iterator[Callable[..., DictConfig]]:
-    """Compose what ``python train.py OVERRIDES`` would, without the W&B logger and the bar."""
-    with composition.hydra_here():
-        yield composed
+    """Compose what ``python train.py OVERRIDES`` would, without loggers besides metrics.csv and without the bar."""
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        yield lambda *overrides: hydra_compose("train", overrides=[*QUIET, *overrides])
 
 
-def composed(*overrides: str, config_name: str = "train") -> DictConfig:
-    quiet = ["logger=none", "~callbacks.progress_bar", "trainer.enable_progress_bar=false"]
-    config = composition.composed(config_name, [*quiet, *overrides] if config_name == "train" else overrides)
-    HydraConfig.instance().set_config(config)
-    return composition.without_hydra(config)
+def start_in(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start ``python ARGUMENTS`` in a folder, as a user of this project would; ``train.py`` is the project's."""
+    program = [str(PROJECT / "train.py") if argument == "train.py" else argument for argument in arguments]
+    own = {"WANDB_MODE": "offline", "PYTHONPATH": str(PROJECT)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([sys.executable, *program], cwd=folder, env={**os.environ, **own}, **pipes)
 
 
-@pytest.fixture(scope="session")
-def trained_once(resolvers: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with one run in it, which has looked at its test rows."""
-    folder = tmp_path_factory.mktemp("trained")
-    with composition.hydra_here(), pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        train(composed(*SHORT, "test=true"))
-    return folder
-
-
-@pytest.fixture
-def trained(trained_once: Path, empty_folder: Path) -> Path:
-    """A copy of that run, to do with as one likes."""
-    shutil.copytree(trained_once / "runs", "runs")
-    (run,) = Path("runs").glob("*/*")
-    return run
-
-
-@pytest.fixture
-def fresh_wandb(empty_folder: Path) -> Iterator[None]:
-    """Let W&B forget the folder and the account that it has seen in this process."""
-    wandb.teardown()
-    yield
-    wandb.teardown()
-
-
-@pytest.fixture
-def command(empty_folder: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run a script of the project as a user would, in its own process and an empty folder."""
-
-    def command(script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, PROJECT / script, *arguments],
-            text=True,
-            capture_output=True,
-            timeout=120,
-            env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-        )
-
-    return command
+def run_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The same, and wait for the end."""
+    process = start_in(folder, *arguments)
+    stdout, stderr = process.communicate(timeout=300)
+    return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)

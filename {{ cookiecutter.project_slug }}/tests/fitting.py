@@ -1,23 +1,57 @@
-"""Real Lightning fits in float64 of networks small enough to be followed by hand."""
+"""Small networks, and real Lightning fits in float64 that can be followed by hand."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
+from hydra.utils import instantiate
 from lightning import LightningModule, Trainer
+from omegaconf import OmegaConf
 from torch import Tensor, nn
-from torch.optim import SGD
+from torch.optim import SGD, Optimizer
+from torchmetrics import Metric
+from trainwell.data.batches import Batches, Samples
 
-from your_package import scheduler, weight_decay
-from your_package.classifier import Classifier
-from your_package.data import Rows
-from your_package.loader import Batches
-from your_package.weight_decay import WeightDecay
+from your_package.networks.layers import LayerFactories
+from your_package.tasks.classification import Classification
+from your_package.techniques import (
+    activation,
+    dropout,
+    initialisation,
+    normalisation,
+    residual,
+    scheduler,
+    weight_decay,
+)
+from your_package.techniques.weight_decay import WeightDecay
+
+from tests.conftest import CONFIGS
 
 
-class Spy(SGD):
-    """Gradient descent that keeps what it was handed in every step: the gradients, the rate and the momentum."""
+def layer_factories(**changes: Any) -> LayerFactories:
+    """Three residual layers with ReLU and nothing else, as PyTorch initialises them, but for the ``changes``."""
+    usual: dict[str, Any] = {
+        "depth": 3,
+        "activation": activation.relu,
+        "normalisation": normalisation.none,
+        "dropout": dropout.none,
+        "connection": residual.skip,
+        "initialisation": initialisation.torch_default,
+    }
+    return LayerFactories(**{**usual, **changes})
+
+
+def small_network(option: str, **changes: Any) -> nn.Module:
+    """The network of ``configs/network/OPTION.yaml``, narrow, for images of 8 by 8 pixels of ten classes."""
+    config = OmegaConf.load(CONFIGS / "network" / f"{option}.yaml")
+    del config.layers  # refers to other files
+    torch.manual_seed(0)
+    return instantiate(config, width=8)((8, 8), 10, layers=layer_factories(**changes))
+
+
+class RecordingSGD(SGD):
+    """Gradient descent that records what each step is given: gradients, learning rate and momentum."""
 
     def __init__(self, groups: Any, lr: float = 0.1, momentum: float = 0.0) -> None:
         super().__init__(groups, lr=lr, momentum=momentum)
@@ -35,20 +69,28 @@ class Spy(SGD):
         return loss
 
 
-def classifier_of(
+def classification_of(
     network: nn.Module,
-    optimizer: Callable[..., torch.optim.Optimizer] = Spy,
+    *,
+    optimizer: Callable[..., Optimizer] = RecordingSGD,
     decay: WeightDecay | None = None,
     schedule: Callable[..., Any] = scheduler.constant,
-) -> Classifier:
-    decay = weight_decay.none() if decay is None else decay
-    return Classifier(network, optimizer=optimizer, scheduler=schedule, weight_decay=decay).double()
+    metrics: Mapping[str, Metric] | None = None,
+) -> Classification:
+    return Classification(
+        network,
+        loss=nn.CrossEntropyLoss(),
+        metrics=metrics or {},
+        optimizer=optimizer,
+        scheduler=schedule,
+        weight_decay=weight_decay.none() if decay is None else decay,
+    ).double()
 
 
-def fit(classifier: LightningModule, rows: Rows, batch_size: int, **settings: Any) -> Trainer:
-    """Train on the rows in their own order, and validate on the same."""
+def fit(task: LightningModule, samples: Samples, batch_size: int, **settings: Any) -> Trainer:
+    """Train on the samples in their own order, and validate on the same."""
     trainer = quiet_trainer(**settings)
-    trainer.fit(classifier, Batches(rows, batch_size), Batches(rows, batch_size))
+    trainer.fit(task, Batches(samples, batch_size), Batches(samples, batch_size))
     return trainer
 
 
@@ -68,21 +110,21 @@ def quiet_trainer(**settings: Any) -> Trainer:
     return Trainer(**{**quiet, **settings})
 
 
-def some_rows(count: int, features: int = 4, classes: int = 3, seed: int = 0) -> Rows:
+def some_samples(count: int, features: int = 4, classes: int = 3, seed: int = 0) -> Samples:
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(count, features, generator=generator, dtype=torch.float64)
-    return Rows(x, torch.randint(classes, (count,), generator=generator))
+    return Samples(x, torch.randint(classes, (count,), generator=generator))
 
 
-def linear_classifier(decay: WeightDecay | None = None) -> Classifier:
+def linear_classification(decay: WeightDecay | None = None) -> Classification:
     """One linear map from 4 features to 3 classes, always the same; its gradient is known in closed form."""
     torch.manual_seed(0)
-    return classifier_of(nn.Linear(4, 3), decay=decay)
+    return classification_of(nn.Linear(4, 3), decay=decay)
 
 
-def gradient(rows: Rows, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
+def gradient(samples: Samples, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
     """Of the mean cross-entropy of ``softmax(W x + b)``: the mean of (probabilities - one-hot) times (x, 1)."""
-    x, y = rows.x.numpy(), rows.y.numpy()
+    x, y = samples.x.numpy(), samples.y.numpy()
     logits = x @ weight.T + bias
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     errors = exponentials / exponentials.sum(axis=1, keepdims=True) - np.eye(3)[y]
@@ -93,8 +135,12 @@ def clipped(vector: np.ndarray, length: float) -> np.ndarray:
     return min(1.0, length / np.sqrt((vector**2).sum())) * vector
 
 
-def seen_by_the_optimizer(classifier: Classifier, step: int = 0) -> np.ndarray:
-    """The gradients of a step, in one vector."""
-    optimizer = classifier.trainer.optimizers[0]
-    assert isinstance(optimizer, Spy)
-    return torch.cat([gradient.flatten() for gradient in optimizer.gradients[step]]).numpy()
+def recorded(task: LightningModule) -> RecordingSGD:
+    (optimizer,) = task.trainer.optimizers
+    assert isinstance(optimizer, RecordingSGD)
+    return optimizer
+
+
+def gradient_of_step(task: LightningModule, step: int = 0) -> np.ndarray:
+    """The gradient that the optimizer was given in a step, in one vector."""
+    return torch.cat([part.flatten() for part in recorded(task).gradients[step]]).numpy()

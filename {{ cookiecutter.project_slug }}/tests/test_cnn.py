@@ -1,32 +1,23 @@
 """The convolutional network: what it computes, and what it does to a pattern that has moved."""
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
-from torch import Tensor, nn
+from torch import Tensor
 
-from your_package import activation, dropout, initialisation, normalisation, residual
-from your_package.cnn import CNN
-from your_package.network import Parts, Site
+from your_package.networks.cnn import CNN
+from your_package.techniques import initialisation
 
-
-def parts(**changes: Any) -> Parts:
-    usual: dict[str, Callable[..., nn.Module]] = {
-        "activation": activation.relu,
-        "normalisation": normalisation.none,
-        "dropout": dropout.none,
-        "connection": residual.skip,
-    }
-    return Parts(**{"depth": 3, **usual, **changes})
+from tests.fitting import layer_factories
 
 
 def network(in_shape: tuple[int, ...], *, width: int = 4, kernel: int = 3, stages: int = 2, **changes: Any) -> CNN:
     torch.manual_seed(0)
-    return CNN(in_shape, 5, width=width, kernel=kernel, stages=stages, parts=parts(**changes)).double()
+    return CNN(in_shape, 5, width=width, kernel=kernel, stages=stages, layers=layer_factories(**changes)).double()
 
 
 def convolved(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
@@ -68,20 +59,14 @@ def test_sequences_and_images_of_any_size_become_logits(in_shape: tuple[int, ...
     assert network(in_shape, kernel=kernel, stages=3)(torch.randn(2, *in_shape).double()).shape == (2, 5)
 
 
-@pytest.mark.parametrize("in_shape", [(), (2, 3, 4, 5)], ids=str)
-def test_other_shapes_are_refused_with_the_network_that_takes_them(in_shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="type network=mlp"):
-        network(in_shape)
-
-
 def moved(x: Tensor, steps: int, axes: int) -> Tensor:
     return x.roll([steps] * axes, dims=list(range(-axes, 0)))
 
 
 @pytest.mark.parametrize("in_shape", [(96,), (96, 96)], ids=str)
 def test_a_pattern_far_from_the_edges_means_the_same_wherever_it_lies(in_shape: tuple[int, ...]) -> None:
-    cnn = network(in_shape, stages=3)
-    initialisation.he(cnn, residual_aware=True)  # zero biases: where nothing is, nothing comes out
+    he = partial(initialisation.he, residual_aware=True)  # zero biases: where nothing is, nothing comes out
+    cnn = network(in_shape, stages=3, initialisation=he)
     x = torch.zeros(1, *in_shape, dtype=torch.float64)
     x[(0, *[slice(40, 48)] * len(in_shape))] = torch.randn([8] * len(in_shape), dtype=torch.float64)
     logits = cnn(x)
@@ -102,43 +87,12 @@ def test_a_pattern_far_from_the_edges_means_the_same_wherever_it_lies(in_shape: 
         (3, 9, [40, 20, 10]),
     ],
 )
-def test_positions_are_halved_between_stages_and_layers_shared_among_them(
+def test_positions_are_halved_between_stages_among_which_layers_are_divided(
     depth: int, stages: int, lengths: list[int]
 ) -> None:
     cnn = network((40,), depth=depth, stages=stages)
-    met: list[int] = []
+    seen: list[int] = []
     for layer in cnn.layers:
-        layer.register_forward_hook(lambda module, inputs, output: met.append(output.shape[-1]))
+        layer.register_forward_hook(lambda module, inputs, output: seen.append(output.shape[-1]))
     cnn(torch.zeros(1, 40).double())
-    assert met == lengths
-
-
-def test_parts_are_told_that_features_lie_on_the_axis_of_channels() -> None:
-    told: list[Site] = []
-
-    def ask(site: Site) -> nn.Module:
-        told.append(site)
-        return nn.Identity()
-
-    network((40,), activation=ask)
-    assert told == [Site(width=4, layer=layer, depth=3, axis=1) for layer in range(3)]
-
-
-@pytest.mark.parametrize("in_shape", [(40,), (8, 8)], ids=str)
-def test_zero_residual_makes_every_layer_the_identity(in_shape: tuple[int, ...]) -> None:
-    cnn = network(in_shape, normalisation=normalisation.layer)
-    initialisation.zero_residual(cnn)
-    h = cnn.stem(torch.randn(3, *in_shape).double())
-    assert all(torch.equal(layer(h), h) for layer in cnn.layers)
-
-
-@pytest.mark.parametrize("normalise", [normalisation.none, normalisation.layer, normalisation.rms, normalisation.batch])
-def test_in_evaluation_a_row_gives_the_same_logits_again_and_in_any_company(
-    normalise: Callable[..., nn.Module],
-) -> None:
-    cnn = network((40,), normalisation=normalise, dropout=lambda site: dropout.standard(site, rate=0.5))
-    x = torch.randn(6, 40).double()
-    assert not torch.equal(cnn(x), cnn(x))
-    cnn.eval()
-    assert torch.equal(cnn(x), cnn(x))
-    torch.testing.assert_close(cnn(x)[2:3], cnn(x[2:3]), rtol=1e-12, atol=1e-12)
+    assert seen == lengths

@@ -1,20 +1,24 @@
-"""Dropout: what is silenced, how often, and what is left alone. Counts are held to five standard deviations."""
+"""Dropout: what is zeroed, how often, and what stays as it is. Counts are held to five standard deviations."""
 
+from collections.abc import Callable
+from functools import partial
 from math import sqrt
 
 import pytest
 import torch
 from torch import nn
 
-from your_package import activation, dropout, normalisation, residual
-from your_package.check import RULES
-from your_package.network import MLP, Parts, Site
+from your_package.networks.layers import LayerContext
+from your_package.networks.mlp import MLP
+from your_package.techniques import dropout
+
+from tests.fitting import layer_factories
 
 RATE = 0.3
-SITE = Site(width=50, layer=0, depth=1)
+CONTEXT = LayerContext(width=50, layer=0, depth=1)
 TECHNIQUES = {
-    "standard": dropout.standard(SITE, rate=RATE),
-    "stochastic_depth": dropout.stochastic_depth(SITE, rate=RATE),
+    "standard": dropout.standard(CONTEXT, rate=RATE),
+    "stochastic_depth": dropout.stochastic_depth(CONTEXT, rate=RATE),
 }
 each_technique = pytest.mark.parametrize("module", TECHNIQUES.values(), ids=TECHNIQUES.keys())
 
@@ -24,64 +28,64 @@ def seed() -> None:
     torch.manual_seed(0)
 
 
-def assert_share(silenced: torch.Tensor, rate: float) -> None:
-    """That as large a part of independent trials came true as a probability of ``rate`` allows."""
-    deviation = sqrt(rate * (1 - rate) / silenced.numel())
-    assert abs(silenced.double().mean().item() - rate) < 5 * deviation
+def assert_share(zeroed: torch.Tensor, rate: float) -> None:
+    """The share of independent trials that came true is what a probability of ``rate`` allows."""
+    deviation = sqrt(rate * (1 - rate) / zeroed.numel())
+    assert abs(zeroed.double().mean().item() - rate) < 5 * deviation
 
 
-def test_a_unit_is_silenced_with_the_rate_and_scaled_up_otherwise() -> None:
+def test_a_unit_is_zeroed_with_the_rate_and_scaled_up_otherwise() -> None:
     y = TECHNIQUES["standard"].train()(torch.ones(2000, 50, dtype=torch.float64))
     assert_share(y == 0, RATE)
     torch.testing.assert_close(y[y != 0], torch.full_like(y[y != 0], 1 / (1 - RATE)))
 
 
-def test_every_row_has_a_thinned_network_of_its_own() -> None:
+def test_units_and_samples_are_zeroed_independently() -> None:
     masks = TECHNIQUES["standard"].train()(torch.ones(200, 50)) == 0
     assert len(masks.unique(dim=0)) == 200
     for one, other in ((masks[:, 0], masks[:, 1]), (masks[0::2].flatten(), masks[1::2].flatten())):
-        assert_share(one & other, RATE**2)  # units and rows are silenced independently
+        assert_share(one & other, RATE**2)
 
 
-def test_the_same_row_twice_in_a_batch_takes_two_ways_through_a_network() -> None:
-    parts = Parts(2, activation.relu, normalisation.none, lambda site: dropout.standard(site, rate=RATE), residual.skip)
-    network = MLP((4,), 3, width=50, parts=parts)
+def test_the_same_sample_twice_in_a_batch_gives_two_outputs_in_training_and_one_in_evaluation() -> None:
+    factories = layer_factories(depth=2, dropout=partial(dropout.standard, rate=RATE))
+    network = MLP((4,), 3, width=50, layers=factories)
     x = torch.randn(1, 4).expand(2, 4)
     one, other = network.train()(x)
-    assert not torch.equal(one, other)
-    one, other = network.eval()(x)
-    assert torch.equal(one, other)
+    assert not torch.allclose(one, other, rtol=1e-3)
+    # Not bit for bit: a matrix product may add the terms of each sample of a batch in another order.
+    torch.testing.assert_close(*network.eval()(x))
 
 
 @each_technique
 def test_the_expectation_is_kept(module: nn.Module) -> None:
-    rows = 40_000
-    mean = module.train()(torch.ones(rows, 1, dtype=torch.float64)).mean().item()
-    assert abs(mean - 1) < 5 * sqrt(RATE / (1 - RATE) / rows)  # the variance of a scaled-up coin
+    count = 40_000
+    mean = module.train()(torch.ones(count, 1, dtype=torch.float64)).mean().item()
+    assert abs(mean - 1) < 5 * sqrt(RATE / (1 - RATE) / count)  # the variance of a scaled-up coin
 
 
 @each_technique
 def test_evaluation_is_the_identity(module: nn.Module) -> None:
     x = torch.randn(20, 50)
-    assert torch.equal(module.eval()(x), x)
+    torch.testing.assert_close(module.eval()(x), x)
 
 
 @pytest.mark.parametrize("technique", [dropout.standard, dropout.stochastic_depth])
-def test_a_rate_of_zero_is_the_identity(technique) -> None:
+def test_a_rate_of_zero_is_the_identity(technique: Callable[..., nn.Module]) -> None:
     x = torch.randn(20, 50)
-    assert torch.equal(technique(SITE, rate=0.0).train()(x), x)
+    torch.testing.assert_close(technique(CONTEXT, rate=0.0).train()(x), x)
 
 
 def test_none_keeps_every_unit() -> None:
     x = torch.randn(20, 50)
-    assert torch.equal(dropout.none(SITE).train()(x), x)
+    assert dropout.none(CONTEXT).train()(x) is x
 
 
 @pytest.mark.parametrize("depth", [1, 4])
 @pytest.mark.parametrize("layer", range(4))
 def test_stochastic_depth_silences_layer_l_of_L_with_rate_times_l_plus_1_over_L(layer: int, depth: int) -> None:
     layer = min(layer, depth - 1)
-    module = dropout.stochastic_depth(Site(50, layer, depth), rate=RATE).train()
+    module = dropout.stochastic_depth(LayerContext(50, layer, depth), rate=RATE).train()
     rate = RATE * (layer + 1) / depth
     y = module(torch.ones(20_000, 1, dtype=torch.float64))
     assert_share(y == 0, rate)
@@ -89,22 +93,15 @@ def test_stochastic_depth_silences_layer_l_of_L_with_rate_times_l_plus_1_over_L(
 
 
 @pytest.mark.parametrize("shape", [(300, 50), (300, 8, 6), (300, 3, 4, 5)])
-def test_stochastic_depth_keeps_or_silences_whole_rows(shape: tuple[int, ...]) -> None:
-    silenced = (TECHNIQUES["stochastic_depth"].train()(torch.ones(shape)) == 0).flatten(start_dim=1)
-    assert torch.equal(silenced.all(dim=1), silenced.any(dim=1))
-    assert_share(silenced[:, 0], RATE)
+def test_stochastic_depth_keeps_or_silences_whole_samples(shape: tuple[int, ...]) -> None:
+    zeroed = (TECHNIQUES["stochastic_depth"].train()(torch.ones(shape)) == 0).flatten(start_dim=1)
+    assert torch.equal(zeroed.all(dim=1), zeroed.any(dim=1))
+    assert_share(zeroed[:, 0], RATE)
 
 
-def test_a_layer_whose_branch_is_silenced_is_its_short_cut() -> None:
-    parts = Parts(
-        1, activation.relu, normalisation.none, lambda site: dropout.stochastic_depth(site, rate=0.5), residual.skip
-    )
-    (layer,) = MLP((4,), 3, width=50, parts=parts).layers
-    nn.init.zeros_(layer.branch.outer.bias)  # the bias is not silenced
+def test_a_layer_whose_branch_is_silenced_is_its_skip_connection() -> None:
+    factories = layer_factories(depth=1, dropout=partial(dropout.stochastic_depth, rate=0.5))
+    (layer,) = MLP((4,), 3, width=50, layers=factories).layers
+    nn.init.zeros_(layer.branch.outer.bias)  # the bias stays
     x = torch.randn(400, 50)
-    assert_share((layer.train()(x) == x).all(dim=1), 0.5)
-
-
-@pytest.mark.parametrize(("rate", "accepted"), [(-0.1, False), (0.0, True), (0.999, True), (1.0, False), (1.5, False)])
-def test_a_rate_is_a_probability_below_one(rate: float, accepted: bool) -> None:
-    assert RULES["dropout.rate"].holds(rate) == accepted
+    assert_share(torch.isclose(layer.train()(x), x).all(dim=1), 0.5)

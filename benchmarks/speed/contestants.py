@@ -1,0 +1,134 @@
+"""Other ways to train the same network, each in a process of its own that trains an epoch whenever it is its turn:
+
+    python -m benchmarks.speed.contestants bare|usual|sklearn OVERRIDES...
+
+The project itself takes part with its own ``train.py`` and the callback ``TakeTurns``.
+"""
+
+import os
+import sys
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from lightning import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import CSVLogger
+from omegaconf import DictConfig
+from torch.nn import ModuleDict
+from torch.nn.functional import cross_entropy
+from torch.nn.utils import clip_grad_norm_
+from torch.utils.data import DataLoader
+from torchmetrics import MeanMetric
+from torchmetrics.classification import MulticlassAccuracy
+
+from .callbacks import TakeTurns, Turn
+from .per_sample import PerSampleDataset
+from .settings import tables
+
+FOREVER = 1_000_000
+
+
+def bare(config: DictConfig, data: Any, task: Any) -> None:
+    """A hand-written loop over tensors: one index a batch, the same optimizer, schedule and clipping."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network = task.network.to(device)
+    optimizer = task.optimizer([{"params": list(network.parameters()), "weight_decay": 0.0}])
+    scheduler = task.scheduler(optimizer, FOREVER)["scheduler"]
+    (x, y), (x_val, y_val) = ((samples.x.to(device), samples.y.to(device)) for samples in (data.train, data.val))
+    turn = Turn()
+    while True:
+        turn.take()
+        for index in torch.randperm(len(y)).to(device).split(config.data.batch_size):
+            loss = cross_entropy(network(x[index]), y[index])
+            optimizer.zero_grad()
+            loss.backward()
+            clip_grad_norm_(network.parameters(), config.trainer.gradient_clip_val)
+            optimizer.step()
+            scheduler.step()
+        network.eval()
+        with torch.no_grad():
+            batches = zip(x_val.split(config.data.batch_size), y_val.split(config.data.batch_size), strict=True)
+            right = sum((network(x).argmax(dim=-1) == y).sum() for x, y in batches)
+        network.train()
+        turn.end(int(right) / len(y_val))
+
+
+class UsualTask(LightningModule):
+    """As popular templates write it: metrics that are updated and logged in every step."""
+
+    def __init__(self, network: torch.nn.Module, num_classes: int, learning_rate: float) -> None:
+        super().__init__()
+        self.network = network
+        self.learning_rate = learning_rate
+        names = ("for_train", "for_val")
+        self.losses = ModuleDict({name: MeanMetric() for name in names})
+        self.accuracies = ModuleDict({name: MulticlassAccuracy(num_classes, average="micro") for name in names})
+
+    def step(self, batch: Any, split: str) -> Any:
+        x, y = batch
+        logits = self.network(x)
+        loss = cross_entropy(logits, y)
+        metrics = {"loss": self.losses[f"for_{split}"], "accuracy": self.accuracies[f"for_{split}"]}
+        metrics["loss"](loss)
+        metrics["accuracy"](logits.argmax(dim=1), y)
+        for name, metric in metrics.items():
+            self.log(f"{split}/{name}", metric, on_step=False, on_epoch=True, prog_bar=True)
+        return loss
+
+    def training_step(self, batch: Any, batch_index: int) -> Any:
+        return self.step(batch, "train")
+
+    def validation_step(self, batch: Any, batch_index: int) -> None:
+        self.step(batch, "val")
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.AdamW(self.parameters(), lr=self.learning_rate, weight_decay=0.0)
+
+
+def usual(config: DictConfig, data: Any, task: Any) -> None:
+    """As popular templates train: samples one by one, each through its transforms."""
+    loaders = [
+        DataLoader(PerSampleDataset(samples), config.data.batch_size, shuffle=samples is data.train)
+        for samples in (data.train, data.val)
+    ]
+    checkpoint, stopping = (
+        ModelCheckpoint(monitor="val/loss", save_last=True),
+        EarlyStopping("val/loss", patience=FOREVER),
+    )
+    as_here = {name: config.trainer[name] for name in ("gradient_clip_val", "accelerator")}
+    fixed = {"max_epochs": FOREVER, "num_sanity_val_steps": 0, "enable_model_summary": False}
+    callbacks = [TakeTurns(), checkpoint, stopping, RichProgressBar()]
+    trainer = Trainer(logger=CSVLogger("usual"), callbacks=callbacks, **as_here, **fixed)
+    trainer.fit(UsualTask(task.network, data.num_classes, config.optimizer.lr), *loaders)
+
+
+def sklearn(config: DictConfig, data: Any, task: Any) -> None:
+    """Scikit-learn's MLP with Adam, at its best settings for the data."""
+    from sklearn.neural_network import MLPClassifier
+
+    name = config.data._target_.rpartition(".")[2].lower()
+    (x, y), (x_val, y_val) = ((samples.x.flatten(1).numpy(), samples.y.numpy()) for samples in (data.train, data.val))
+    model = MLPClassifier(**tables()["to_an_accuracy"][name]["sklearn"], random_state=config.seed)
+    warnings.simplefilter("ignore")
+    turn = Turn()
+    while True:
+        turn.take()
+        model.partial_fit(x, y, classes=np.arange(data.num_classes))
+        turn.end(model.score(x_val, y_val))
+
+
+def built(overrides: list[str]) -> tuple[DictConfig, LightningDataModule, LightningModule]:
+    """Configuration, data and task as the project makes them. The working folder may be anywhere."""
+    from hydra import compose, initialize_config_dir
+    from trainwell.runs.load import build
+
+    with initialize_config_dir(f"{os.environ['PROJECT']}/configs", version_base="1.3"):
+        config = compose("train", overrides=overrides)
+    return config, *build(config)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, os.environ["PROJECT"])
+    {"bare": bare, "usual": usual, "sklearn": sklearn}[sys.argv[1]](*built(sys.argv[2:]))

@@ -1,0 +1,131 @@
+"""Races: every contestant lives in a process of its own, all on the same cores, and trains one epoch at each turn.
+
+So all meet the same machine; the order is reversed after every round.
+"""
+
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from ..project import TEMPLATE, Project
+from .settings import Setting, tables
+
+FOREVER = 1_000_000
+LAST_FOREVER = (f"trainer.max_epochs={FOREVER}", f"callbacks.early_stopping.patience={FOREVER - 1}")
+TAKE_TURNS = "+callbacks.turns._target_=benchmarks.speed.callbacks.TakeTurns"
+
+Turn = tuple[float, float]  # seconds of one epoch, and the accuracy on validation samples after it
+
+
+class Contestant:
+    """One process that waits for its turns; ``kind`` is the project, a variant of it, or another way to train."""
+
+    def __init__(self, kind: str, setting: Setting, project: Project, folder: Path) -> None:
+        theirs_in, self.go = os.pipe()
+        ours, theirs_out = os.pipe()
+        screen, terminal = pty.openpty()  # so that bars are drawn
+        cores = sorted(os.sched_getaffinity(0))[-setting.cores :]
+        environment = {"PYTHONPATH": str(TEMPLATE), "PROJECT": str(project.folder), "WANDB_MODE": "offline"}
+        environment |= {"OMP_NUM_THREADS": str(setting.cores), "TURN_IN": str(theirs_in), "TURN_OUT": str(theirs_out)}
+        self.process = subprocess.Popen(
+            [sys.executable, *command(kind, project, setting.arguments(folder))],
+            cwd=folder,
+            env={**os.environ, **environment},
+            pass_fds=(theirs_in, theirs_out),
+            stdin=subprocess.DEVNULL,
+            stdout=terminal,
+            stderr=terminal,
+            preexec_fn=lambda: os.sched_setaffinity(0, cores),
+        )
+        self.output = folder / f"{kind}.txt"
+        with self.output.open("wb") as file:  # output that nobody read would block it
+            self.reader = subprocess.Popen(["cat"], stdin=screen, stdout=file, stderr=subprocess.DEVNULL)
+        for end in (theirs_in, theirs_out, terminal, screen):
+            os.close(end)
+        self.lines = os.fdopen(ours)
+
+    def turn(self) -> Turn:
+        """Raises: RuntimeError: the process has ended."""
+        os.write(self.go, b".")
+        line = self.lines.readline()
+        if not line:
+            raise RuntimeError(self.output.read_text(errors="replace")[-5000:])
+        seconds, accuracy = map(float, line.split())
+        return seconds, accuracy
+
+    def memory(self) -> int:
+        """The most bytes of memory that it has held so far."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+    def end(self) -> None:
+        os.close(self.go)
+        self.lines.close()
+        for process in (self.process, self.reader):
+            process.kill()
+            process.wait()
+
+
+def command(kind: str, project: Project, arguments: list[str]) -> list[str]:
+    shipped = [str(project.folder / "train.py"), *arguments, *LAST_FOREVER, TAKE_TURNS]
+    own = {
+        "project": shipped,
+        "undiagnosed": [*shipped, "~callbacks.diagnostics"],
+        "mapped": [*shipped, "data.memory=map"],
+    }
+    return own.get(kind, ["-m", "benchmarks.speed.contestants", kind, *arguments])
+
+
+@contextmanager
+def contestants(
+    kinds: Mapping[str, tuple[str, Setting]], project: Project, folder: Path
+) -> Iterator[dict[str, Contestant]]:
+    """Start a contestant of a kind and a setting for each name."""
+    started: dict[str, Contestant] = {}
+    try:
+        for name, (kind, setting) in kinds.items():
+            started[name] = Contestant(kind, setting, project, folder)
+        yield started
+    finally:
+        for contestant in started.values():
+            contestant.end()
+
+
+def race(setting: Setting, project: Project, folder: Path) -> dict[str, Any]:
+    """Seconds of every contestant's turns, round by round, and the memory that it held."""
+    kinds = {kind: (kind, setting) for kind in ("project", *setting.against)}
+    seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
+    warm_up, rounds = tables()["warm_up"], tables()["rounds"]
+    with contestants(kinds, project, folder) as started:
+        for number in tqdm(range(warm_up + rounds), desc=setting.title, unit="round", leave=False):
+            for kind in list(started)[:: 1 if number % 2 else -1]:
+                seconds[kind].append(started[kind].turn()[0])
+        memory = {kind: contestant.memory() for kind, contestant in started.items()}
+    return {"seconds": {kind: spent[warm_up:] for kind, spent in seconds.items()}, "memory": memory}
+
+
+def race_to_accuracy(data: str, project: Project, folder: Path) -> dict[str, list[list[Turn]]]:
+    """Seconds since the start and validation accuracy, epoch by epoch, for each seed: the project and scikit-learn."""
+    table = tables()["to_an_accuracy"]
+    small = tuple(table[data]["small_network"].split())
+    racers = {"default": ("project", ()), "quick": ("project", small), "sklearn": ("sklearn", ())}
+    curves: dict[str, list[list[Turn]]] = {name: [] for name in racers}
+    for seed in tqdm(table["seeds"], desc=f"{data} to an accuracy", unit="seed"):
+        kinds = {
+            name: (kind, Setting(data, 64, (*overrides, f"seed={seed}"), data=data))
+            for name, (kind, overrides) in racers.items()
+        }
+        with contestants(kinds, project, folder) as started:
+            rounds = [{name: started[name].turn() for name in started} for _ in range(table["epochs"])]
+        for name in racers:
+            spent = accumulate(turns[name][0] for turns in rounds)
+            curves[name].append([(so_far, turns[name][1]) for so_far, turns in zip(spent, rounds, strict=True)])
+    return curves

@@ -1,0 +1,55 @@
+"""Lightning's own callbacks work in a run, each added by its address."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+QUICK = (
+    "trainer=smoke",
+    "network.width=8",
+    "residual.depth=2",
+    "logger=none",
+    "~callbacks.progress_bar",
+    "scheduler=constant",  # with one that steps every batch, averaging warns
+)
+PREFIX = "lightning.pytorch.callbacks"
+STOCK: dict[str, dict[str, Any]] = {
+    "LearningRateMonitor": {},
+    "ModelSummary": {},
+    "StochasticWeightAveraging": {"swa_lrs": 0.001},
+    "EMAWeightAveraging": {},
+    "Timer": {},
+    "RichProgressBar": {},
+    "DeviceStatsMonitor": {"cpu_stats": False},
+    "GradientAccumulationScheduler": {"scheduling": {0: 2}},
+    "BatchSizeFinder": {"max_trials": 2, "steps_per_trial": 1},
+    "LearningRateFinder": {"num_training_steps": 5},
+    "ModelCheckpoint": {"dirpath": "second", "save_last": True},
+}
+
+
+@pytest.fixture
+def train(project: Path, compose: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
+    """Train in this process and return the summary."""
+    import trainwell
+
+    def run(name: str, settings: dict[str, Any]) -> dict[str, Any]:
+        path = project / "configs" / "callbacks" / "stock.yaml"
+        stock = {"_target_": f"{PREFIX}.{name}", **settings}
+        path.write_text(OmegaConf.to_yaml({"defaults": ["default"], "stock": stock}))
+        trainwell.train([*QUICK, "callbacks=stock"])
+        (summary,) = (project / "runs/train").glob("*/summary.json")
+        return json.loads(summary.read_text())
+
+    return run
+
+
+@pytest.mark.parametrize("name", STOCK)
+def test_a_run_with_it_ends_with_a_summary(name: str, train: Callable[..., dict[str, Any]]) -> None:
+    summary = train(name, STOCK[name])
+    assert summary["status"] in ("finished", "stopped_early")
+    assert summary["best"]["val/loss"] > 0

@@ -1,0 +1,127 @@
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import wandb
+from lightning import LightningModule, Trainer
+from lightning.pytorch.demos.boring_classes import BoringModel
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader, TensorDataset
+from trainwell.callbacks.wandb_media import WandbMedia, histogram, worst_predictions
+from trainwell.loggers.wandb import SafeWandbLogger
+
+
+@pytest.fixture
+def logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+    """What is logged beside numbers by a W&B run that writes nothing."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
+    wandb.teardown()
+    objects: list[dict[str, Any]] = []
+    monkeypatch.setattr(SafeWandbLogger, "log_objects", lambda self, values: objects.append(dict(values)))
+    yield objects
+    wandb.teardown()
+
+
+def fit(module: LightningModule, *loaders: Any, **options: Any) -> None:
+    logger = SafeWandbLogger(project="test", run_folder="runs/train/media")
+    trainer = Trainer(
+        accelerator="cpu",
+        devices=1,
+        logger=logger,
+        callbacks=WandbMedia(every_n_validations=2),
+        limit_train_batches=2,
+        limit_val_batches=2,
+        enable_progress_bar=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        log_every_n_steps=1,
+        **options,
+    )
+    trainer.fit(module, *loaders)
+    logger.finish()
+
+
+class Classifier(LightningModule):
+    """Somebody's classification task, which draws random numbers in every forward pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x) + 0.0 * torch.rand(1)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        return cross_entropy(self(batch[0]), batch[1])
+
+    def validation_step(self, batch: Any, batch_idx: int) -> Tensor:
+        return cross_entropy(self(batch[0]), batch[1])
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def loaders() -> tuple[DataLoader, DataLoader]:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(32, 4, generator=generator)
+    y = torch.randint(3, (32,), generator=generator)
+    return DataLoader(TensorDataset(x, y), batch_size=16), DataLoader(TensorDataset(x, y), batch_size=16)
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*treespec, LeafSpec")
+def test_weights_and_worst_predictions_are_logged_every_second_validation(logged: list[dict[str, Any]]) -> None:
+    fit(Classifier(), *loaders(), max_epochs=4)
+    assert [entry["trainer/global_step"] for entry in logged] == [1, 5]
+    assert set(logged[0]) == {"trainer/global_step", "weights/net", "worst predictions"}
+    losses = logged[0]["worst predictions"].get_column("loss")
+    assert len(losses) == 8
+    assert losses == sorted(losses, reverse=True)
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*treespec, LeafSpec")
+def test_a_task_that_is_no_classification_has_histograms_alone(logged: list[dict[str, Any]]) -> None:
+    fit(BoringModel(), max_epochs=1)
+    assert [set(entry) for entry in logged] == [{"trainer/global_step", "weights/layer"}]
+
+
+def test_looking_at_predictions_changes_no_random_state() -> None:
+    module, batch = Classifier(), next(iter(loaders()[1]))
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    assert worst_predictions(module, batch)
+    assert torch.equal(torch.rand(1), expected)
+
+
+@pytest.mark.parametrize(
+    ("module", "batch"),
+    [
+        (Classifier(), {"x": torch.zeros(2, 4)}),
+        (Classifier(), (torch.zeros(2, 4), torch.zeros(2))),
+        (Classifier(), (torch.zeros(2, 4), torch.full((2,), 7))),
+        (Classifier(), (torch.zeros(2, 5), torch.zeros(2, dtype=torch.int64))),
+        (LightningModule(), (torch.zeros(2, 4), torch.zeros(2, dtype=torch.int64))),
+    ],
+    ids=["a dict", "real targets", "a class without logit", "inputs of another shape", "no forward"],
+)
+def test_what_has_no_worst_predictions_is_skipped(module: LightningModule, batch: Any) -> None:
+    assert worst_predictions(module, batch) == []
+
+
+def test_a_histogram_leaves_out_what_is_not_finite() -> None:
+    counts, borders = histogram(torch.tensor([0.0, 1.0, float("nan"), float("inf")]))
+    assert (counts.sum(), borders[0], borders[-1]) == (2, 0, 1)
+    assert histogram(torch.full((3,), float("nan")))[0].sum() == 1
+
+
+def test_a_rhythm_below_one_is_refused() -> None:
+    with pytest.raises(ValueError, match="every_n_validations must be at least 1, got 0"):
+        WandbMedia(every_n_validations=0)

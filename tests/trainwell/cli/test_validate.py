@@ -1,0 +1,157 @@
+"""Mistakes on the command line: what is answered, and that nothing heavy is imported or left behind before."""
+
+import runpy
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+MISTAKES = {
+    "a wrong word": (["activation=relo"], ["activation=relo", "leaky_relu", "did you mean activation=relu?"]),
+    "a wrong key": (["dropout.rat=0.1"], ["there is no key dropout.rat", "did you mean dropout.rate?"]),
+    "a wrong group": (["optimiser=sgd"], ["there is no key optimiser", "did you mean optimizer?"]),
+    "a wrong type": (["dropout.rate=abc"], ["dropout.rate must be a number, got abc"]),
+    "a word alone": (["relu"], ["relu: type KEY=VALUE"]),
+    "a number that is not whole": (["network.width=1.5"], ["network.width must be a whole number, got 1.5"]),
+    "a value out of range": (["dropout.rate=1.5"], ["dropout.rate must be in [0, 1), got 1.5"]),
+    "a missing value": (["dropout.rate="], ["dropout.rate must be a number, got nothing"]),
+    "an experiment without a plus": (["experiment=baseline"], ["type +experiment=baseline"]),
+    "an unknown experiment": (["+experiment=baselin"], ["did you mean experiment=baseline?"]),
+    "an unknown experiment in a stack": (["+experiment=[baseline,nothing]"], ["experiment is one of", "baseline,"]),
+    "a key that nothing reads": (["+dropout.slope=1"], ["dropout.slope: nothing reads such a key"]),
+    "decay that the optimizer couples": (["weight_decay=decoupled", "optimizer=adam"], ["type optimizer=adamw"]),
+    "patience that never runs out": (["trainer.max_epochs=5"], ["callbacks.early_stopping.patience", "~callbacks"]),
+    "a monitor that nobody logs": (["monitor=val/f1"], ["monitor must be one of train/loss", "got val/f1"]),
+    "a callback that is null": (["callbacks.early_stopping=null"], ["type ~callbacks.early_stopping"]),
+    "data without a path": (["data=arrays"], ["data.path must be given"]),
+    "data that is not there": (["data=arrays", "data.path=none.npz"], ["data.path must be a file that exists"]),
+    "a technique that cannot reach in": (
+        ["network=custom", "network.factory=torch.nn.Linear", "activation=gelu"],
+        ["activation=gelu would be ignored"],
+    ),
+    "a momentum that is taken over": (
+        ["scheduler=one_cycle", "optimizer=sgd", "optimizer.momentum=0.5"],
+        ["optimizer.momentum would be ignored"],
+    ),
+    "a bar that stays": (["trainer.enable_progress_bar=false"], ["type ~callbacks.progress_bar"]),
+    "a penalty of a part of the batch": (
+        ["weight_decay=sklearn", "trainer.accumulate_grad_batches=2"],
+        ["type weight_decay=l2"],
+    ),
+    "a job of a sweep": (["-m", "dropout.rate=0.1,2"], ["dropout.rate must be in [0, 1), got 2"]),
+    "a word in a sweep": (["-m", "activation=relu,tanhh"], ["did you mean activation=tanh?"]),
+    "several at once": (
+        ["activation=relo", "dropout.rat=0.1", "optimizer.lr=-1", "seed=abc"],
+        ["activation=relo", "dropout.rat", "optimizer.lr must be above 0, got -1", "seed must be a whole number"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("arguments", "said"), MISTAKES.values(), ids=MISTAKES.keys())
+def test_a_mistake_gets_a_readable_message_and_status_2(
+    arguments: list[str],
+    said: list[str],
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(project / "train.py"), run_name="__main__")
+    answer = capsys.readouterr().err
+    assert ended.value.code == 2, answer
+    for words in said:
+        assert words in answer
+    assert not (project / "runs").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["a job of a sweep", "several at once"])
+def test_a_process_ends_with_nothing_but_the_message(case: str, command: Command, project: Path) -> None:
+    arguments, said = MISTAKES[case]
+    ended = command(*arguments)
+    assert ended.returncode == 2, ended.stderr
+    assert ended.stdout == ""
+    assert len(ended.stderr.splitlines()) == len(said)
+    assert not (project / "runs").exists()
+
+
+@pytest.mark.slow
+def test_what_lightning_refuses_is_a_mistake_too(command: Command, project: Path) -> None:
+    ended = command("trainer.accelerator=tpuu")
+    assert ended.returncode == 2, ended.stderr
+    assert "`accelerator='tpuu'`. Available names are:" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not (project / "runs").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "run must be given"),
+        (["run=nowhere", "split=all"], "split must be train or val or test, got all"),
+        (["run=1234e567"], "there is no such run in runs/"),
+    ],
+)
+def test_evaluate_refuses_too(arguments: list[str], said: str, command: Command) -> None:
+    ended = command("evaluate", *arguments, trainwell=True)
+    assert ended.returncode == 2
+    assert said in ended.stderr
+
+
+def test_help_is_written_for_people(command: Command) -> None:
+    ended = command("--help", env={"COLUMNS": "60"})
+    assert ended.returncode == 0
+    assert "\nhydra:" not in ended.stdout
+    groups = ended.stdout.partition("GROUP=OPTION:")[2].partition("Your own")[0]
+    assert max(map(len, groups.splitlines())) <= 60
+    for words in (
+        "activation: elu, gelu, leaky_relu, mish, relu",
+        "+experiment=[a,b]",
+        "network.factory=",
+        "-m seed=0,1,2",
+    ):
+        assert words in ended.stdout
+
+
+@pytest.mark.slow
+def test_the_shell_completes_options_and_keys(command: Command) -> None:
+    options = command("-sc", "query=bash", env={"COMP_LINE": "train.py activation=le", "COMP_POINT": "22"})
+    keys = command("-sc", "query=bash", env={"COMP_LINE": "train.py dropout.r", "COMP_POINT": "18"})
+    assert options.stdout.split() == ["activation=leaky_relu"]
+    assert keys.stdout.split() == ["dropout.rate="]
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "train.py --help",
+        "train.py --cfg job",
+        "train.py dropout.rate=2",
+        "train.py activation=relo",
+        "train.py resume=nothing",
+        "trainwell export run=a",
+        "trainwell --help",
+    ],
+)
+def test_nothing_heavy_is_imported_before_what_was_typed_is_checked(typed: str, project: Path) -> None:
+    """Run the command in a process that prints, when it ends, which of the slow libraries it has imported."""
+    script, *arguments = typed.split()
+    heavy = "torch lightning wandb numpy scipy sklearn mnist1d matplotlib torchmetrics pandas"
+    start = 'runpy.run_path("train.py", run_name="__main__")'
+    if script == "trainwell":
+        start = 'runpy.run_module("trainwell", run_name="__main__")'
+    program = f"""
+import atexit, runpy, sys
+atexit.register(lambda: print("imported:", sorted(set({heavy!r}.split()) & set(sys.modules))))
+sys.argv = [{script!r}, *{arguments!r}]
+sys.path.insert(0, "")
+{start}
+"""
+    ended = subprocess.run([sys.executable, "-c", program], cwd=project, text=True, capture_output=True, timeout=120)
+    assert ended.stdout.endswith("imported: []\n"), ended.stdout + ended.stderr

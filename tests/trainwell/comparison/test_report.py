@@ -1,0 +1,158 @@
+"""The terminal's tables, the page, its picture and the CSV file."""
+
+import csv
+import io
+import os
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from matplotlib import image
+from trainwell.comparison import plots, report, statistics, table
+
+Make = Callable[..., str]
+
+ESCAPE = "\x1b]0;owned\x07\x1b[31m"
+
+
+class Page(HTMLParser):
+    """What a browser would find in a page: its elements, and the addresses that it would load."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[str] = []
+        self.loaded: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.elements.append(tag)
+        values = [value or "" for name, value in attributes if name in ("src", "href", "data", "srcset")]
+        self.loaded += [value for value in values if not value.startswith("data:")]
+
+
+def test_the_page_holds_everything_and_loads_nothing(make: Make, empty_folder: Path) -> None:
+    for rate in (0.1, 0.2, 0.3):
+        make(0, rate, dropout=rate), make(1, rate + 0.1, dropout=rate)
+    path = empty_folder / "page.html"
+    report.write(statistics.compare(["runs"]), path)
+    text = path.read_text("utf-8")
+    page = Page(text)
+    assert page.loaded == []
+    assert page.elements.count("img") == 1
+    assert not {"script", "link", "iframe"} & set(page.elements)
+    assert "url(" not in text
+    for words in ("dropout.rate", "0.1500 ± 0.0707", "+0.1000 [+0.1000, +0.1000] *", "2 finished", "runs/train/0005"):
+        assert words in text
+
+
+@pytest.mark.parametrize("name", ["<script>a & b", "$x$ é 🎉", "{{ 7 * 7 }}", "\\frac $", ESCAPE])
+def test_what_a_run_is_called_cannot_break_the_page_or_the_picture(name: str, make: Make) -> None:
+    folder = f"runs/train/{name.replace('/', '')}"
+    make(network={"name": name}, summary={"experiment": name, "command": name, "status": name}, folder=folder)
+    make(network={"name": f"other {name}"}), make(network={name: 1})
+    report.write(statistics.compare(["runs"]), Path("page.html"))
+    text = Path("page.html").read_text("utf-8")
+    assert "script" not in Page(text).elements
+    assert "49" not in text.partition("<img")[0].partition("Groups")[2]
+    assert "\x1b" not in text
+
+
+def test_a_picture_has_a_panel_for_each_curve_and_for_the_setting_that_was_swept(make: Make) -> None:
+    for rate in (0.1, 0.2):
+        make(0, dropout=rate), make(1, dropout=rate)
+    swept = plots.draw(statistics.compare(["runs"]))
+    make(dropout=0.2, activation=0.5)
+    not_swept = plots.draw(statistics.compare(["runs"]))
+    assert swept is not None
+    assert not_swept is not None
+    widths = [image.imread(io.BytesIO(png), format="png").shape[1] for png in (swept, not_swept)]
+    assert widths[0] / widths[1] == pytest.approx(3 / 2, rel=0.01)
+
+
+def test_a_setting_whose_values_are_words_is_not_drawn_over(make: Make) -> None:
+    make(dropout={"_target_": "package.dropout.none"}), make(dropout={"_target_": "package.dropout.standard"})
+    compared = statistics.compare(["runs"])
+    assert [group.label for group in compared.groups] == ["dropout=none", "dropout=standard"]
+    assert not plots.was_swept(compared)
+
+
+@pytest.mark.parametrize(("mode", "best"), [("min", range(10, 21)), ("max", range(2, 13))])
+def test_at_most_a_dozen_groups_are_drawn_the_baseline_and_the_best(mode: str, best: range, make: Make) -> None:
+    for number in range(20):
+        config = Path(make(loss=1 - number / 100, dropout=number), "config.yaml")
+        config.write_text(config.read_text().replace("monitor_mode: min", f"monitor_mode: {mode}"))
+    assert [group.number for group in plots.shown(statistics.compare(["runs"]))] == [1, *best]
+
+
+def test_curves_are_read_from_any_metrics_csv(make: Make) -> None:
+    run = Path(make())
+    with (run / "metrics.csv").open("a") as file:
+        file.write(",35,7,\nx,y,z,w\n2,29,inf,nan\n3,39,0.25,1e-")  # no epoch, no numbers, not finite, torn by a kill
+    found = plots.logged(run, ["val/loss", "gradient/norm", "absent"])
+    assert found["gradient/norm"] == {9: 1.0, 19: 2.0, 29: 3.0, 35: 7.0}
+    assert list(found["val/loss"]) == [0, 1, 2]
+    with (run / "metrics.csv").open("a") as file:
+        file.write(f"\n4,49,{'1' * 200_000},1\n")  # longer than a field may be
+    assert plots.logged(run, ["val/loss"]) == {"val/loss": found["val/loss"]}
+    (run / "metrics.csv").unlink()
+    os.mkfifo(run / "metrics.csv")
+    assert plots.logged(run, ["val/loss"]) == {}
+
+
+def test_curves_end_where_more_than_half_of_the_runs_have_stopped() -> None:
+    curves = [{float(epoch): float(epoch) for epoch in range(length)} for length in (2, 3, 5)]
+    assert plots.over_runs(curves) == {0: [0, 0, 0], 1: [1, 1, 1], 2: [2, 2]}
+
+
+def csv_rows(*places: str) -> list[dict[str, str]]:
+    table.write_csv(statistics.compare(places), Path("comparison.csv"))
+    with Path("comparison.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_csv_file_has_a_row_for_each_group(make: Make) -> None:
+    for rate in (0.1, 0.2):
+        make(0, rate, dropout=rate), make(1, rate + 0.1, dropout=rate)
+    rows = csv_rows("runs")
+    assert [row["dropout.rate"] for row in rows] == ["0.1", "0.2"]
+    assert [float(row["val/loss mean"]) for row in rows] == pytest.approx([0.15, 0.25])
+    assert float(rows[1]["val/loss against 1 value"]) == pytest.approx(0.1)
+    assert rows[0]["val/loss against 1 value"] == ""
+    assert rows[0]["folder"].split() == ["runs/train/0000", "runs/train/0001"]
+
+
+@pytest.mark.parametrize("formula", ['=HYPERLINK("http://x.test","a")', "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(1)"])
+def test_a_formula_from_a_run_is_text_in_the_csv_file(formula: str, make: Make) -> None:
+    make(network={"name": formula}, summary={"experiment": formula}), make(network={formula: -1})
+    rows = csv_rows("runs")
+    cells = [cell for row in rows for cell in [*row, *row.values()]]
+    assert f"'{formula}" in cells
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "@"))]
+    assert [cell for cell in cells if cell.startswith("-")] == ["-1"] * cells.count("-1")
+
+
+def test_escape_sequences_of_a_run_reach_neither_terminal_nor_csv_file(make: Make) -> None:
+    make(
+        network={"name": ESCAPE},
+        summary={"experiment": ESCAPE, "status": ESCAPE, "code": ESCAPE},
+        folder=f"runs/a/{ESCAPE}",
+    )
+    make(network={f"x{ESCAPE}": "\u202egnp.exe"}), make(summary={"best": {f"val/{ESCAPE}": 1.0}})
+    table.write_csv(statistics.compare(["runs"]), Path("comparison.csv"))
+    written = Path("comparison.csv").read_text("utf-8")
+    assert not {"\x1b", "\x07", "\u202e"} & set(written)
+    assert "\\x1b" in written
+
+
+def test_settings_and_metrics_may_have_the_names_of_columns(make: Make) -> None:
+    best = {"best": {"group": 1.0, "val/loss": 0.5, "val/x against 1": 2.0, "seed": 3.0}}
+    for value in ("a", "b"):
+        run = Path(make(summary=best, network={"size": value}))
+        with (run / "config.yaml").open("a") as file:
+            file.write(f"number: {value}\nval/loss against 1: {value}\n")
+    compared = statistics.compare(["runs"])
+    assert len(compared.groups) == 2
+    assert list(table.lines(compared))
+    assert len(csv_rows("runs")) == 2
+    report.write(compared, Path("page.html"))

@@ -1,0 +1,65 @@
+"""The machinery, tested in place: ``import trainwell`` is the code of the template, ``my_network`` that of a bake."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cookiecutter.main import cookiecutter
+
+TEMPLATE = Path(__file__).parents[2]
+sys.path.insert(0, str(TEMPLATE / "{{ cookiecutter.project_slug }}"))
+sys.dont_write_bytecode = True  # what lies in the template is baked with it
+
+
+@pytest.fixture(scope="session")
+def baked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with the default answers, not to be written to; its package can be imported."""
+    folder = tmp_path_factory.mktemp("machinery")
+    project = Path(cookiecutter(str(TEMPLATE), no_input=True, default_config=True, output_dir=str(folder)))
+    sys.path.insert(1, str(project))
+    return project
+
+
+@pytest.fixture
+def project(baked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the project for one test, in which the test runs."""
+    folder = tmp_path / "project"
+    subprocess.run(["cp", "-r", baked, folder], check=True)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def command(project: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run ``python train.py ...`` in the project, or with ``trainwell=True`` ``trainwell ...``."""
+
+    def run(*arguments: str, trainwell: bool = False, **options: Any) -> subprocess.CompletedProcess[str]:
+        program = ["-m", "trainwell"] if trainwell else ["train.py"]
+        environment = {**os.environ, "WANDB_MODE": "offline", "OMP_NUM_THREADS": "1", **options.pop("env", {})}
+        return subprocess.run(
+            [sys.executable, *program, *arguments],
+            cwd=project,
+            env=environment,
+            text=True,
+            capture_output=True,
+            timeout=300,
+            **options,
+        )
+
+    return run
+
+
+@pytest.fixture
+def compose(project: Path) -> Callable[..., Any]:
+    """Compose the project's configuration from overrides."""
+    from hydra import compose, initialize_config_dir
+
+    def composed(*overrides: str) -> Any:
+        with initialize_config_dir(str(project / "configs"), version_base="1.3"):
+            return compose("train", overrides=list(overrides))
+
+    return composed

@@ -1,0 +1,5 @@
+"""``python -m trainwell``."""
+
+from .cli.main import main
+
+main()

@@ -1,0 +1,20 @@
+"""The best weights of a run, by one monitored metric."""
+
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+
+class BestWeights(ModelCheckpoint):
+    """Keep ``checkpoints/best.ckpt``, the weights with the best value of ``monitor``; ``mode`` is ``min`` or ``max``.
+
+    Lightning's ModelCheckpoint with the settings that a run needs; further ones can be added beside it.
+    """
+
+    def __init__(self, *, dirpath: str, monitor: str, mode: str) -> None:
+        super().__init__(
+            dirpath=dirpath,
+            filename="best",
+            monitor=monitor,
+            mode=mode,
+            save_weights_only=True,
+            enable_version_counter=False,
+        )

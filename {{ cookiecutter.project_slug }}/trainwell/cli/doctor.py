@@ -1,0 +1,28 @@
+"""``trainwell doctor``: takes what train.py takes, and ``--repair``."""
+
+import sys
+
+from omegaconf import DictConfig
+
+from ..errors import Refused
+from .main import run_with_hydra
+
+
+def main(arguments: list[str]) -> int:
+    """Takes what train.py takes, and ``--repair``. Returns: 0 if every configuration is healthy, else 1."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from ..doctor.command import examine_config
+
+    healthy: list[bool] = []  # each configuration of a sweep
+
+    def examine_job(config: DictConfig) -> None:
+        try:
+            overrides = list(HydraConfig.get().overrides.task)
+            healthy.append(examine_config(config, overrides, repair="--repair" in arguments))
+        except (ImportError, ValueError) as error:
+            raise Refused(str(error).splitlines()) from error
+
+    sys.argv = ["trainwell doctor", *(argument for argument in arguments if argument != "--repair")]
+    run_with_hydra(examine_job)
+    return 0 if all(healthy) else 1

@@ -1,0 +1,204 @@
+"""The commands: ``python train.py`` and ``trainwell COMMAND``.
+
+A mistake gets a readable message and exit status 2, and leaves nothing behind. Nothing heavy is imported here.
+"""
+
+import errno
+import functools
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from ..console import set_up_output
+from ..errors import Refused, RunFailed
+
+log = logging.getLogger(__name__)
+
+NO_SPACE_OR_PERMISSION = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+COMMANDS = {  # each with the module whose `main(arguments)` carries it out
+    "evaluate": ("inference.evaluate", "metrics of a run's best weights on a split, with intervals and plots"),
+    "doctor": ("cli.doctor", "check configuration, data and the first steps of training"),
+    "compare": ("comparison.command", "compare runs: table, CSV file and page"),
+    "predict": ("inference.predict", "predict new samples with a run's best weights"),
+    "export": ("inference.export", "export a run's best weights to ONNX or torch.export"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The console command ``trainwell``."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["--version"]:
+        from .. import __version__
+
+        print(__version__)
+        return
+    if not given or given[0] in ("-h", "--help"):
+        width = max(map(len, COMMANDS))
+        print("trainwell COMMAND ...   (trainwell COMMAND --help says more; training is python train.py)\n")
+        print("\n".join(f"  {name:{width}}  {summary}" for name, (_, summary) in COMMANDS.items()))
+        sys.exit(0 if given else 2)
+    if given[0] not in COMMANDS:
+        answer([f"{given[0]}: there is no such command; the commands are {', '.join(COMMANDS)}"])
+    module = import_module(f"..{COMMANDS[given[0]][0]}", __package__)
+    sys.exit(guarded(lambda: module.main(given[1:])))
+
+
+def guarded(command: Callable[[], Any]) -> Any:
+    """Run a command; answer mistakes and errors of the system with a sentence and a status."""
+    set_up_output()
+    try:
+        result = command()
+        sys.stdout.flush()
+        return result
+    except Refused as refused:
+        answer(refused.mistakes)
+    except (KeyboardInterrupt, RunFailed):  # the run has reported it
+        sys.exit(1)
+    except BrokenPipeError:  # such as | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in NO_SPACE_OR_PERMISSION:
+            raise
+        sys.exit(f"{error.strerror}: {error.filename}" if error.filename else error.strerror)
+
+
+def answer(mistakes: Iterable[str]) -> None:
+    """Print what is wrong, and exit with status 2."""
+    for mistake in mistakes:
+        print(mistake, file=sys.stderr)
+    sys.exit(2)
+
+
+def run_with_hydra(task: Callable[[DictConfig], Any], config_name: str = "train") -> None:
+    """Run ``task`` on the configuration that the command line describes; with ``-m``, once for every combination."""
+    guarded(lambda: with_hydra(task, config_name))
+
+
+def with_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:
+    import hydra
+
+    from ..config import compose
+    from ..lightning_internals import hydra_arguments
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would print before it exits
+    arguments = hydra_arguments().parse_args()
+    config_name = arguments.config_name or config_name
+    if arguments.help:
+        print(compose.help_text(config_name))
+        return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that a run that is terminated writes its summary
+    refusals: list[str] = []  # collected, not raised: Hydra would print lines of its own around an error
+
+    @functools.wraps(task)
+    def checked(config: DictConfig) -> Any:
+        try:
+            return task_of_job(task, config_name, config, arguments.multirun)
+        except Refused as refused:
+            refusals.extend(refused.mistakes)
+
+    try:
+        refuse(null_groups(arguments.overrides))
+        if arguments.multirun and (arguments.cfg or arguments.info):
+            raise Refused(["--cfg and --info show one configuration, so leave out -m"])
+        if arguments.multirun:
+            refuse_sweep(config_name, arguments.overrides, arguments.config_dir)
+        configs = str(compose.project_root() / "configs")
+        hydra.main(config_path=configs, config_name=config_name, version_base="1.3")(checked)()
+    except compose.COMPLAINTS as complaint:
+        with compose.hydra_here(arguments.config_dir):
+            raise Refused(mistakes_of(config_name, arguments.overrides, complaint)) from complaint
+    if refusals:
+        raise Refused(refusals)
+
+
+def null_groups(overrides: list[str]) -> list[str]:
+    """Groups that are set to null, which Hydra answers with a traceback."""
+    from ..config import compose
+
+    configs = compose.project_root() / "configs"
+    keys = [compose.key_of(override) for override in overrides if override.endswith("=null")]
+    return [f"{key}=null: {compose.cannot_be_left_out(key)}" for key in keys if key and (configs / key).is_dir()]
+
+
+def mistakes_of(config_name: str, overrides: list[str], complaint: Exception) -> list[str]:
+    """What is wrong with a command line that Hydra has refused; ``complaint`` itself if nothing else is found."""
+    from ..config import compose
+
+    try:
+        compose.composed(config_name, [])
+    except compose.COMPLAINTS as error:
+        return [str(error).splitlines()[0]]
+    return compose.explain(config_name, overrides) or [str(complaint).splitlines()[0]]
+
+
+def task_of_job(task: Callable[[DictConfig], Any], config_name: str, config: DictConfig, multirun: bool) -> Any:
+    """Check one job and run it.
+
+    Raises: Refused: it has mistakes.
+    """
+    from hydra.core.hydra_config import HydraConfig
+
+    from ..config import compose
+    from ..runs import request
+
+    hydra_config = HydraConfig.get()
+    overrides = hydra_config.overrides.task
+    if multirun:
+        log.info(f"\nrun {hydra_config.job.num + 1}: {' '.join(overrides)}")
+    wanted = request.asked_for(overrides)
+    if wanted is None and not multirun:  # with -m, all jobs were checked before the first one
+        refuse(compose.mistakes(config_name, config, hydra_config))
+    elif wanted is not None:
+        refuse(request.mistakes(wanted, config, overrides))
+        if done := request.nothing_left(wanted, config):
+            log.info(done)
+            return None
+    return task(config)
+
+
+def refuse_sweep(config_name: str, overrides: list[str], config_dir: str | None) -> None:
+    """Check every job of a sweep before the first one starts."""
+    from tqdm import tqdm
+
+    from ..config import compose
+    from ..runs import request
+
+    with compose.hydra_here(config_dir):
+        for job in tqdm(compose.jobs(config_name, overrides), "checking", unit=" jobs", leave=False, disable=None):
+            if wanted := request.asked_for(job):
+                raise Refused([f"{wanted.key}={wanted.name} is about one run, so leave out -m"])
+            config = compose.composed(config_name, job)
+            refuse(compose.mistakes(config_name, compose.without_hydra(config), config.hydra))
+
+
+def refuse(mistakes: list[str]) -> None:
+    if mistakes:
+        raise Refused(mistakes)
+
+
+def train(overrides: Sequence[str] = (), config_name: str = "train") -> float | None:
+    """Train from Python, such as a notebook: ``train(["+experiment=baseline", "seed=1"])``.
+
+    Runs the function ``train`` of the project's train.py. Raises: Refused: a mistake.
+    """
+    from runpy import run_path
+
+    from ..config import compose
+
+    with compose.hydra_here():
+        try:
+            composed = compose.composed(config_name, overrides)
+        except compose.COMPLAINTS as complaint:
+            raise Refused(compose.explain(config_name, overrides)) from complaint
+        config = compose.without_hydra(composed)
+        refuse(compose.mistakes(config_name, config, composed.hydra))
+    function = run_path(str(compose.project_root() / "train.py"))["train"]
+    OmegaConf.set_struct(config, True)
+    return function(config)

@@ -1,0 +1,1 @@
+"""Compare runs from their folders alone: index, statistics, table, plots, page."""

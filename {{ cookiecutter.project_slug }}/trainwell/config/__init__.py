@@ -1,0 +1,1 @@
+"""Configurations: composed by Hydra, checked before anything heavy is imported."""

@@ -1,0 +1,193 @@
+"""Configurations as Hydra composes them, and its errors in plain sentences."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from shutil import get_terminal_size
+from string import Template
+from textwrap import fill
+from typing import Any
+
+from hydra import compose
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+import __main__
+
+from ..lightning_internals import hydra_initialized, jobs_of_the_basic_sweeper
+from . import validate
+
+COMPLAINTS = (HydraException, OmegaConfBaseException)
+NOT_TECHNIQUES = ("hydra", "experiment", "sweep", "search")  # groups whose files set keys of others
+
+
+def project_root() -> Path:
+    """The nearest folder from here upwards that has ``configs/train.yaml``, else the folder of train.py."""
+    here = Path.cwd()
+    main = getattr(__main__, "__file__", None)
+    places = [here, *here.parents, *([Path(main).resolve().parent] if main else [])]
+    return next((place for place in places if (place / "configs" / "train.yaml").is_file()), here)
+
+
+@contextmanager
+def hydra_here(config_dir: str | None = None) -> Iterator[None]:
+    """Let Hydra compose from ``configs/`` and ``config_dir``, a relative path, where no command has started it."""
+    if GlobalHydra.instance().is_initialized():
+        yield
+        return
+    with hydra_initialized(str(project_root() / "configs"), config_dir and os.path.abspath(config_dir)):
+        yield
+
+
+def composed(config_name: str, overrides: Sequence[str]) -> DictConfig:
+    """The configuration, with Hydra's own part."""
+    return compose(config_name, overrides=list(overrides), return_hydra_config=True)
+
+
+def help_text(config_name: str) -> str:
+    """The help text of a configuration, with the options of each group."""
+    with hydra_here():
+        template = composed(config_name, []).hydra.help.template
+        loader = GlobalHydra.instance().config_loader()
+        groups = {
+            group: ", ".join(options)
+            for group in loader.list_groups("")
+            if group != "hydra" and (options := loader.get_group_options(group, ObjectType.CONFIG))
+        }
+    width = get_terminal_size().columns
+    lines = [fill(f"{group}: {options}", width, subsequent_indent="  ") for group, options in groups.items()]
+    return Template(template).safe_substitute(APP_CONFIG_GROUPS="\n".join(lines) + "\n")
+
+
+def jobs(config_name: str, overrides: Sequence[str]) -> list[list[str]]:
+    """The overrides of each job of a sweep: one list for every combination, those of a ``sweep`` file included."""
+    chosen = [override for override in overrides if key_of(override) == "sweep"]
+    swept = composed(config_name, chosen).hydra.sweeper.params or {}
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    return jobs_of_the_basic_sweeper(
+        parser.parse_overrides([*(f"{key}={value}" for key, value in swept.items()), *overrides])
+    )
+
+
+def mistakes(config_name: str, config: DictConfig, hydra: Any) -> list[str]:
+    """Every mistake in a configuration that could be composed, a sentence each."""
+    choices = chosen_options(hydra)
+    if missing := removed_groups(config_name, config):
+        return missing
+    written = as_written(config_name, **choices) if hydra.overrides.task else config  # nothing typed: the files alone
+    return validate.mistakes(config, written, changed_groups(config_name, hydra, choices), choices, configs_of(hydra))
+
+
+def removed_groups(config_name: str, config: DictConfig) -> list[str]:
+    return [
+        cannot_be_left_out(group)
+        for group in default_options(config_name)
+        if OmegaConf.is_missing(config, group) or not isinstance(config.get(group), DictConfig)
+    ]
+
+
+def cannot_be_left_out(group: str) -> str:
+    hints = {"callbacks": "remove one with ~callbacks.NAME", "logger": "type logger=none"}
+    return f"{group} cannot be left out or null; {hints.get(group, f'choose an option of {group}')}"
+
+
+def configs_of(hydra: Any) -> list[Path]:
+    """The folders that options were read from, the project's own first."""
+    sources = [source.path for source in hydra.runtime.config_sources if source.schema == "file"]
+    return [Path(path) for path in sources]
+
+
+@cache  # the jobs of a sweep mostly choose the same options
+def as_written(config_name: str, **choices: str) -> DictConfig:
+    """What the files alone make of the groups' options."""
+    known = default_options(config_name)
+    overrides = [f"{'' if group in known else '+'}{group}={option}" for group, option in choices.items()]
+    return compose(config_name, overrides=overrides)
+
+
+@cache
+def default_options(config_name: str) -> dict[str, str]:
+    return chosen_options(composed(config_name, []).hydra)
+
+
+def chosen_options(hydra: Any) -> dict[str, str]:
+    """The option of each group; a list of options, as ``logger`` may have, is left as Hydra writes it."""
+    return {
+        group: option
+        for group, option in hydra.runtime.choices.items()
+        if "/" not in group and group not in NOT_TECHNIQUES and option is not None
+    }
+
+
+def changed_groups(config_name: str, hydra: Any, choices: dict[str, str]) -> dict[str, str]:
+    """The groups that an override or an experiment has changed, each with what changed it."""
+    usual = default_options(config_name) if "experiment" in hydra.runtime.choices else choices
+    changed = {group: f"{group}={option}" for group, option in choices.items() if option != usual.get(group)}
+    for override in hydra.overrides.task:
+        group = key_of(override).partition(".")[0]
+        changed[group] = f"{changed[group]} and {override}" if group in changed else override
+    return changed
+
+
+def explain(config_name: str, overrides: Sequence[str]) -> list[str]:
+    """Every mistake in a command line that Hydra refuses, a sentence each."""
+    accepted: list[str] = []
+    found: list[str] = []
+    groups_first = sorted(overrides, key=lambda override: "." in key_of(override))  # they bring the keys
+    for override in groups_first:
+        try:
+            composed(config_name, [*accepted, override])
+        except COMPLAINTS as complaint:
+            found.append(sentence(config_name, override, accepted, complaint))
+        else:
+            accepted.append(override)
+    config = composed(config_name, accepted)
+    hydra = config.hydra
+    return found + mistakes(config_name, without_hydra(config), hydra)
+
+
+def without_hydra(config: DictConfig) -> DictConfig:
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+
+
+def sentence(config_name: str, override: str, accepted: Sequence[str], complaint: Exception) -> str:
+    """Say of one override why it is refused and what may have been meant."""
+    key, value = key_of(override), override.partition("=")[2]
+    loader = GlobalHydra.instance().config_loader()
+    options = [*loader.get_group_options(key, results_filter=ObjectType.CONFIG), *nested_options(key)]
+    unknown = [option for option in value.strip("[]").split(",") if option not in options]
+    if options and override.startswith("~"):
+        return f"{override}: {key} cannot be left out; it is one of {', '.join(options)}"
+    if options and unknown and value != "null":
+        return f"{override}: {key} is one of {', '.join(options)}{did_you_mean(unknown[0], options, f'{key}=')}"
+    if key == "experiment" and not override.startswith("+"):
+        return f"{override}: an experiment is added to the configuration; type +{override}"
+    if "Could not override" in str(complaint):
+        keys = [name for name, _ in validate.leaves(without_hydra(composed(config_name, accepted)))]
+        return f"{override}: there is no key {key}{did_you_mean(key, [*keys, *loader.list_groups('')])}"
+    if "Error parsing" in str(complaint):
+        return f"{override}: type KEY=VALUE, such as dropout.rate=0.2; quote other characters twice: 'KEY=\"a=b, c\"'"
+    return f"{override}: {str(complaint).splitlines()[0]}"
+
+
+def nested_options(group: str) -> list[str]:
+    """Options in folders of a group, such as ``gallery/xavier``."""
+    loader = GlobalHydra.instance().config_loader()
+    inner = loader.list_groups(group)
+    return [f"{name}/{option}" for name in inner for option in loader.get_group_options(f"{group}/{name}")]
+
+
+def did_you_mean(wrong: str, right: Sequence[str], before: str = "") -> str:
+    near = get_close_matches(wrong, right, n=1)
+    return f"; did you mean {before}{near[0]}?" if near else ""
+
+
+def key_of(override: str) -> str:
+    return override.lstrip("+~").partition("=")[0].partition("@")[0]

@@ -1,0 +1,182 @@
+"""Every mistake that a configuration can hold, found before anything heavy is imported.
+
+A mistake is one sentence: the key as it is typed, the rule, the value. What only the data or a technique can know is a
+ValueError raised by them, before training starts.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from . import constraints
+
+KINDS = {bool: "true or false", int: "a whole number", float: "a number"}
+NULLABLE = ("trainer.gradient_clip_val", "trainer.gradient_clip_algorithm", "trainer.check_val_every_n_epoch")
+OPEN = ("trainer", "callbacks", "logger", "optimizer", "task", "loss", "data")  # their values go on to other code
+
+
+def mistakes(
+    config: DictConfig,
+    as_written: DictConfig,
+    changed: Mapping[str, str],
+    choices: Mapping[str, str],
+    configs: Sequence[Path],
+) -> list[str]:
+    """Every mistake in ``config``, a sentence each.
+
+    ``as_written`` is what the YAML files alone make of the same ``choices``: it tells which keys there are and the kind
+    of each value. ``changed`` maps each group that was changed to what was typed.
+    """
+    found = [f"{key} must be given: {key}=..." for key in missing(config)]
+    found += [f"{key}: nothing reads such a key" for key in unread(config, as_written)]
+    found += wrong_kinds(config, as_written)
+    wrong_so_far = {sentence.partition(" ")[0] for sentence in found}
+    found += broken_ranges(config, constraints.ranges(configs, choices), wrong_so_far)
+    if found:
+        return found
+    found += constraints.conflicts(config, configs, choices, changed)
+    return found + [sentence for rule in RULES_ACROSS_KEYS for sentence in rule(config)]
+
+
+def unread(config: DictConfig, as_written: DictConfig) -> Iterator[str]:
+    """Keys that were added where no function takes them. What stands in OPEN is passed on as it is."""
+    known = {key for key, _ in leaves(as_written)} | set(missing(as_written)) | set(as_written)
+    for key, _ in leaves(config):
+        if key not in known and key.partition(".")[0] not in OPEN:
+            yield key
+
+
+def wrong_kinds(config: DictConfig, as_written: DictConfig) -> Iterator[str]:
+    """A number stays a number, a whole number a whole one, a switch a switch."""
+    for key, default in leaves(as_written):
+        value = OmegaConf.select(config, key, default=default)
+        if value is None and default is not None and key not in NULLABLE:
+            yield f"{key} must be {KINDS.get(type(default), 'given')}, got null"
+        elif value is not None and type(default) in KINDS and not same_kind(value, default):
+            yield f"{key} must be {KINDS[type(default)]}, got {shown(value)}"
+
+
+def missing(node: Any, prefix: str = "") -> Iterator[str]:
+    """The keys, in full, that have no value yet."""
+    for key in node:
+        if OmegaConf.is_missing(node, key) and not OmegaConf.is_interpolation(node, key):
+            yield f"{prefix}{key}"
+        elif not OmegaConf.is_interpolation(node, key) and isinstance(node[key], DictConfig):
+            yield from missing(node[key], f"{prefix}{key}.")
+
+
+def leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The keys that a user can set, in full, with their values; references to other keys are left out."""
+    for key in node:
+        if OmegaConf.is_interpolation(node, key) or OmegaConf.is_missing(node, key):
+            continue
+        if isinstance(node[key], DictConfig):
+            yield from leaves(node[key], f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", node[key]
+
+
+def same_kind(value: Any, default: Any) -> bool:
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(value, bool) and isinstance(default, bool)
+    return isinstance(value, int if isinstance(default, int) else int | float)
+
+
+def broken_ranges(config: DictConfig, ranges: Mapping[str, constraints.Rule], wrong_so_far: set[str]) -> Iterator[str]:
+    for key, rule in ranges.items():
+        value = None if key in wrong_so_far else OmegaConf.select(config, key, throw_on_missing=False)
+        if value is not None and not rule.holds(value):
+            yield f"{key} must be {rule.words}, got {shown(value)}"
+
+
+def shown(value: Any) -> str:
+    return "nothing" if value == "" else str(value)
+
+
+def patience_that_never_runs_out(config: DictConfig) -> Iterator[str]:
+    stopping, trainer = config.callbacks.get("early_stopping"), config.trainer
+    if stopping is None or trainer.get("max_epochs") is None or trainer.max_epochs < 0:
+        return
+    if trainer.get("max_steps", -1) > 0 or trainer.check_val_every_n_epoch is None:
+        return  # the number of validations depends on the data
+    validations = trainer.max_epochs // trainer.check_val_every_n_epoch
+    interval = trainer.get("val_check_interval")
+    if isinstance(interval, int) and not isinstance(interval, bool):
+        return
+    if isinstance(interval, float):
+        validations *= int(1 / interval)
+    if stopping.patience >= validations:
+        yield (
+            f"callbacks.early_stopping.patience must be below the number of validations, {validations} in "
+            f"{trainer.max_epochs} epochs, or it can never stop anything; got {stopping.patience} "
+            "(lower it, raise trainer.max_epochs, or remove it with ~callbacks.early_stopping)"
+        )
+
+
+def validation_interval(config: DictConfig) -> Iterator[str]:
+    interval = config.trainer.get("val_check_interval")
+    if isinstance(interval, float) and not 0 < interval <= 1:
+        yield f"trainer.val_check_interval must be in (0, 1] as a share of an epoch, or a whole number, got {interval}"
+    elif isinstance(interval, int) and interval < 1:
+        yield f"trainer.val_check_interval must be 1 or more batches, got {interval}"
+    elif config.trainer.check_val_every_n_epoch is None and not isinstance(interval, int):
+        yield "trainer.check_val_every_n_epoch=null needs trainer.val_check_interval, a number of batches"
+
+
+def no_dry_run(config: DictConfig) -> Iterator[str]:
+    if config.trainer.get("fast_dev_run"):
+        yield "trainer.fast_dev_run saves nothing that a run needs; for a quick check type trainer=smoke"
+
+
+def best_weights_that_nobody_keeps(config: DictConfig) -> Iterator[str]:
+    if "checkpoint" not in config.callbacks or config.trainer.get("enable_checkpointing") is False:
+        yield "callbacks.checkpoint cannot be removed: the best weights are restored from it when training ends"
+
+
+def callbacks_that_are_null(config: DictConfig) -> Iterator[str]:
+    for name, callback in config.callbacks.items():
+        if callback is None:
+            yield f"callbacks.{name} cannot be null; to remove it, type ~callbacks.{name}"
+
+
+def one_monitor(config: DictConfig) -> Iterator[str]:
+    """The metric that stops the training also chooses the best weights and is reported."""
+    for name in ("early_stopping", "checkpoint"):
+        monitored = (config.callbacks.get(name) or {}).get("monitor", config.monitor)
+        if monitored != config.monitor:
+            yield f"callbacks.{name}.monitor must be ${{monitor}}, got {monitored}: type monitor={monitored} for both"
+
+
+def unknown_monitor(config: DictConfig) -> Iterator[str]:
+    """The metrics of a task of the user's own are known only when they are logged."""
+    metrics = config.task.get("metrics")
+    if metrics is None:
+        return
+    known = [f"{split}/{name}" for split in ("train", "val") for name in ("loss", *metrics)]
+    if config.monitor not in known:
+        yield f"monitor must be one of {', '.join(known)}, got {shown(config.monitor)}"
+
+
+def no_validation(config: DictConfig) -> Iterator[str]:
+    if config.trainer.limit_val_batches == 0:
+        yield f"trainer.limit_val_batches must be above 0: {config.monitor} decides which weights are kept"
+
+
+def a_bar_that_stays(config: DictConfig) -> Iterator[str]:
+    if not config.trainer.enable_progress_bar and "progress_bar" in config.callbacks:
+        yield "trainer.enable_progress_bar=false needs its bar removed as well: type ~callbacks.progress_bar"
+
+
+RULES_ACROSS_KEYS = (
+    callbacks_that_are_null,
+    no_dry_run,
+    validation_interval,
+    patience_that_never_runs_out,
+    best_weights_that_nobody_keeps,
+    one_monitor,
+    unknown_monitor,
+    no_validation,
+    a_bar_that_stays,
+)

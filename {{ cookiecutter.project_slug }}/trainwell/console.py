@@ -1,0 +1,65 @@
+"""Terminal output: what this package logs, as plain lines, and warnings of libraries."""
+
+import contextlib
+import logging
+import sys
+import warnings
+from pathlib import Path
+
+OWN = __name__.partition(".")[0]
+VERBATIM = (f"{OWN}.", "lightning.pytorch.profilers.")  # the latter for trainer.profiler=simple
+
+
+def set_up_output() -> None:
+    """Print log records to standard output, characters that its encoding lacks as question marks."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    logging.basicConfig(handlers=[plain(logging.StreamHandler(sys.stdout))], level=logging.INFO)
+    logging.captureWarnings(True)
+    quiet_lightning()
+    # Lightning 2.6 with torch 2.13; nothing that a user could change.
+    warnings.filterwarnings("ignore", message="The number of training batches .* is smaller than the logging interval")
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")  # resume=RUN
+    warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
+
+
+def quiet_lightning() -> None:
+    """Leave out the tips that each Trainer prints; keep what ``trainer.profiler=simple`` reports."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)
+
+
+class LogFile(logging.FileHandler):
+    """A log file that may be incomplete where its disk is full: the terminal has shown everything."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exception(), OSError):
+            super().handleError(record)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            super().close()
+
+
+def copy_to(path: Path) -> logging.Handler:
+    """From here on, also write to a file what the terminal shows; the caller removes the handler."""
+    handler = plain(LogFile(path, encoding="utf-8"))
+    logging.getLogger().addHandler(handler)
+    return handler
+
+
+def plain(handler: logging.Handler) -> logging.Handler:
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.addFilter(is_shown)
+    return handler
+
+
+def is_shown(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.WARNING or record.name.startswith(VERBATIM) or is_project(record.pathname)
+
+
+def is_project(pathname: str) -> bool:
+    """Whether a record was logged by a file of the project, as techniques do."""
+    path = Path(pathname)
+    return Path.cwd() in path.parents and "site-packages" not in path.parts

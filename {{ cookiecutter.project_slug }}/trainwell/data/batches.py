@@ -1,0 +1,94 @@
+"""Batches of samples that are held in memory, each cut out by one index.
+
+The order of an epoch is a function of ``(seed, epoch)`` alone, so that a resumed run sees the same batches as one that
+was never interrupted.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, distributed
+
+
+class Samples(NamedTuple):
+    """Inputs (N, *in_shape), float32 or, for integers that are not standardized, int64; targets (N,), int64."""
+
+    x: Tensor
+    y: Tensor
+
+    @classmethod
+    def from_numpy(cls, x: np.ndarray, y: np.ndarray) -> "Samples":
+        """Floating inputs as float32, integers as int64."""
+        dtype = np.int64 if x.dtype.kind in "iu" else np.float32
+        return cls(torch.from_numpy(x.astype(dtype, copy=False)), torch.from_numpy(y.astype(np.int64, copy=False)))
+
+    def at(self, index: Tensor) -> "Samples":
+        return Samples(self.x[index], self.y[index])
+
+
+class EpochState:
+    """Where an epoch is: what ``set_epoch`` of a sampler begins, and what a checkpoint keeps of a loader."""
+
+    epoch = 0
+    first_batch = 0  # with which the next iteration starts, once
+    next_batch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        if epoch != self.epoch:  # the last one may have been left early: trainer.limit_train_batches
+            self.epoch, self.first_batch, self.next_batch = epoch, 0, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "next_batch": self.next_batch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.epoch, self.first_batch = state["epoch"], state["next_batch"]
+
+
+class Batches(EpochState):
+    """An iterable of batches ``(x, y)`` of at most ``batch_size`` samples; with a ``seed``, shuffled in every epoch.
+
+    With several processes each gets every n-th sample of the order; the last ones, too few to share, are left out.
+    The order is drawn with the first batch: Lightning calls ``loader.sampler.set_epoch`` after ``iter``.
+    """
+
+    def __init__(self, samples: Samples, batch_size: int, seed: int | None = None) -> None:
+        self.samples = samples
+        self.batch_size = batch_size
+        self.seed = seed
+        self.sampler, self.batch_sampler = self, None
+
+    def __len__(self) -> int:
+        return -(-(len(self.samples.y) // world_size()) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Samples]:
+        first, self.first_batch = self.first_batch, 0  # only a resumed epoch starts later than at its beginning
+        order = epoch_order(len(self.samples.y), self.seed, self.epoch).to(self.samples.x.device)
+        for number, index in enumerate(order.split(self.batch_size)[first:], start=first + 1):
+            self.next_batch = number % len(self)
+            yield self.samples.at(index)
+
+
+def epoch_order(count: int, seed: int | None, epoch: int) -> Tensor:
+    """This process's share of the indices 0 to ``count - 1``, in the epoch's order; without a seed, ascending."""
+    if seed is None:
+        order = torch.arange(count)
+    else:
+        order = torch.randperm(count, generator=torch.Generator().manual_seed(mixed(seed, epoch)))
+    share = count // world_size()
+    return order[rank() :: world_size()][:share]
+
+
+def mixed(*numbers: int) -> int:
+    """A seed of 32 bits, as many as torch's generator uses, that differs for every sequence of numbers."""
+    (seed,) = np.random.SeedSequence(numbers).generate_state(1)
+    return int(seed)
+
+
+def world_size() -> int:
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def rank() -> int:
+    return distributed.get_rank() if distributed.is_initialized() else 0

@@ -1,0 +1,91 @@
+"""A LightningDataModule whose samples are tensors: whole batches by one index, on the trainer's device if they fit."""
+
+import numpy as np
+import torch
+from lightning import LightningDataModule
+from torch import Tensor
+
+from .batches import Batches, Samples
+from .split import SPLIT_SEED
+from .standardize import Standardizer, network_input
+
+
+class InMemoryDataModule(LightningDataModule):
+    """Derive from it and define ``load``, which sets ``train``, ``val``, ``test`` and ``num_classes``.
+
+    ``load`` may also set ``standardizer``, by which its samples were standardized: new samples then are, too.
+    ``label_noise`` is the share of the train samples that are given a wrong class, always the same samples.
+    """
+
+    train: Samples
+    val: Samples
+    test: Samples
+    num_classes: int
+    standardizer: Standardizer | None = None
+
+    def __init__(self, *, batch_size: int, seed: int, label_noise: float = 0.0) -> None:
+        super().__init__()
+        self.batch_size = batch_size
+        self.seed = seed
+        self.label_noise = label_noise
+        self.loaded = False
+
+    def load(self) -> None:
+        """Raises: ValueError: the data cannot be had, or cannot be trained on."""
+        raise NotImplementedError(f"{type(self).__name__} must define load")
+
+    def setup(self, stage: str | None = None) -> None:
+        """Load, the first time that it is called."""
+        if not self.loaded:
+            self.load()
+            self.train = with_label_noise(self.train, self.num_classes, self.label_noise)
+            self.loaded = True
+
+    @property
+    def in_shape(self) -> tuple[int, ...]:
+        """The shape of one input, without the batch."""
+        return tuple(self.train.x.shape[1:])
+
+    def train_dataloader(self) -> Batches:
+        same_batches = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
+        return Batches(self.on_device(self.train), self.batch_size, None if same_batches else self.seed)
+
+    def val_dataloader(self) -> Batches:
+        return Batches(self.on_device(self.val), self.batch_size)
+
+    def test_dataloader(self) -> Batches:
+        return Batches(self.on_device(self.test), self.batch_size)
+
+    def on_device(self, samples: Samples) -> Samples:
+        """Move samples to the trainer's device if all splits fill at most half of the memory available there."""
+        device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
+        size = sum(tensor.nbytes for split in (self.train, self.val, self.test) for tensor in split)
+        if device.type == "cpu" or (device.type == "cuda" and 2 * size > available_memory(device)):
+            return samples
+        return Samples(*(tensor.to(device) for tensor in samples))
+
+    def prepared(self, x: np.ndarray) -> Tensor:
+        """New samples (N, *in_shape) as the network takes them: standardized or only cast, as the train samples were.
+
+        Raises: ValueError: float32 cannot hold a value, or the network takes integers and a value is none.
+        """
+        integers = not self.train.x.is_floating_point()
+        made, bad = network_input(x, self.standardizer, integers)
+        if bad.any():
+            rule = "an integer" if integers else "within the range of float32"
+            raise ValueError(f"every value must be {rule}, as the network takes it, got {x[bad][0]}")
+        return torch.from_numpy(made)
+
+
+def available_memory(device: torch.device) -> int:
+    """What is free on the device and what this process has reserved there before."""
+    return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
+
+
+def with_label_noise(samples: Samples, num_classes: int, share: float) -> Samples:
+    """Give a ``share`` of the samples another class than their own, always the same samples; the others stay right."""
+    generator = np.random.default_rng(SPLIT_SEED)
+    y = samples.y.numpy().copy()
+    wrong = generator.permutation(len(y))[: round(share * len(y))]
+    y[wrong] = (y[wrong] + generator.integers(1, num_classes, len(wrong))) % num_classes
+    return samples._replace(y=torch.from_numpy(y))

@@ -1,0 +1,150 @@
+"""Samples that are larger than memory: prepared once into a folder beside their file, then read from disk as needed."""
+
+import ctypes
+import json
+import logging
+import mmap
+import shutil
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock
+from numpy.lib import format
+from torch import Tensor
+from tqdm import tqdm
+
+from .batches import Samples
+from .npz import read_npz, refuse_other_files
+from .prepare import prepared, split_arrays
+from .split import SPLIT_SEED, VALIDATION_FRACTION
+from .standardize import Standardizer
+
+log = logging.getLogger(__name__)
+
+SPLITS = ("train", "val", "test")
+MADE_OF = "made_of.json"
+
+
+class MappedSamples(Samples):
+    """Samples whose inputs lie in a mapped file. Those of a batch are requested at once, and so read side by side."""
+
+    def at(self, index: Tensor) -> Samples:
+        advise = madvise()
+        if advise is not None:
+            size = self.x[0].nbytes
+            addresses = self.x.data_ptr() + size * index
+            before = addresses % mmap.PAGESIZE  # advice is about whole pages
+            for start, length in zip((addresses - before).tolist(), (before + size).tolist(), strict=True):
+                advise(start, length, mmap.MADV_WILLNEED)
+        return super().at(index)
+
+
+@cache
+def madvise() -> Callable[[int, int, int], int] | None:
+    """The system's call, which Windows lacks."""
+    if not hasattr(mmap, "MADV_WILLNEED"):
+        return None
+    call = ctypes.CDLL(None).madvise
+    call.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    return call
+
+
+def map_npz(path: str, standardize: bool) -> tuple[list[Samples], Standardizer | None]:
+    """What ``load_npz`` makes of the same file, number for number, with inputs that stay on disk.
+
+    The first time the samples are prepared, a block in memory at a time, and written into ``FILE.npz.mapped``, a folder
+    beside the file; later they are found there, until the file changes. The folder may be deleted.
+
+    Raises: ValueError: every fault of the file, a line each; the folder cannot be written.
+    """
+    refuse_other_files(path)
+    folder = Path(f"{path}.mapped", "standardized" if standardize else "as_given")
+    with alone_in(folder.parent):
+        if made_of(folder) != wanted_of(path):
+            prepare(path, folder, standardize)
+        return opened(folder)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Let other processes wait, such as those of ``trainer=ddp``; where nothing comes of it, leave nothing."""
+    lock = folder / "lock"
+    try:
+        folder.mkdir(exist_ok=True)
+        with FileLock(lock):
+            yield
+    except (OSError, ValueError) as error:
+        with suppress(OSError):  # the other preparation may lie there
+            lock.unlink(missing_ok=True)
+            folder.rmdir()
+        if isinstance(error, OSError):
+            raise ValueError(f"data.memory=map cannot write {folder}: {error.strerror or error}") from error
+        raise
+
+
+def wanted_of(path: str) -> dict[str, Any]:
+    """What prepared samples depend on: the file, the split and the version of this module."""
+    file = Path(path).stat()
+    split = [VALIDATION_FRACTION, SPLIT_SEED]
+    return {"bytes": file.st_size, "changed": file.st_mtime_ns, "split": split, "version": 2}
+
+
+def made_of(folder: Path) -> dict[str, Any] | None:
+    path = folder / MADE_OF
+    return json.loads(path.read_text("utf-8")) if path.exists() else None
+
+
+def prepare(path: str, folder: Path, standardize: bool) -> None:
+    """Fill ``folder``, which gets its name when it is whole."""
+    unfinished = folder.with_name(f"{folder.name}.unfinished")
+    for old in (folder, unfinished):
+        shutil.rmtree(old, ignore_errors=True)
+    wanted = wanted_of(path)
+    unfinished.mkdir()
+    try:
+        write_splits(path, unfinished, standardize)
+        shutil.rmtree(unfinished / "unpacked")
+        (unfinished / MADE_OF).write_text(json.dumps(wanted), encoding="utf-8")
+        unfinished.replace(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    log.info(f"prepared     {folder}: it is made anew when {Path(path).name} changes, and may be deleted")
+
+
+def write_splits(path: str, folder: Path, standardize: bool) -> None:
+    splits, standardizer = split_arrays(path, read_npz(path, folder / "unpacked"), standardize)
+    for name, split in zip(SPLITS, splits, strict=True):
+        np.save(folder / f"{name}_y.npy", split.y.astype(np.int64))
+        dtype = "<i8" if split.x.dtype.kind in "iu" and standardizer is None else "<f4"
+        shape = (len(split.places), *split.x.shape[1:])
+        bar = {"desc": f"preparing {name}", "unit": " blocks", "leave": False, "disable": None}
+        with (folder / f"{name}_x.npy").open("wb") as file:
+            format.write_array_header_1_0(file, {"descr": dtype, "fortran_order": False, "shape": shape})
+            for block in tqdm(prepared(path, split, standardizer), **bar):
+                file.write(block.tobytes())
+    if standardizer is not None:
+        np.savez(folder / "standardizer.npz", **{key: value.numpy() for key, value in standardizer._asdict().items()})
+
+
+def opened(folder: Path) -> tuple[list[Samples], Standardizer | None]:
+    splits: list[Samples] = []
+    for name in SPLITS:
+        y = torch.from_numpy(np.load(folder / f"{name}_y.npy"))
+        splits.append(MappedSamples(mapped(folder / f"{name}_x.npy"), y))
+    if not (folder / "standardizer.npz").exists():
+        return splits, None
+    with np.load(folder / "standardizer.npz") as kept:
+        return splits, Standardizer(torch.from_numpy(kept["mean"]), torch.from_numpy(kept["deviation"]))
+
+
+def mapped(path: Path) -> Tensor:
+    """A tensor to read from. The system refuses to map more than memory holds in a way that could be written to."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(np.load(path, mmap_mode="r"))

@@ -1,0 +1,83 @@
+"""``trainwell doctor``: examine a configuration, print and write the findings, and look for a repair."""
+
+import logging
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig
+
+from ..config import compose
+from ..console import quiet_lightning
+from ..findings import Finding
+from ..runs.folder import name, write_json, write_whole
+from .remedies import applicable
+from .repair import experiment, repaired
+
+if TYPE_CHECKING:
+    from .history import History
+
+log = logging.getLogger(__name__)
+
+
+def examine_config(config: DictConfig, overrides: list[str], repair: bool) -> bool:
+    """Print what is wrong with ``config``, composed of ``overrides``, and write ``runs/doctor/<id>/doctor.json``.
+
+    Returns: whether nothing is. Raises: ValueError: the configuration cannot be built.
+    """
+    findings = [applicable(finding, overrides) for finding in examined(config)[0]]
+    folder = Path("runs", "doctor", name(overrides).name)
+    folder.mkdir(parents=True)
+    report = {"healthy": not findings, "findings": [finding.plain() for finding in findings]}
+    write_json(folder / "doctor.json", report)
+    for line in lines_of(findings):
+        log.info(line)
+    if findings and repair:
+        find_repair(overrides, folder)
+    log.info(f"\nwritten  {folder / 'doctor.json'}")
+    return not findings
+
+
+def examined(config: DictConfig) -> "tuple[list[Finding], History | None]":
+    from ..runs.load import build
+    from .examine import STEPS, examination, trainer_settings
+
+    quiet_lightning()  # after its import, which sets another level
+    data, task = build(config)
+    return examination(task, data, STEPS, None, config.seed, True, trainer_settings(config, task))
+
+
+def examined_overrides(overrides: list[str]) -> tuple[list[Finding], float]:
+    """The findings in the configuration of ``overrides``, and its validation accuracy after the trial."""
+    with compose.hydra_here():
+        config = compose.without_hydra(compose.composed("train", overrides))
+    findings, history = examined(config)
+    accuracy = history.last.val_accuracy if history and history.last else 0.0
+    return [applicable(finding, overrides) for finding in findings], accuracy
+
+
+def find_repair(overrides: list[str], folder: Path) -> None:
+    """Search for overrides that make the configuration healthy; print them and write ``repaired.yaml``."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    before, after = repaired(overrides, examined_overrides)
+    if after is before:
+        log.info("\nno remedy helps")
+        return
+    command = shlex.join(["python", "train.py", *after.overrides])
+    log.info(f"\nbefore   {before.line()}\nafter    {after.line()}\n\ntype     {command}")
+    with compose.hydra_here():
+        groups = GlobalHydra.instance().config_loader().list_groups("")
+    path = folder / "repaired.yaml"
+    write_whole(path, "\n".join(experiment(before, after, command, groups)))
+    log.info(f"keep     cp {path} configs/experiment/repaired.yaml")
+
+
+def lines_of(findings: Sequence[Finding]) -> Iterator[str]:
+    if not findings:
+        yield "healthy: nothing is wrong with the data, the start and the first steps"
+        return
+    yield f"{len(findings)} found, the root cause first" if len(findings) > 1 else "1 found"
+    for finding in findings:
+        yield from ("", *finding.lines())

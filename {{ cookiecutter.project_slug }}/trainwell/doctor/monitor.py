@@ -1,0 +1,169 @@
+"""Per-layer diagnostics during training: measured now and then, logged, judged by the doctor's rules, plotted."""
+
+import logging
+import shlex
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from lightning import LightningModule, Trainer
+
+from ..findings import Finding
+from ..loggers.wandb import safe_wandb_loggers
+from .history import History, Scores
+from .layer_statistics import Activations, LayerStatistics, Numbers, fetched, weights_of
+from .probe import Probe
+from .remedies import applicable, treated
+from .rules.optimization import overfits
+from .rules.order import findings_in_training
+
+log = logging.getLogger(__name__)
+
+FIRST_STEPS = 200  # that the rules are made for
+EARLY = 10  # one more measured step, for gradients before much is learned
+EVERY_VALIDATIONS = 10
+CHANCE_DEVIATION = 0.02  # standard deviation of an accuracy on a few hundred samples
+
+
+class Monitor(Probe):
+    """Log ``diagnostics/<statistic>/<layer>`` every ``every_n_steps`` steps, and report each kind of finding once.
+
+    Training is not changed: without this callback the weights are the same, bit for bit. ``score`` names a metric
+    between 0 and 1 that is logged as ``train/<score>`` and ``val/<score>``; without it overfitting is not judged.
+    """
+
+    def __init__(self, *, every_n_steps: int, folder: str, score: str) -> None:
+        self.every_n_steps = every_n_steps
+        self.folder = Path(folder)
+        self.scores = [f"{split}/{metric}" for split in ("train", "val") for metric in ("loss", score)]
+        self.findings: list[Finding] = []
+        self.history: History | None = None
+        self.judged = False
+        self.validations = 0
+        self.epoch_ended = False
+        self.restored: dict[str, Any] | None = None  # state of the activations, from a checkpoint
+        self.on_validation: Activations | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        statistics: LayerStatistics | None = getattr(self, "statistics", None)  # none before training starts
+        return {
+            "step": self.step,
+            "findings": [finding.plain() for finding in self.findings],
+            "history": asdict(self.history) if self.history else None,
+            "judged": self.judged,
+            "validations": self.validations,
+            "activations": statistics.activations.state_dict() if statistics else self.restored,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.step, self.judged, self.validations = (state_dict[key] for key in ("step", "judged", "validations"))
+        self.findings = [Finding(**plain) for plain in state_dict["findings"]]
+        if history := state_dict["history"]:
+            scores = {step: Scores(**values) for step, values in history["scores"].items()}
+            self.history = History(**{**history, "scores": scores})
+        self.restored = state_dict["activations"]
+
+    def summary(self, trainer: Trainer) -> dict[str, Any]:
+        """The entry for ``summary.json``."""
+        return {"findings": [finding.plain() for finding in self.findings]}
+
+    def chosen(self, step: int) -> bool:
+        return step in (0, EARLY) or (step + 1) % self.every_n_steps == 0
+
+    def measured(self, trainer: Trainer, step: int, numbers: Numbers, norm: float) -> None:
+        assert self.history is not None
+        if step < FIRST_STEPS:
+            self.history.add(step, numbers, norm, trainer.optimizers)
+        log_to_all(trainer, numbers, step)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        if self.restored is not None:
+            self.statistics.activations.load_state_dict(self.restored)
+        if self.history is None:
+            layers = list(self.statistics.layers.values())
+            classes = max(2, len(weights_of(layers[-1])[0])) if layers else 2
+            self.history = History(classes, chance=(1 / classes, CHANCE_DEVIATION))
+            self.history.begin(pl_module, trainer.optimizers, clipped=trainer.gradient_clip_val is not None)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        if self.step == FIRST_STEPS:
+            self.judge_first_steps(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.epoch_ended = True  # its train metrics are logged after this
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.judge_last_epoch(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.judge_last_epoch(trainer)
+        self.judge_first_steps(trainer)
+        if trainer.is_global_zero and self.folder.is_dir():
+            from .plots import draw
+
+            plots = {path.stem: path for path in draw(self.folder, self.statistics.activations.order)}
+            for logger in safe_wandb_loggers(trainer):
+                logger.log_images_from_files(plots)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Measure now and then which units are dead on all validation samples."""
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            if self.validations % EVERY_VALIDATIONS == 0:
+                self.on_validation = self.statistics.activations.separate()
+                self.on_validation.start()
+            self.validations += 1
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.on_validation is not None:
+            self.on_validation.stop()
+            dead = fetched({"dead_units_on_validation": self.on_validation.statistics()["dead_units"]})
+            self.on_validation = None
+            log_to_all(trainer, dead, trainer.global_step - 1)
+
+    def judge_last_epoch(self, trainer: Trainer) -> None:
+        """Look for overfitting in the epoch that has ended, now that all its metrics are known."""
+        if not self.epoch_ended:  # when a run is resumed within an epoch, none has
+            return
+        self.epoch_ended = False
+        known = [float(trainer.callback_metrics[name]) for name in self.scores if name in trainer.callback_metrics]
+        if len(known) == len(self.scores) and self.history is not None:
+            self.history.scores[self.step] = Scores(*known)
+            self.report(trainer, overfits(self.history))
+
+    def judge_first_steps(self, trainer: Trainer) -> None:
+        """Apply the rules to the first steps, once."""
+        if self.judged or self.history is None or not self.history.measured:
+            return
+        self.judged = True
+        self.history.end(self.statistics, self.history.last_dead, [])
+        self.report(trainer, findings_in_training(self.history))
+
+    def report(self, trainer: Trainer, findings: Iterable[Finding]) -> None:
+        if not trainer.is_global_zero:
+            return
+        reported = {finding.code for finding in self.findings}
+        overrides = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else None
+        command = shlex.join(["trainwell", "doctor", *(overrides or [])])
+        for finding in treated(finding for finding in findings if finding.code not in reported):
+            if overrides is not None:
+                finding = applicable(finding, overrides)
+            self.findings.append(finding)
+            log.info(f"found: {finding.code} at {finding.where}: {finding.evidence}. See {command}")
+            for logger in safe_wandb_loggers(trainer):
+                logger.alert(finding.code, f"{finding.where}: {finding.evidence}")
+
+
+def log_to_all(trainer: Trainer, numbers: Numbers, step: int) -> None:
+    metrics = {
+        f"diagnostics/{what}/{layer}": value
+        for what, of_layers in numbers.items()
+        for layer, value in of_layers.items()
+    }
+    for logger in trainer.loggers:
+        logger.log_metrics({**metrics, "epoch": trainer.current_epoch}, step=step)

@@ -1,0 +1,96 @@
+"""The samples of any LightningDataModule, as far as the rules can use them."""
+
+from collections.abc import Sized
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from lightning import LightningDataModule
+from torch import Tensor
+
+from ..data.batches import Batches, Samples
+
+MOST_COLLECTED = 5_000  # samples taken from a loader that does not hold them in memory
+MOST_AT_ONCE = 1_000  # samples evaluated at a time
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Samples to train on and to validate on; ``num_classes`` is 0 if the targets are no classes.
+
+    ``share`` is the share of all train samples that ``train`` holds. ``in_memory`` problems are trained on ``Batches``
+    of ``train``, others by the loaders of their datamodule.
+    """
+
+    train: Samples
+    val: Samples
+    num_classes: int
+    batch_size: int
+    share: float = 1.0
+    in_memory: bool = True
+
+
+def problem_of(data: LightningDataModule, batch_size: int | None = None) -> Problem | None:
+    """The samples of ``Batches`` as they are; of other loaders, the first ones that they yield.
+
+    None if there is no validation loader or if a batch is no pair of tensors ``(x, y)``.
+
+    Raises: ValueError: a ``batch_size`` is given for such batches.
+    """
+    data.prepare_data()
+    data.setup("fit")
+    has_val = type(data).val_dataloader is not LightningDataModule.val_dataloader
+    loader = data.train_dataloader()
+    train, val = first_batches(loader), first_batches(data.val_dataloader()) if has_val else []
+    if not train or not val:
+        if batch_size is not None:
+            raise ValueError(f"batch_size={batch_size} needs a datamodule whose batches are pairs (x, y)")
+        return None
+    in_memory = isinstance(loader, Batches)
+    problem = Problem(
+        train=joined(train),
+        val=joined(val),
+        num_classes=num_classes_of([batch.y for batch in (*train, *val)], getattr(data, "num_classes", None)),
+        batch_size=min(loader.batch_size, len(train[0].y)) if in_memory else len(train[0].y),
+        share=len(train) / len(loader) if isinstance(loader, Sized) and not in_memory else 1.0,
+        in_memory=in_memory,
+    )
+    if batch_size is None:
+        return problem
+    return replace(problem, batch_size=min(batch_size, len(problem.train.y)), in_memory=True)
+
+
+def first_batches(loader: Any) -> list[Samples]:
+    """What a loader yields until there are enough samples; nothing if the batches are no pairs of one shape."""
+    if isinstance(loader, Batches):
+        samples = loader.samples
+        return [samples if samples.x.device.type == "cpu" else Samples(samples.x.cpu(), samples.y.cpu())]
+    batches: list[Samples] = []
+    for batch in loader:
+        pair = isinstance(batch, tuple | list) and len(batch) == 2 and all(isinstance(part, Tensor) for part in batch)
+        if not pair or batch[0].ndim < 2 or batch[1].ndim < 1 or len(batch[0]) != len(batch[1]):
+            return []
+        batches.append(Samples(*(part.cpu() for part in batch)))
+        if any(part.shape[1:] != first.shape[1:] for part, first in zip(batches[-1], batches[0], strict=True)):
+            return []
+        if sum(len(each.y) for each in batches) >= MOST_COLLECTED:
+            break
+    return batches
+
+
+def joined(batches: list[Samples]) -> Samples:
+    return batches[0] if len(batches) == 1 else Samples(*(torch.cat(parts) for parts in zip(*batches, strict=True)))
+
+
+def num_classes_of(targets: list[Tensor], declared: object) -> int:
+    """At least as many classes as occur; 0 if the targets are no class indices."""
+    if any(y.ndim != 1 or y.dtype != torch.int64 or y.min() < 0 for y in targets):
+        return 0
+    found = max(int(y.max()) for y in targets) + 1
+    if found > sum(len(y) for y in targets):  # counts or identifiers
+        return 0
+    return max(found, declared) if isinstance(declared, int) else found
+
+
+def some(samples: Samples) -> Samples:
+    return Samples(samples.x[:MOST_AT_ONCE], samples.y[:MOST_AT_ONCE])

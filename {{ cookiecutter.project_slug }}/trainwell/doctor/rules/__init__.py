@@ -1,0 +1,1 @@
+"""Rules: each turns numbers that were measured into at most a few findings."""

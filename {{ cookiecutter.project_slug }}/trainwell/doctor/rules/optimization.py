@@ -1,0 +1,138 @@
+"""Rules about the steps of a training and where they lead.
+
+The thresholds lie between the values measured of healthy and of sick networks.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from math import isfinite, log10
+
+from ...findings import Finding
+from ..history import TOO_LONG, WINDOWS, History, Scores
+from .signal_flow import VANISHED
+
+TOO_SHORT = -3.5  # power of ten of the share by which a step changes the weights
+BLEW_UP = 2.5  # norm of the weights at the end over that at the start
+SHRANK, WITHERED = 0.5, 0.1  # the same: too low if less is learned than by simple learners; too low in any case
+UNSTEADY = 0.25  # rises of the train loss, as a share of the loss of equal chances
+HEAVY = 0.95  # momentum
+MEMORIZED = 0.98  # train accuracy
+GAP = 0.2  # between train and validation accuracy
+ENOUGH = 90  # steps in which any network that can learn shows it
+FORGOT, WILL_FORGET = 0.08, 0.12  # validation accuracy lost since its best; the same on fewer samples
+ROSE, ROSE_BY = 1.5, 0.1  # validation loss over its minimum, and above it, as a share of the loss of equal chances
+
+
+def withering(history: History) -> Iterator[Finding]:
+    growth = history.growth()
+    if growth is not None and (growth < WITHERED or (growth < SHRANK and not history.reached(0.95))):
+        evidence = f"after {history.steps} steps the weights have {growth:.2g} times the norm of the start"
+        remedies = ("weight_decay.strength=0.001",)
+        yield Finding("excess_weight_decay", history.severity, "whole network", evidence, remedies)
+
+
+def unsteady_by_momentum(history: History) -> Iterator[Finding]:
+    if history.momentum > HEAVY:
+        yield from unsteady(history)
+
+
+def unsteady(history: History) -> Iterator[Finding]:
+    first = min(50, history.steps // 3)
+    losses = [scores.train_loss for step, scores in sorted(history.scores.items()) if step >= first]
+    rises = sum(max(0.0, after - before) for before, after in pairwise(losses))
+    if losses and rises > UNSTEADY * history.chance_loss:
+        evidence = f"the train loss rises by {rises:.3g} in all between step {first} and step {history.steps}"
+        remedies = [history.rate_times(0.1)]
+        remedies += ["optimizer.momentum=0.9"] if history.momentum > HEAVY else []
+        remedies += ["data.batch_size=64"] if 0 < history.batch_size < 16 else []
+        yield Finding("oscillating_loss", history.severity, "whole network", evidence, remedies)
+
+
+def too_long(history: History) -> Iterator[Finding]:
+    longest, growth = history.longest_step(), history.growth()
+    grew = growth is not None and (growth > BLEW_UP or not isfinite(growth))
+    if longest <= TOO_LONG and not grew:
+        return
+    moved = f"a step changes the weights by {10**longest:.2g} of their norm (median over layers)"
+    evidence = moved if longest > TOO_LONG else ""
+    if grew:
+        grown = f"after {history.steps} steps the weights have {growth:.3g} times the norm of the start"
+        evidence = f"{evidence}; {grown}" if evidence else grown
+    remedy = history.rate_times(10 ** min(-1.0, -2.3 - longest))
+    yield Finding("learning_rate_too_high", history.severity, "whole network", evidence, (remedy,))
+
+
+def too_short(history: History) -> Iterator[Finding]:
+    """Judged at the highest learning rate of the schedule."""
+    lengths = [
+        length + log10(history.learning_rate / rate)
+        for first, last in WINDOWS
+        if (rate := max((rate for step, rate in history.rates.items() if first <= step <= last), default=0.0)) > 0
+        if (length := history.step_length(first, last)) is not None
+    ]
+    longest = max(lengths, default=0.0)
+    if longest < TOO_SHORT and not history.reached(0.6):
+        evidence = f"a step changes the weights by {10**longest:.1g} of their norm (median over layers)"
+        remedy = history.rate_times(10 ** (-2.3 - longest))
+        yield Finding("learning_rate_too_low", history.severity, "whole network", evidence, (remedy,))
+
+
+def overfits(history: History, forgot: float = FORGOT) -> Iterator[Finding]:
+    """Validation accuracy was higher before, or training samples are memorized and new ones are not predicted."""
+    if history.last is None:
+        return
+    last, best = history.last, best_of(history.scores)
+    lost = best.val_accuracy - last.val_accuracy
+    learned = last.train_accuracy > best.train_accuracy
+    memorized = last.train_accuracy > MEMORIZED and last.train_accuracy - last.val_accuracy > GAP
+    if (learned and lost > max(forgot, 4 * history.chance[1])) or memorized:
+        evidence = f"accuracy {last.train_accuracy:.1%} on training samples, {last.val_accuracy:.1%} on validation"
+        evidence += f", down from {best.val_accuracy:.1%}" if lost > 0 else ""
+        yield Finding("overfitting", "error" if lost > forgot else "warning", "whole network", evidence)
+
+
+def grows_too_sure(history: History) -> Iterator[Finding]:
+    """The validation loss was much lower before, and the train loss has fallen since."""
+    if history.last is None:
+        return
+    last, best = history.last, min(history.scores.values(), key=lambda found: found.val_loss)
+    rose = last.val_loss > ROSE * best.val_loss and last.val_loss - best.val_loss > ROSE_BY * history.chance_loss
+    if rose and last.train_loss < best.train_loss:
+        evidence = f"the validation loss rose from {best.val_loss:.3g} to {last.val_loss:.3g}"
+        evidence += f" while the train loss fell from {best.train_loss:.3g} to {last.train_loss:.3g}"
+        yield Finding("overfitting", "warning", "whole network", evidence)
+
+
+def will_overfit(ahead: History) -> Iterator[Finding]:
+    """The same over all planned epochs, on so few samples that they fit into the first steps."""
+    for finding in overfits(ahead, WILL_FORGET):
+        if finding.severity == "error":
+            yield replace(finding, severity="warning", evidence=f"{finding.evidence}; all epochs, on fewer samples")
+
+
+def best_of(scores: dict[int, Scores]) -> Scores:
+    return max(scores.values(), key=lambda found: found.val_accuracy)
+
+
+def stands_still(history: History) -> Iterator[Finding]:
+    """No other rule applies, and yet accuracy is at chance where simple learners do better: the likeliest cause."""
+    chance, deviation = history.chance
+    if history.last is None or history.learns or history.steps < ENOUGH or history.learnable < chance + 6 * deviation:
+        return
+    ratio, growth, severity = history.gradient_ratio(), history.growth(), history.severity
+    accuracy = (
+        f"validation accuracy is {history.last.val_accuracy:.1%} after {history.steps} steps, chance {chance:.1%}"
+    )
+    if history.memorized_loss is not None:
+        accuracy += f"; training on a few samples alone leaves a loss of {history.memorized_loss:.2g}"
+    if ratio is not None and ratio[0] < VANISHED / 2:
+        evidence = f"{accuracy}; gradient ratio 10^{ratio[0]:.1f}"
+        yield Finding("vanishing_gradient", severity, f"{ratio[1]} to {ratio[2]}", evidence)
+    elif growth is not None and growth < 0.9:
+        yield Finding("excess_weight_decay", severity, "whole network", f"{accuracy}; the weights shrink")
+    else:
+        length = history.longest_step()
+        code, factor = ("learning_rate_too_low", 10) if length < -2.0 else ("learning_rate_too_high", 0.1)
+        evidence = f"{accuracy}; a step changes the weights by 10^{length:.1f} of their norm"
+        yield Finding(code, severity, "whole network", evidence, (history.rate_times(factor),))

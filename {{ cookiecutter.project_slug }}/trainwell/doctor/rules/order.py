@@ -1,0 +1,52 @@
+"""All rules about a training, causes first: a finding suppresses the findings that it explains."""
+
+from collections.abc import Callable, Iterator
+
+from ...findings import Finding
+from ..history import History
+from . import optimization, signal_flow
+
+Rule = Callable[[History], Iterator[Finding]]
+
+RULES: tuple[Rule, ...] = (
+    signal_flow.symmetric,
+    signal_flow.dropped,
+    signal_flow.saturated,
+    signal_flow.exploding,
+    signal_flow.vanishing,
+    optimization.withering,
+    optimization.unsteady_by_momentum,
+    optimization.too_long,
+    signal_flow.not_finite,
+    signal_flow.dead,
+    signal_flow.bad_start,
+    optimization.too_short,
+    optimization.unsteady,
+    optimization.overfits,
+    optimization.grows_too_sure,
+    optimization.stands_still,
+)
+STEPS = {"learning_rate_too_low", "learning_rate_too_high", "oscillating_loss"}
+EXPLAINS = {
+    "symmetric_units": {"vanishing_gradient", "exploding_gradient", "dead_units", "excess_weight_decay"} | STEPS,
+    "excess_dropout": {"exploding_gradient", "bad_initial_loss", "dead_units", "vanishing_gradient"} | STEPS,
+    "saturated_units": {"exploding_gradient", "bad_initial_loss", "vanishing_gradient"} | STEPS,
+    "exploding_gradient": {"bad_initial_loss", "dead_units", "overfitting", "vanishing_gradient"} | STEPS,
+    "vanishing_gradient": {"dead_units", "excess_weight_decay"} | STEPS,
+    "learning_rate_too_high": {"dead_units", "learning_rate_too_low", "oscillating_loss", "overfitting"},
+    "oscillating_loss": {"dead_units", "learning_rate_too_high", "learning_rate_too_low", "overfitting"},
+    "excess_weight_decay": {"dead_units"} | STEPS,
+    "non_finite": STEPS,
+    "dead_units": STEPS,
+    "bad_initial_loss": {"oscillating_loss", "overfitting"},
+}
+
+
+def findings_in_training(history: History) -> Iterator[Finding]:
+    """Root cause first."""
+    explained: set[str] = set()
+    for rule in RULES:
+        for finding in rule(history):
+            if finding.code not in explained:
+                explained |= EXPLAINS.get(finding.code, set()) | {finding.code}
+                yield finding

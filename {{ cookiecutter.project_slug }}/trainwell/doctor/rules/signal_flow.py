@@ -1,0 +1,114 @@
+"""Rules about the flow of signals and gradients through a network.
+
+The thresholds lie between the values measured of healthy and of sick networks.
+"""
+
+from collections.abc import Iterator
+from math import isfinite
+
+from ...findings import Finding
+from ..history import TOO_LONG, History
+
+VANISHED, FAINT = -1.5, -3.0  # powers of ten of the gradient of a first layer over that of the last similar one
+EXPLODED = 100.0  # norm of the first gradient
+GREW = 6.0  # signal behind the last layer over that behind the first, at the start
+DEAD = 0.5  # share of the units at the input of a layer
+SATURATED = 0.6  # share of the values at the input of a layer, at the start
+DROPPED = 0.75  # dropout rate
+DROPOUT_LOSS = 3.0  # loss with dropout over loss without, at the start
+SURE = 3.5  # loss at the start above that of equal chances
+TWINS = 0.5  # share of a layer's units
+
+
+def symmetric(history: History) -> Iterator[Finding]:
+    """Units that are all zero because no signal arrives are excused: the fault lies in an earlier layer."""
+    found = {
+        layer: share
+        for layer, share in history.twins.items()
+        if share > TWINS and (sum(history.over("weight_norm", layer)) > 0 or history.dead.get(layer, 0.0) < DEAD)
+    }
+    if found:
+        layer = next(iter(found))
+        evidence = f"{found[layer]:.0%} of the units have the same weights as another one after {history.steps} steps"
+        yield Finding("symmetric_units", history.severity, and_more(list(found)), evidence)
+
+
+def dropped(history: History) -> Iterator[Finding]:
+    rates = {layer: rate for layer, rate in history.dropout.items() if rate >= DROPPED}
+    remedies = ("dropout.rate=0.2",)
+    if rates:
+        evidence = f"{max(rates.values()):.0%} of the units are dropped in every step"
+        yield Finding("excess_dropout", history.severity, and_more(list(rates)), evidence, remedies)
+    elif history.dropout_loss is not None and history.start_loss is not None and history.scores:
+        whole = max(min(history.start_loss, history.scores[min(history.scores)].train_loss), 1e-9)
+        if history.dropout_loss / whole > DROPOUT_LOSS:
+            evidence = f"the loss before the first step is {history.dropout_loss:.3g} with dropout, {whole:.3g} without"
+            yield Finding("excess_dropout", history.severity, "whole network", evidence, remedies)
+
+
+def saturated(history: History) -> Iterator[Finding]:
+    for layer, share in history.measured.get(0, {}).get("saturated_units", {}).items():
+        if share > SATURATED:
+            evidence = f"{share:.0%} of the layer's inputs are at the ends of their range before the first step"
+            yield Finding("saturated_units", history.severity, layer, evidence)
+            return
+
+
+def exploding(history: History) -> Iterator[Finding]:
+    norm = history.gradient.get(0)
+    if norm is None or norm <= EXPLODED or history.recovered:
+        return
+    growth, first, last = growth_of_signal(history)
+    if growth > GREW:
+        evidence = f"the first gradient has norm {norm:.3g}; signals grow {growth:.3g}-fold after {first}"
+        yield Finding("exploding_gradient", history.severity, last, evidence)
+
+
+def growth_of_signal(history: History) -> tuple[float, str, str]:
+    """The largest standard deviation behind a layer, except the head, over that behind the first; and both layers."""
+    behind = history.measured.get(0, {}).get("activation_std", {})
+    layers = [layer for layer in history.order if layer in behind]
+    if len(layers) < 3:
+        return 0.0, "", ""
+    last = max(layers[1:-1], key=lambda layer: behind[layer])
+    return behind[last] / max(behind[layers[0]], 1e-30), layers[0], last
+
+
+def vanishing(history: History) -> Iterator[Finding]:
+    """Gradients that shrink a little are harmless if the network learns nearly as fast as simple learners."""
+    found = history.gradient_ratio()
+    if found is not None and found[0] < (FAINT if history.reached(0.8) else VANISHED):
+        ratio, first, last = found
+        evidence = f"the gradient of {first} is 10^{ratio:.1f} times that of {last} (median of steps 5 to 50)"
+        yield Finding("vanishing_gradient", history.severity, f"{first} to {last}", evidence)
+
+
+def not_finite(history: History) -> Iterator[Finding]:
+    bad = next((step for step, norm in history.gradient.items() if not isfinite(norm)), None)
+    batch = next((number for number, loss in enumerate(history.losses) if not isfinite(loss)), None)
+    if bad is not None or batch is not None:
+        evidence = f"the {'loss' if batch is not None else 'gradient'} is not finite from step {batch or bad or 0} on"
+        yield Finding("non_finite", "error", "whole network", evidence)
+
+
+def dead(history: History) -> Iterator[Finding]:
+    found = {layer: share for layer, share in history.dead.items() if share > DEAD}
+    if found:
+        layer = max(found, key=lambda layer: found[layer])
+        evidence = f"{found[layer]:.0%} of the units at the layer's input have the same value for every sample"
+        long = history.longest_step() > TOO_LONG - 0.7
+        remedies = [history.rate_times(0.1)] if long else []
+        yield Finding("dead_units", history.severity, and_more(list(found)), evidence, remedies)
+
+
+def bad_start(history: History) -> Iterator[Finding]:
+    if history.start_loss is None:
+        return
+    excess = history.start_loss - history.chance_loss
+    if excess > SURE and not (history.recovered and growth_of_signal(history)[0] > GREW):
+        evidence = f"the first loss is {history.start_loss:.3g}; equal chances give {history.chance_loss:.3g}"
+        yield Finding("bad_initial_loss", history.severity, history.order[-1] if history.order else "head", evidence)
+
+
+def and_more(layers: list[str]) -> str:
+    return layers[0] if len(layers) == 1 else f"{layers[0]} and {len(layers) - 1} more"

@@ -1,0 +1,42 @@
+"""What the commands about one run share: the option ``run``, and files that are written whole or not at all."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..config.options import REQUIRED, Option, help_of, parsed
+from ..errors import Refused
+from ..runs.find import find
+
+RUN = Option(REQUIRED, "a run folder, the short id at its end, latest, or its W&B path")
+
+
+def run_command(arguments: Sequence[str], carry_out: Callable[..., Any], options: dict[str, Option], *help: str) -> int:
+    """Call ``carry_out`` with the folder of ``run=RUN`` and the other options; or print the help.
+
+    Raises: Refused: an option is wrong, there is no such run, or ``carry_out`` raises a ValueError.
+    """
+    options = {"run": RUN, **options}
+    if {"-h", "--help"} & set(arguments):
+        command, summary, notes = help
+        print(help_of(command, summary, options, notes))
+        return 0
+    values = parsed(arguments, options)
+    try:
+        carry_out(find(str(values.pop("run"))), **values)
+    except ValueError as error:
+        raise Refused(str(error).splitlines()) from error
+    return 0
+
+
+@contextmanager
+def draft(path: Path) -> Iterator[Path]:
+    """A file to write, which becomes ``path`` if no error occurs and is removed otherwise."""
+    unfinished = path.with_name(f"unfinished_{os.getpid()}_{path.name}")  # ends alike: libraries read the suffix
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -1,0 +1,97 @@
+"""``trainwell evaluate``: metrics of a run's best weights on one split, with intervals, every prediction and plots."""
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..config.options import Option, one_of
+from ..runs.find import WANDB_ID
+from ..runs.folder import note_test_evaluation, write_json
+from .command import draft, run_command
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..comparison.statistics import Interval
+    from ..runs.load import TrainedRun
+    from .scores import Outputs
+
+log = logging.getLogger(__name__)
+
+SPLIT = Option("val", "train, val or test; test once, when every choice is made", one_of("train", "val", "test"))
+SUMMARY = "Evaluate the best weights of a run on a split of its data."
+NOTES = """Prints metrics with 95 % bootstrap intervals. The run folder gets predictions.csv, with every sample, and in
+evaluation/SPLIT/ the metrics and, for a classification, a confusion matrix, a reliability diagram and the most
+confident mistakes. test_evaluations.txt counts the evaluations of the test split."""
+
+
+def main(arguments: list[str]) -> int:
+    return run_command(arguments, evaluate_run, {"split": SPLIT}, "evaluate", SUMMARY, NOTES)
+
+
+def evaluate_run(folder: Path, split: str = "val") -> "dict[str, Interval]":
+    """Evaluate a run, write the results into its folder, and return the metrics, such as ``val/loss``.
+
+    An evaluation on the test split is counted before it starts.
+
+    Raises: ValueError: the run cannot be loaded, or its data or task are not of a kind that can be evaluated.
+    """
+    from ..runs.load import load_run
+    from . import scores
+
+    run = load_run(folder)
+    results = folder / "evaluation" / split
+    if results.resolve() != folder.resolve() / "evaluation" / split:
+        raise ValueError(f"{results} must not be a link: files elsewhere would be replaced")
+    loader, x = scores.batches_of(run.data, split)
+    command = f"trainwell evaluate run={folder} split={split}"
+    evaluations = note_test_evaluation(folder, command) if split == "test" else None
+    found = scores.outputs_of(run.task, loader, scores.device_for(run.config))
+    metrics = scores.scores(run.task, found, run.config)
+    report = {"samples": len(found.y), "evaluations": evaluations, "calibration_error": None}
+    write(report, metrics, found, x, results)
+    for name, value in described(report, metrics).items():
+        log.info(f"{name:12} {value}")
+    log.info(f"{'written':12} {folder / 'predictions.csv'}, {results}")
+    show_in_wandb(run, {f"evaluation/{split}/{path.stem}": path for path in sorted(results.glob("*.png"))})
+    return {f"{split}/{name}": metric for name, metric in metrics.items()}
+
+
+def write(
+    report: dict[str, Any], metrics: "dict[str, Interval]", found: "Outputs", x: "Tensor | None", results: Path
+) -> None:
+    """Write the results, each file whole or not at all, and add the calibration error to the report."""
+    from . import plots
+
+    with draft(results.parents[1] / "predictions.csv") as path:
+        found.table().to_csv(path, index_label="sample")
+    results.mkdir(parents=True, exist_ok=True)
+    if found.are_logits:
+        report["calibration_error"] = plots.write(results, found, x)
+    write_json(results / "metrics.json", report | {"metrics": {name: m._asdict() for name, m in metrics.items()}})
+
+
+def described(report: dict[str, Any], metrics: "dict[str, Interval]") -> dict[str, str]:
+    lines = {"samples": str(report["samples"])}
+    lines |= {name: f"{m.value:<8.4g} 95 % interval {m.low:.4g} to {m.high:.4g}" for name, m in metrics.items()}
+    if (error := report["calibration_error"]) is not None:
+        lines["calibration"] = f"{error:<8.4g} expected calibration error: confidence against accuracy"
+    if count := report["evaluations"]:
+        lines["evaluations"] = f"{count:<8} on the test split; choose by the validation split, or it tests nothing"
+    return lines
+
+
+def show_in_wandb(run: "TrainedRun", images: dict[str, Path]) -> None:
+    """Add images to the run in W&B, if it has one."""
+    from omegaconf import OmegaConf
+
+    project = OmegaConf.select(run.config, "logger.wandb.project")
+    if project is None or not (run.folder / WANDB_ID).exists():
+        return
+    from ..loggers.wandb import SafeWandbLogger
+
+    logger = SafeWandbLogger(project=project, run_folder=str(run.folder))
+    logger.log_images_from_files(images)
+    logger.finish()
+    for view in logger.how_to_view():
+        log.info(f"{'view':12} {view}")

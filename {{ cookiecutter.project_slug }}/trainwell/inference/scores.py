@@ -1,0 +1,118 @@
+"""The outputs of a task on a split, and its metrics there with their 95 % bootstrap intervals."""
+
+import warnings
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas
+import torch
+from hydra.utils import instantiate
+from lightning import LightningDataModule, LightningModule
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+from torchmetrics import Metric, MetricCollection
+
+from ..comparison.statistics import Interval, bootstrap
+from ..data.batches import Batches, Samples
+from ..data.in_memory import InMemoryDataModule
+
+RESAMPLED = 10**7  # samples in all resamples of a metric, which are 200 to 1000; bounds the time
+
+
+class Outputs(NamedTuple):
+    """What the task returns, (N, ...), float32, and the targets, (N, ...), sample by sample."""
+
+    outputs: Tensor
+    y: Tensor
+
+    @property
+    def are_logits(self) -> bool:
+        """Whether the targets are classes, and the outputs logits (N, classes)."""
+        outputs, y = self
+        are_classes = y.dtype == torch.int64 and y.ndim == 1 and bool(y.min() >= 0)
+        return are_classes and outputs.ndim == 2 and bool(y.max() < outputs.shape[1])
+
+    def table(self) -> pandas.DataFrame:
+        """A row for each sample: its target, then what ``table`` says of its outputs."""
+        targets = pandas.DataFrame({"target": self.y.numpy()}) if self.are_logits else numbered("target", self.y)
+        return targets.join(table(self.outputs, self.are_logits))
+
+
+def device_for(config: DictConfig) -> torch.device:
+    """A GPU, if there is one and the run was not confined to the CPU."""
+    confined = OmegaConf.select(config, "trainer.accelerator") == "cpu"
+    return torch.device("cuda" if torch.cuda.is_available() and not confined else "cpu")
+
+
+def batches_of(data: LightningDataModule, split: str) -> tuple[Iterable[Any], Tensor | None]:
+    """The batches of a split; of data in memory in the order of the samples, and the inputs of all samples.
+
+    Raises: ValueError: there is no such split.
+    """
+    if isinstance(data, InMemoryDataModule):
+        samples: Samples = getattr(data, split)
+        return Batches(samples, data.batch_size), samples.x
+    try:
+        return getattr(data, f"{split}_dataloader")(), None
+    except MisconfigurationException as error:  # of Lightning's own method
+        raise ValueError(f"{type(data).__name__} has no {split}_dataloader") from error
+
+
+@torch.no_grad()
+def outputs_of(task: LightningModule, loader: Iterable[Any], device: torch.device) -> Outputs:
+    """Raises: ValueError: the batches are not pairs ``(x, y)`` of tensors, or the task cannot be called with x."""
+    outputs, targets = [], []
+    task.to(device)
+    for batch in loader:
+        if not (isinstance(batch, tuple | list) and [isinstance(part, Tensor) for part in batch] == [True, True]):
+            raise ValueError(f"this needs batches (x, y) of two tensors, the data give {type(batch).__name__}")
+        try:
+            outputs.append(task(batch[0].to(device)).float().cpu())
+        except NotImplementedError as error:
+            raise ValueError(f"this needs {type(task).__name__}.forward, from x to outputs") from error
+        targets.append(batch[1].cpu())
+    return Outputs(torch.cat(outputs), torch.cat(targets))
+
+
+def scores(task: LightningModule, found: Outputs, config: DictConfig) -> dict[str, Interval]:
+    """The loss, if the task has one in its configuration, and what its ``MetricCollection`` holds, by name."""
+    functions: dict[str, Callable[[Tensor, Tensor], Tensor]] = {}
+    if (loss := OmegaConf.select(config, "task.loss")) is not None:
+        functions["loss"] = instantiate(loss)
+    for part in task.modules():
+        if isinstance(part, MetricCollection):  # one for each split, of the same metrics
+            functions |= {name: partial(value_of, metric.clone().cpu()) for name, metric in part.items(keep_base=True)}
+    return {name: interval(function, *found) for name, function in functions.items()}
+
+
+def value_of(metric: Metric, outputs: Tensor, y: Tensor) -> Tensor:
+    metric.reset()
+    metric.update(outputs, y)
+    return metric.compute()
+
+
+def interval(function: Callable[[Tensor, Tensor], Tensor], outputs: Tensor, y: Tensor) -> Interval:
+    """A loss or a metric, and its interval over resampled samples."""
+
+    def resampled(index: np.ndarray) -> float:
+        chosen = torch.from_numpy(index)
+        return float(function(outputs[chosen], y[chosen]))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of torchmetrics, where a resample lacks a class
+        return bootstrap(resampled, len(y), resamples=min(max(RESAMPLED // len(y), 200), 1000))
+
+
+def table(outputs: Tensor, are_logits: bool) -> pandas.DataFrame:
+    """A row for each sample: the likeliest class and its probability, or the outputs as they are."""
+    if not are_logits:
+        return numbered("output", outputs)
+    confidences, predictions = outputs.softmax(dim=-1).max(dim=-1)
+    return pandas.DataFrame({"prediction": predictions.numpy(), "confidence": confidences.numpy()})
+
+
+def numbered(name: str, values: Tensor) -> pandas.DataFrame:
+    return pandas.DataFrame(values.reshape(len(values), -1).numpy()).add_prefix(f"{name}_")

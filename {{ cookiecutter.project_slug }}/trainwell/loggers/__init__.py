@@ -1,0 +1,1 @@
+"""Lightning loggers that report a run elsewhere than in its folder."""

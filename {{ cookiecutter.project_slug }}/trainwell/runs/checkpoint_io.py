@@ -1,0 +1,143 @@
+"""Checkpoints: plain tensors and numbers, never pickled code, in whole files; damage is detected before use."""
+
+import zipfile
+import zlib
+from io import BytesIO
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from torch import Tensor
+
+END_OF_ARCHIVE = b"PK\5\6"  # a zip archive ends with this record of 22 bytes and a comment
+END_LENGTH = 22
+LABEL = b"crc32:"
+LENGTH = len(LABEL) + 8  # of the comment: the label and eight hexadecimal digits
+CHUNK = 2**22  # bytes
+UNREADABLE = (  # what torch.load makes of a file that is no checkpoint
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    UnpicklingError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Write a checkpoint under another name and rename it; verify it before it is loaded.
+
+    Lightning copies it from the system's temporary folder, which can break off halfway. The file's checksum is the
+    comment of the zip archive that torch.save writes, so any program that reads torch checkpoints reads these.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        place = Path(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = place.with_name(f"{place.name}.unfinished")
+        try:
+            content = BytesIO()  # into a file, torch.save turns a full disk into a RuntimeError of its own
+            torch.save(checkpoint, content)
+            add_checksum(content)
+            unfinished.write_bytes(content.getbuffer())
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
+        unfinished.replace(place)
+
+    def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Raises: ValueError: the file is damaged."""
+        verify(Path(path))
+        return super().load_checkpoint(path, *args, **kwargs)
+
+
+def add_checksum(archive: BytesIO) -> None:
+    """Append the CRC-32 of all bytes as the archive's comment. The CRCs within it leave out names and offsets."""
+    with archive.getbuffer() as content:
+        content[-2:] = LENGTH.to_bytes(2, "little")  # the last field without a comment is its length
+        checksum = zlib.crc32(content)
+    archive.seek(0, 2)
+    archive.write(LABEL + b"%08x" % checksum)
+
+
+def verify(path: Path) -> None:
+    """Check every byte of a checkpoint; in one that something else has written, only its records.
+
+    Raises: ValueError: the file is damaged, or no regular file.
+    """
+    if not path.is_file():  # reading a pipe could wait for ever
+        raise ValueError(f"{path} is not a regular file")
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - END_LENGTH - LENGTH))
+        end = file.read()
+        if end[-END_LENGTH:].startswith(END_OF_ARCHIVE) and end.endswith(b"\0\0"):
+            if not records_are_whole(path):
+                raise ValueError(f"{path} is damaged")
+            return
+        file.seek(0)
+        checksum, left = 0, size - LENGTH
+        while left > 0 and (chunk := file.read(min(CHUNK, left))):
+            checksum, left = zlib.crc32(chunk, checksum), left - len(chunk)
+    if end[-LENGTH:] != LABEL + b"%08x" % checksum:
+        raise ValueError(f"{path} is damaged: its bytes do not have the checksum that was saved with them")
+
+
+def records_are_whole(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except UNREADABLE:
+        return False
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Load a checkpoint onto the CPU, after it has been verified.
+
+    Raises: ValueError: it is damaged or not a checkpoint; one line says why.
+    """
+    try:
+        verify(path)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except UNREADABLE as error:
+        reason = str(error).partition("\n")[0].removeprefix(f"{path} ").rstrip(".")[:120]
+        raise ValueError(f"{path} cannot be read: {reason or type(error).__name__}") from error
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
+        raise ValueError(f"{path} cannot be read: it holds no weights of a LightningModule")
+    return checkpoint
+
+
+def load_weights(module: LightningModule, path: Path) -> None:
+    """Give ``module`` the weights of a checkpoint, on whatever device it is.
+
+    Raises: ValueError: the checkpoint cannot be read, or its weights do not fit the module.
+    """
+    checkpoint = read_checkpoint(path)
+    module.configure_model()
+    module.on_load_checkpoint(checkpoint)
+    if misfit := first_misfit(checkpoint["state_dict"], module.state_dict(), strict=module.strict_loading):
+        raise ValueError(f"{path} does not fit the network that the code builds today: {misfit}")
+    module.load_state_dict(checkpoint["state_dict"], strict=module.strict_loading)
+
+
+def first_misfit(then: dict[str, Any], now: dict[str, Any], *, strict: bool) -> str | None:
+    """The first entry of two state dicts whose shape differs, in words; ``strict``: or which one of them lacks."""
+    was, is_ = ({name: shape_of(value) for name, value in state.items()} for state in (then, now))
+    names = {**was, **is_} if strict else was.keys() & is_.keys()
+    name = next((name for name in names if was.get(name) != is_.get(name)), None)
+    return None if name is None else f"{name} was {was.get(name, 'missing')}, is {is_.get(name, 'missing')}"
+
+
+def shape_of(value: Any) -> tuple[int, ...] | str:
+    return tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__

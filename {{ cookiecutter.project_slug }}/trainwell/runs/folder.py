@@ -1,0 +1,123 @@
+"""A run's folder: its name, its lock, and how files are written into it."""
+
+import json
+import math
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from omegaconf import DictConfig, OmegaConf
+
+FOLDER_OF_THIS_RUN = "RUN_FOLDER"  # in the environment, for the other processes of a run on several devices
+LONGEST_NAME = 100  # bytes; file systems take 255
+TEST_EVALUATIONS = "test_evaluations.txt"
+
+
+def name(overrides: list[str]) -> Path:
+    """A folder for this run that no other has: ``runs/<experiment or train>/<date>_<time>_<short id>``."""
+    experiment = experiment_name(overrides) or "train"
+    unique = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(4)}"
+    return same_in_every_process(lambda: Path("runs", experiment, unique))
+
+
+def same_in_every_process(choose: Callable[[], Path]) -> Path:
+    """What the first process of a run chooses; the processes that Lightning starts for the same run inherit it."""
+    if "LOCAL_RANK" not in os.environ:
+        os.environ[FOLDER_OF_THIS_RUN] = str(choose())
+    return Path(os.environ[FOLDER_OF_THIS_RUN])
+
+
+def experiment_name(overrides: list[str]) -> str | None:
+    """The experiments of a command line as the name of a folder: ``+experiment=[a,gallery/b]`` is ``a+gallery-b``."""
+    named = next((override for override in overrides if re.match(r"\+{1,2}experiment=", override)), "")
+    words = re.sub(r"[\[\]'\"\s]", "", named.partition("=")[2]).replace(",", "+")
+    safe = re.sub(r"[^\w.+=-]", "-", words).strip(".-")
+    return safe.encode()[:LONGEST_NAME].decode(errors="ignore") or None
+
+
+@contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Keep every other process from training this run; the system releases the lock of a process that dies.
+
+    Raises: ValueError: another process trains it.
+    """
+    held = FileLock(folder / ".lock")
+    try:
+        held.acquire(blocking=False)
+    except Timeout as error:
+        raise ValueError(f"{folder} is being trained by another process") from error
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def save_configuration(folder: Path, config: DictConfig, hydra: Any) -> None:
+    """Write the configuration, resolved, and in ``.hydra/`` what Hydra knows of how it was composed, if it has been."""
+    if hydra is not None:
+        (folder / ".hydra").mkdir(exist_ok=True)
+        OmegaConf.save(config, folder / ".hydra" / "config.yaml")
+        OmegaConf.save({"hydra": hydra}, folder / ".hydra" / "hydra.yaml")
+        OmegaConf.save(hydra.overrides.task, folder / ".hydra" / "overrides.yaml")
+    write_config(folder, config)  # last: where it exists, a run can be resumed
+
+
+def write_config(folder: Path, config: DictConfig) -> None:
+    """Write ``config.yaml``: the configuration, resolved."""
+    write_whole(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
+
+
+def enter_in_sweep(folder: Path, hydra: Any) -> None:
+    """Add a job's folder to ``runs.txt`` in the folder of its sweep, if it belongs to one."""
+    from hydra.types import RunMode
+
+    if hydra is not None and hydra.mode is RunMode.MULTIRUN:
+        sweep = Path(hydra.sweep.dir)
+        sweep.mkdir(parents=True, exist_ok=True)
+        with (sweep / "runs.txt").open("a", encoding="utf-8") as file:
+            file.write(f"{os.path.relpath(folder, sweep)}\n")
+
+
+def remove(folder: Path) -> None:
+    """Remove the folder of a run that did not start, and that of its experiment if nothing else is in it."""
+    shutil.rmtree(folder)
+    with suppress(OSError):
+        folder.parent.rmdir()
+
+
+def note_test_evaluation(folder: Path, command: str) -> int:
+    """Add the time and the command to ``test_evaluations.txt``, before the evaluation starts; return how many it is."""
+    path = folder / TEST_EVALUATIONS
+    with path.open("a", encoding="utf-8") as file:  # one line at once: two processes cannot lose each other's
+        file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S}  {' '.join(command.splitlines())}\n")
+    return len(path.read_text("utf-8").splitlines())
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    write_whole(path, json.dumps(with_null_for_non_finite(content), indent=2, allow_nan=False) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")
+    try:
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def with_null_for_non_finite(value: Any) -> Any:
+    """JSON has neither NaN nor infinity."""
+    if isinstance(value, dict):
+        return {key: with_null_for_non_finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [with_null_for_non_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,121 @@
+"""Build what a configuration describes, and load a run that has ended."""
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from lightning import LightningDataModule, LightningModule, seed_everything
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from omegaconf import DictConfig, OmegaConf
+
+from .checkpoint_io import load_weights
+from .find import find
+from .stored_config import read_config
+
+
+class TrainedRun(NamedTuple):
+    """``task`` has the best weights and is in evaluation mode; ``data``, set up, is what it was trained on."""
+
+    task: LightningModule
+    data: LightningDataModule
+    config: DictConfig
+    folder: Path
+
+
+def load_run(run: str | Path) -> TrainedRun:
+    """Load a run: its folder, the short id at the end of it, ``latest``, or its W&B path.
+
+    Raises: ValueError: there is no such run, its configuration is not allowed, its weights are missing or damaged, or
+        its data or network cannot be built.
+    """
+    folder = find(str(run))
+    config = read_config(folder)
+    weights = folder / "checkpoints" / "best.ckpt"
+    if not weights.exists():
+        raise ValueError(f"{folder} has no weights yet: checkpoints/best.ckpt is missing")
+    data, task = build(config)
+    with mistakes_as_value_errors():
+        if not takes_data(config):
+            data.prepare_data()
+            data.setup("fit")
+        data.setup("test")
+    load_weights(task, weights)
+    return TrainedRun(task.eval(), data, config, folder)
+
+
+def build(config: DictConfig) -> tuple[LightningDataModule, LightningModule]:
+    """Build the data module and the task.
+
+    Raises: ValueError: a part refuses its arguments, a target cannot be found, or the data cannot be read.
+    """
+    data = build_data(config)
+    return data, build_task(config, data)
+
+
+def build_data(config: DictConfig) -> LightningDataModule:
+    """Build the data module; set it up for ``fit`` if the task is built from it."""
+    with mistakes_as_value_errors():
+        data = instantiate(config.data)
+        if takes_data(config):
+            data.prepare_data()
+            data.setup("fit")
+    return data
+
+
+def build_task(config: DictConfig, data: LightningDataModule) -> LightningModule:
+    """Build the task, from the data if it is ``_partial_``; its initial weights depend on ``config.seed`` alone."""
+    with mistakes_as_value_errors():
+        seed_everything(config.seed, verbose=False)
+        task = instantiate(with_metric_factories(config) if takes_data(config) else config.task)
+        if takes_data(config):
+            refuse_wrong_arguments(task, data)
+            task = task(data)
+    return task
+
+
+def with_metric_factories(config: DictConfig) -> DictConfig:
+    """``config.task``, whose ``metrics`` are factories: only the data say how many classes or outputs there are."""
+    task: Any = OmegaConf.create(OmegaConf.to_container(config.task, resolve=True))
+    metrics = task.get("metrics")
+    for metric in metrics.values() if isinstance(metrics, DictConfig) else ():
+        metric._partial_ = True
+    return task
+
+
+def takes_data(config: DictConfig) -> bool:
+    return bool(OmegaConf.select(config, "task._partial_"))
+
+
+def refuse_wrong_arguments(factory: partial[LightningModule], data: LightningDataModule) -> None:
+    """Raises: ValueError: a key below ``task`` is no argument of its target."""
+    try:
+        inspect.signature(factory.func).bind(data, **factory.keywords)
+    except TypeError as error:
+        raise ValueError(f"task: {factory.func.__qualname__}: {error}") from error
+
+
+@contextmanager
+def mistakes_as_value_errors() -> Iterator[None]:
+    """While objects are built, treat a value or a file that they refuse as a mistake of the configuration.
+
+    Raises: ValueError: with the part's own words.
+    """
+    try:
+        yield
+    except InstantiationException as error:
+        if not isinstance(error.__cause__, ValueError | TypeError | ImportError | OSError | MisconfigurationException):
+            raise
+        raise ValueError(in_words(error.__cause__)) from error
+    except OSError as error:
+        raise ValueError(in_words(error)) from error
+
+
+def in_words(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split("\n")) if isinstance(error, ImportError) else str(error)

@@ -1,0 +1,155 @@
+"""``metrics.csv``: every metric that a run logs, on disk as soon as it is logged, whatever other logger is used."""
+
+import csv
+import sys
+from collections.abc import Iterator
+from functools import partial
+from io import StringIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from lightning.pytorch.loggers.logger import Logger
+from lightning.pytorch.utilities import rank_zero_only
+
+NAME = "metrics.csv"
+FIRST = ("epoch", "step")
+END = b"\r\n"  # of a line, as the csv module writes it
+CHUNK = 2**20  # bytes
+
+
+class MetricsCsv(Logger):
+    """Append a row for each call; a new metric gets a column at the end.
+
+    Lightning's CSVLogger empties the folder that it finds and holds rows back; this one does neither. A file that
+    exists is continued.
+    """
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self.path = Path(folder) / NAME
+        self.columns: list[str] = []
+
+    @property
+    def name(self) -> str:
+        return ""
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Nothing to do: ``config.yaml`` is in the same folder."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
+        row = {name: value.item() if hasattr(value, "item") else value for name, value in metrics.items()}
+        self.columns = self.columns or columns_of(self.path)
+        new = [name for name in row if name not in self.columns]
+        if new or not self.path.exists():
+            self.columns += new
+            rewrite(self.path, self.columns, END, b"," * len(new) + END)
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, self.columns).writerow({"step": step, **row})
+
+
+def rewrite(path: Path, columns: list[str], end: bytes, new_end: bytes, rows: int = sys.maxsize) -> None:
+    """Write ``columns`` and the first ``rows`` rows, with another end of each line, or leave the old file."""
+    header = StringIO()
+    csv.writer(header).writerow(columns)
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    with unfinished.open("wb") as file:
+        file.write(header.getvalue().encode())
+        if path.exists():
+            with path.open("rb") as old:
+                start, left = end_of_line(old, 1), end_of_line(old, rows + 1)
+                old.seek(start)
+                left -= start
+                rest = b""  # of a line
+                while left:
+                    block = old.read(min(CHUNK, left))
+                    left -= len(block)
+                    lines, line_break, rest = (rest + block).rpartition(b"\n")
+                    file.write((lines + line_break).replace(end, new_end))
+    unfinished.replace(path)
+
+
+def count(path: Path) -> tuple[int, int]:
+    """How many rows and columns there are; no value contains a line break."""
+    if not path.exists():
+        return 0, 0
+    with path.open("rb") as file:
+        return sum(chunk.count(b"\n") for chunk in chunks(file)) - 1, len(columns_of(path))
+
+
+def keep(path: Path, rows: int, columns: int) -> None:
+    """Restore the file as it was when ``count`` gave ``rows`` and ``columns``; later columns are empty in those."""
+    if rows < 1:
+        path.unlink(missing_ok=True)
+    elif path.exists():
+        names = columns_of(path)
+        if len(names) > columns:
+            rewrite(path, names[:columns], b"," * (len(names) - columns) + END, END, rows)
+        else:
+            with path.open("rb+") as file:
+                file.truncate(end_of_line(file, rows + 1))
+
+
+def end_of_line(file: BinaryIO, number: int) -> int:
+    """The offset after the ``number``-th line, or after the last whole one if there are fewer."""
+    offset = end = file.seek(0)
+    for chunk in chunks(file):
+        lines = chunk.count(b"\n")
+        if lines >= number:
+            position = -1
+            for _ in range(number):
+                position = chunk.index(b"\n", position + 1)
+            return offset + position + 1
+        if lines:
+            end = offset + chunk.rindex(b"\n") + 1
+        number -= lines
+        offset += len(chunk)
+    return end
+
+
+def chunks(file: BinaryIO) -> Iterator[bytes]:
+    return iter(partial(file.read, CHUNK), b"")
+
+
+def columns_of(path: Path) -> list[str]:
+    if not path.exists():
+        return list(FIRST)
+    with path.open(newline="", encoding="utf-8") as file:
+        return next(csv.reader(file), list(FIRST))
+
+
+def rows_of(path: Path) -> Iterator[dict[str, str]]:
+    """The rows of a ``metrics.csv`` in order, each with the metrics that it has; none if there is no file."""
+    if path.exists():
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = csv.reader(line for line in file if line.endswith("\n"))  # a kill or a full disk can tear the last
+            columns = next(rows, [])
+            for row in rows:
+                yield {name: value for name, value in zip(columns, row, strict=False) if value}
+
+
+def epochs_of(folder: Path) -> list[dict[str, float]]:
+    """The last value of every metric in each epoch, in order.
+
+    A row without ``epoch``, as Lightning's LearningRateMonitor logs it, belongs to the epoch of the next row that has
+    one, unless its step was over by then.
+    """
+    epochs: dict[int, dict[str, str]] = {}
+    current: dict[str, str] = {}
+    waiting: dict[str, str] = {}
+    for row in rows_of(folder / NAME):
+        if "epoch" in row:
+            current = epochs.setdefault(int(float(row["epoch"])), {})
+            current.update(waiting)
+            current.update(row)
+            waiting.clear()
+        else:
+            step = float(row.pop("step", "inf"))
+            (current if step <= float(current.get("step", -1)) else waiting).update(row)
+    current.update(waiting)
+    return [{name: float(value) for name, value in epochs[number].items()} for number in sorted(epochs)]

@@ -1,0 +1,33 @@
+"""What can only be checked when data, module and trainer exist, and before anything is written."""
+
+from lightning import LightningDataModule, LightningModule, Trainer
+from omegaconf import DictConfig
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ..data.batches import Batches
+
+
+def check(config: DictConfig, trainer: Trainer, data: LightningDataModule, module: LightningModule) -> None:
+    """Check the batches of the train split against the trainer and the module.
+
+    Raises: ValueError: every mistake, a line each.
+    """
+    loader = data.train_dataloader() if config.task.get("_partial_") else None  # set up already; others may not be
+    if not isinstance(loader, Batches):
+        return
+    samples, size, processes = len(loader.samples.y), loader.batch_size, trainer.world_size
+    share = samples // processes
+    of_each = f" of each of {processes} processes" if processes > 1 else ""
+    if size > share:
+        raise ValueError(f"data.batch_size must be at most the number of train samples{of_each}, {share}, got {size}")
+    if share % size == 1 and any(isinstance(part, _BatchNorm) for part in module.modules()):
+        raise ValueError(
+            f"data.batch_size={size} leaves one sample of {share}{of_each} for the last batch, and batch normalisation "
+            f"needs two: try data.batch_size={size + 1}"
+        )
+    interval = trainer.val_check_interval
+    if isinstance(interval, int) and trainer.check_val_every_n_epoch is not None and interval > len(loader):
+        raise ValueError(
+            f"trainer.val_check_interval must be at most the number of batches in an epoch, {len(loader)}, got "
+            f"{interval}; with trainer.check_val_every_n_epoch=null it counts batches across epochs"
+        )

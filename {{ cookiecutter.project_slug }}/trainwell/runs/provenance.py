@@ -1,0 +1,131 @@
+"""The provenance of a run: the command, the code, the libraries and the machine that produced it."""
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .folder import write_json
+from .secrets import masked_overrides
+
+NAME = "provenance.json"
+CODE_DIFF = "code.diff"
+LARGEST_DIFF = 2**20  # bytes
+LARGEST_FILE = "1m"  # larger files that have changed are named in the diff with their hashes, not compared
+VERSIONS = ("torch", "lightning", "hydra-core", "wandb", "numpy")
+CHANGED = {
+    "code": "the code of the project",
+    "versions": "the version of Python or of a library",
+    "hardware": "the machine",
+}
+
+
+def write(folder: Path, overrides: Sequence[str], root: Path = Path()) -> None:
+    """Write ``provenance.json`` and, if there are uncommitted changes, ``code.diff`` into a run's folder."""
+    write_json(folder / NAME, {**now(overrides, root), "code_diff": save_code_diff(folder, root)})
+
+
+def read(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / NAME).read_text(encoding="utf-8"))
+
+
+def now(overrides: Sequence[str], root: Path = Path()) -> dict[str, Any]:
+    """The provenance of a run of the project in ``root`` that would start now."""
+    return {
+        "command": shlex.join(["python", "train.py", *masked_overrides(overrides)]),
+        "git": git_state(root),
+        "code": hash_of_code(root),
+        "versions": {"python": platform.python_version(), **{name: version_of(name) for name in VERSIONS}},
+        "hardware": hardware(),
+        "slurm_job": os.environ.get("SLURM_JOB_ID"),
+    }
+
+
+def changes(folder: Path, root: Path = Path()) -> Iterator[str]:
+    """Say what is different from when the run in ``folder`` started."""
+    then, today = read(folder), now([], root)
+    for key, what in CHANGED.items():
+        if then[key] != today[key]:
+            yield f"{what} has changed since {folder} started: the results may differ"
+
+
+def hash_of_code(root: Path = Path()) -> str:
+    """A hash of the scripts in ``root``, the packages beside them and trainwell, committed or not."""
+    trainwell = Path(__file__).resolve().parents[1]
+    packages = {path.parent.resolve() for path in root.glob("*/__init__.py")} | {trainwell}
+    files = {f"{path.relative_to(package.parent)}": path for package in packages for path in package.rglob("*.py")}
+    files |= {path.name: path for path in root.glob("*.py")}
+    digest = sha256()
+    for name, path in sorted(files.items()):
+        digest.update(f"{name}\0".encode() + sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+def version_of(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def hardware() -> dict[str, Any]:
+    gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    return {"machine": platform.machine(), "processor": processor(), "threads": torch.get_num_threads(), "gpus": gpus}
+
+
+def processor() -> str:
+    """The processor's model; its family where the system does not name it."""
+    details = Path("/proc/cpuinfo")
+    lines = details.read_text(encoding="utf-8").splitlines() if details.exists() else []
+    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def git_state(root: Path = Path()) -> dict[str, Any] | None:
+    """The commit that is checked out and whether anything differs from it; None outside a repository."""
+    commit = git(root, "rev-parse", "HEAD")
+    return None if commit is None else {"commit": commit.strip(), "dirty": bool(git(root, "status", "--porcelain"))}
+
+
+def git(root: Path, *arguments: str) -> str | None:
+    """What git prints; None if it is not installed or fails."""
+    command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
+    try:
+        completed = subprocess.run(command, capture_output=True, check=True)
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        return None
+    return completed.stdout.decode(errors="replace")
+
+
+def save_code_diff(folder: Path, root: Path = Path()) -> dict[str, Any] | None:
+    """Write the uncommitted changes of tracked files to ``code.diff``; return their size and hash, None without any.
+
+    Beyond 1 MB only size and hash are kept. The diff is read in chunks, and large files are not compared line by line,
+    so a changed file of any size costs neither memory nor disk.
+    """
+    command = ["git", "--no-optional-locks", "-C", str(root), "-c", f"core.bigFileThreshold={LARGEST_FILE}"]
+    command += ["diff", "--no-color", "--no-ext-diff", "--no-textconv", "--full-index", "HEAD"]
+    if git(root, "rev-parse", "HEAD") is None:
+        return None
+    path, digest, size = folder / CODE_DIFF, sha256(), 0
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process,
+        path.open("wb") as file,
+    ):
+        assert process.stdout is not None
+        while chunk := process.stdout.read(2**16):
+            digest.update(chunk)
+            size += len(chunk)
+            if size <= LARGEST_DIFF:
+                file.write(chunk)
+    if not 0 < size <= LARGEST_DIFF:
+        path.unlink()
+    return {"bytes": size, "sha256": digest.hexdigest()} if size else None

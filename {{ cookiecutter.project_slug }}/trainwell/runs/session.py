@@ -1,0 +1,277 @@
+"""A run from its first object to its summary: what ``with trainwell.run(config) as run`` opens."""
+
+import logging
+import math
+from contextlib import ExitStack
+from pathlib import Path
+from time import perf_counter
+from types import TracebackType
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from lightning import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities import rank_zero_only
+from omegaconf import DictConfig, OmegaConf
+
+from .. import console
+from ..callbacks.best_weights import BestWeights
+from ..callbacks.interrupts import OutOfTime
+from ..callbacks.resumable_checkpoint import ResumableCheckpoint
+from ..errors import Refused, RunFailed
+from ..loggers.wandb import SafeWandbLogger
+from ..metrics import higher_is_better
+from . import checkpoint_io, folder, load, metrics_csv, preflight, provenance, reproduce, request, restore, secrets
+from . import summary as run_summary
+
+log = logging.getLogger(__name__)
+
+MISTAKES = (ValueError, TypeError, ImportError, MisconfigurationException)  # while objects are built from values
+
+
+class Run:
+    """One run: builds what the configuration describes, and records it in its folder.
+
+    Attributes:
+        config: the configuration of this run; that of the earlier run when it is resumed or reproduced.
+        folder: its run folder; made by ``trainer``, when everything has been built.
+        checkpoint: where training resumes, for ``Trainer.fit``; None: at the start.
+        best_value: after the run, the best value of ``config.monitor``; NaN: there is none.
+    """
+
+    config: DictConfig
+    folder: Path
+    best_value = math.nan
+
+    def __init__(self, config: DictConfig) -> None:
+        self.given = config
+        self.resumed: restore.ResumePoint | None = None
+        self.module: LightningModule | None = None
+        self.fit_trainer: Trainer | None = None
+        self.is_recorded = self.has_started = False
+        self.resources = ExitStack()
+
+    @property
+    def checkpoint(self) -> Path | None:
+        return self.resumed.path if self.resumed else None
+
+    def __enter__(self) -> "Run":
+        console.quiet_lightning()
+        try:
+            self.start = request.start(self.given)
+            self.config, self.folder = self.start.config, Path(self.start.config.run_folder)
+            plain: Any = OmegaConf.to_container(self.config, resolve=True)
+            secrets.refuse_secrets(plain, self.start.overrides)
+            if self.start.resumes and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+                self.resources.enter_context(folder.lock(self.folder))
+        except ValueError as error:
+            self.resources.close()
+            raise Refused(str(error).splitlines()) from error
+        return self
+
+    def data(self) -> LightningDataModule:
+        """The data module of ``config.data``."""
+        self.datamodule = load.build_data(self.config)
+        return self.datamodule
+
+    def task(self, data: LightningDataModule) -> LightningModule:
+        """The module of ``config.task``; its weights depend on ``config.seed`` alone."""
+        self.module = load.build_task(self.config, data)
+        if self.start.resumes:
+            self.resumed = restore.resume_point(self.config, self.module)
+        return self.module
+
+    def trainer(self) -> Trainer:
+        """The trainer of ``config.trainer``, with callbacks and loggers; makes the run folder."""
+        assert self.module is not None, "run.task(data) comes before run.trainer()"
+        self.set_monitor_mode(self.module)
+        callbacks = list(instantiate(self.config.callbacks).values())
+        settings = {key: value for key, value in self.config.trainer.items() if key != "max_time"}
+        trainer = instantiate(settings, callbacks=[*callbacks, Started(self)], logger=False)
+        loggers = list(instantiate(self.config.logger).values())
+        preflight.check(self.config, trainer, self.datamodule, self.module)
+        self.fit_trainer = trainer
+        self.plain: Any = OmegaConf.to_container(self.config, resolve=True)
+        self.open_folder(trainer)
+        for callback in trainer.callbacks:
+            if isinstance(callback, ResumableCheckpoint):
+                callback.run_state = self.state
+                callback.limit(self.plain["trainer"].get("max_time"))
+        trainer.loggers = loggers
+        self.describe_to(loggers)
+        return trainer
+
+    def set_monitor_mode(self, module: LightningModule) -> None:
+        """Settle whether a larger or a smaller value of the monitor is better, once for everything that asks.
+
+        Raises: ValueError: neither the metric nor the configuration says so.
+        """
+        if self.config.monitor_mode is None:
+            better = higher_is_better(module, self.config.monitor)
+            if better is None:
+                raise ValueError(
+                    f"monitor={self.config.monitor}: whether higher is better is not known; type monitor_mode=max or "
+                    "monitor_mode=min"
+                )
+            self.config.monitor_mode = "max" if better else "min"
+
+    def open_folder(self, trainer: Trainer) -> None:
+        before = self.resumed.seconds if self.resumed else 0.0
+        self.started_at = perf_counter() - before
+        if trainer.is_global_zero and not self.start.resumes:
+            self.folder.mkdir(parents=True)  # fails rather than share a folder
+            self.resources.enter_context(folder.lock(self.folder))
+            provenance.write(self.folder, self.start.overrides)
+            folder.save_configuration(self.folder, self.config, hydra_config())
+        self.is_recorded = True
+        handler = console.copy_to(self.folder / "train.log")
+        self.resources.callback(handler.close)
+        self.resources.callback(logging.getLogger().removeHandler, handler)
+        if trainer.is_global_zero and self.resumed is not None:
+            self.continue_in_folder(self.resumed)
+
+    def continue_in_folder(self, point: restore.ResumePoint) -> None:
+        (self.folder / "summary.json").unlink(missing_ok=True)  # describes an end that is none any more
+        folder.write_config(self.folder, self.config)  # trainer.max_epochs may have been raised
+        metrics_csv.keep(self.folder / metrics_csv.NAME, point.rows, point.columns)
+        for change in provenance.changes(self.folder):
+            log.warning(change)
+        log.info(f"{self.folder}: resuming from " + (f"step {point.step}" if point.path else "the start"))
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint says of the run itself."""
+        rows, columns = metrics_csv.count(self.folder / metrics_csv.NAME)
+        return {"config": self.plain, "rows": rows, "columns": columns, "seconds": perf_counter() - self.started_at}
+
+    def describe_to(self, loggers: list[Any]) -> None:
+        """Log the configuration and where the run comes from."""
+        described = {**self.plain, "choices": self.start.choices, **provenance.read(self.folder)}
+        for logger in loggers:
+            logger.log_hyperparams(described)
+            if isinstance(logger, SafeWandbLogger):
+                logger.summarize_best(self.config.monitor, self.config.monitor_mode)
+
+    def load_best_weights(self, module: LightningModule) -> None:
+        """Load the weights with the best value of the monitor; without a validation, the last ones stay."""
+        assert self.fit_trainer is not None
+        for callback in self.fit_trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, BestWeights) and callback.best_model_path:
+                checkpoint_io.load_weights(module, Path(callback.best_model_path))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        try:
+            if mistakes := self.mistakes_in(error):
+                self.discard()
+                raise Refused(mistakes) from error
+            if self.is_recorded:
+                self.record(error)
+        finally:
+            self.resources.close()
+        if error is None and self.start.reproduces:
+            reproduce.compare(self.start.reproduces, self.folder)
+        return isinstance(error, OutOfTime)
+
+    def mistakes_in(self, error: BaseException | None) -> list[str]:
+        """What an error says of the configuration, if it came before the first step."""
+        if self.has_started or error is None:
+            return []
+        if isinstance(error, InstantiationException):
+            error = error.__cause__ if isinstance(error.__cause__, MISTAKES) else None
+        elif isinstance(error, TypeError | ImportError):  # of the code, not of a value
+            error = None
+        return str(error).splitlines() if isinstance(error, MISTAKES) else []
+
+    def discard(self) -> None:
+        """Remove what this attempt has written: nothing has been trained."""
+        loggers = self.fit_trainer.loggers if self.fit_trainer else []
+        for logger in loggers:
+            if isinstance(logger, SafeWandbLogger):
+                logger.discard()
+        self.resources.close()
+        if self.is_recorded and self.fit_trainer and self.fit_trainer.is_global_zero and not self.start.resumes:
+            folder.remove(self.folder)
+
+    def record(self, error: BaseException | None) -> None:
+        """Write ``summary.json``, end the loggers and report."""
+        trainer, failed = self.fit_trainer, error if isinstance(error, RunFailed) else None
+        assert trainer is not None
+        wandb = [logger for logger in trainer.loggers if isinstance(logger, SafeWandbLogger)]
+        if not trainer.is_global_zero:
+            return
+        summary = self.summary(trainer, status_of(trainer, error))
+        if failed:
+            summary["findings"] += [finding.plain() for finding in failed.findings]
+        if summary["best"]:
+            self.best_value = summary["best"].get(self.config.monitor, math.nan)
+        try:
+            folder.write_json(self.folder / "summary.json", summary)
+        except OSError as obstacle:  # such as a full disk, which may be why the run has ended
+            log.error(f"{self.folder / 'summary.json'} could not be written: {obstacle.strerror}")
+        for logger in wandb:
+            logger.finish(exit_code=int(error is not None))
+        views = [view for logger in wandb for view in logger.how_to_view()]
+        for line in run_summary.report(summary, self.config.monitor, self.folder, views, failed):
+            log.info(line)
+
+    def summary(self, trainer: Trainer, status: str) -> dict[str, Any]:
+        """The run in numbers, as ``summary.json`` holds it."""
+        epochs = metrics_csv.epochs_of(self.folder)
+        test = {name: value.item() for name, value in trainer.callback_metrics.items() if name.startswith("test/")}
+        of_callbacks: dict[str, Any] = {"samples_per_second": None, "gradient": None, "findings": []}
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            of_callbacks |= callback.summary(trainer) if hasattr(callback, "summary") else {}
+        return {
+            "status": status,
+            **run_summary.results(epochs, self.config.monitor, self.config.monitor_mode),
+            "test": test or None,
+            "epochs": trainer.current_epoch,
+            "steps": trainer.global_step,
+            "seconds": perf_counter() - self.started_at,
+            "parameters": sum(p.numel() for p in self.module.parameters()) if self.module else None,
+            **of_callbacks,
+            "seed": self.config.seed,
+            "experiment": folder.experiment_name(self.start.overrides),
+            **provenance.read(self.folder),
+        }
+
+
+class Started(Callback):
+    """Tell a run that training has started, and count evaluations of the test split before they start.
+
+    A checkpoint names files that ModelCheckpoint deletes: those are looked for in the run's own folder only.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.run.has_started = True
+        if trainer.is_global_zero and not self.run.start.resumes:
+            folder.enter_in_sweep(self.run.folder, hydra_config())
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        if trainer.state.fn == "fit" and self.run.start.resumes:
+            place = self.run.folder / "checkpoints"
+            states = checkpoint["callbacks"].items()
+            checkpoint["callbacks"] = {key: restore.localize_checkpoint_state(state, place) for key, state in states}
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero:
+            folder.note_test_evaluation(self.run.folder, provenance.read(self.run.folder)["command"])
+
+
+def status_of(trainer: Trainer, error: BaseException | None) -> str:
+    if isinstance(error, OutOfTime):
+        return "out_of_time"
+    if error is not None:
+        return "interrupted" if isinstance(error, KeyboardInterrupt | SystemExit) else "failed"
+    return "stopped_early" if trainer.should_stop else "finished"
+
+
+def hydra_config() -> Any:
+    """Hydra's own configuration; None where the run was composed in Python."""
+    return HydraConfig.get() if HydraConfig.initialized() else None

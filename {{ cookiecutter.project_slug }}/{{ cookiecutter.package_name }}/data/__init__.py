@@ -1,0 +1,1 @@
+"""Data: LightningDataModules, one a module."""

@@ -1,0 +1,1 @@
+"""Networks: residual layers, and what is built from them."""

@@ -1,0 +1,1 @@
+"""Tasks: LightningModules, one a module."""

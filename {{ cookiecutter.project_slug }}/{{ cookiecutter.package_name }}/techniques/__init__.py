@@ -1,0 +1,1 @@
+"""Techniques that decide whether a network trains well, one family a module."""
