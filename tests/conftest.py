@@ -4,31 +4,17 @@ import functools
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cookiecutter.main import cookiecutter
-
-TEMPLATE = Path(__file__).parents[1]
+from tools import TEMPLATE, exactly
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest, so that in the end no core waits for another."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
-
-
-def run(tool: str, *arguments: str | bytes | Path, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run a command of this environment."""
-    command = [Path(sys.executable).with_name(tool), *arguments]
-    return subprocess.run(command, text=True, capture_output=True, **options)
-
-
-def exactly(answer: str) -> str:
-    """An answer that is still ``answer`` after cookiecutter has rendered it, as it does with all that is not typed."""
-    return f"{{{{ {answer!a} }}}}"
 
 
 @pytest.fixture(scope="session", autouse=True)

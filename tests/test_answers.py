@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import TEMPLATE, exactly, run
 from cookiecutter.main import cookiecutter
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tools import TEMPLATE, exactly, run
 
 FRAGMENTS = [
     *('"', "'", '"""', "'''", "\\", "\\N{DASH}", "\\u0041", "\n", "\r\n", "\t", " ", "\0", "\x1b[31m", "\x7f", "\x85"),

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import TEMPLATE, run
 from packaging.requirements import Requirement
+from tools import TEMPLATE, run
 
 PLAIN = TEMPLATE / "{{ cookiecutter.project_slug }}"
 

@@ -33,6 +33,14 @@ def project(baked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return folder
 
 
+@pytest.fixture(autouse=True)
+def no_hydra_of_another_test() -> None:
+    """Hydra keeps the configuration of its last job in a global."""
+    from hydra.core.hydra_config import HydraConfig
+
+    HydraConfig.instance().cfg = None
+
+
 @pytest.fixture
 def command(project: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run ``python train.py ...`` in the project, or with ``trainwell=True`` ``trainwell ...``."""

@@ -140,7 +140,8 @@ def left_by(run: Path) -> dict[str, Any]:
     with (run / "metrics.csv").open() as file:
         found["metrics.csv"] = [{**row, "throughput/samples_per_second": ""} for row in csv.DictReader(file)]
     summary = json.loads((run / "summary.json").read_text())
-    found["summary.json"] = {key: summary[key] for key in summary if key not in ("seconds", "samples_per_second")}
+    machine = ("seconds", "samples_per_second", "hardware", "git", "code", "code_diff")  # threads
+    found["summary.json"] = {key: summary[key] for key in summary if key not in machine}
     return found
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from ..console import set_up_output
 from ..errors import Refused, RunFailed
@@ -190,6 +190,8 @@ def train(overrides: Sequence[str] = (), config_name: str = "train") -> float | 
     """
     from runpy import run_path
 
+    from hydra.core.hydra_config import HydraConfig
+
     from ..config import compose
 
     with compose.hydra_here():
@@ -200,5 +202,9 @@ def train(overrides: Sequence[str] = (), config_name: str = "train") -> float | 
         config = compose.without_hydra(composed)
         refuse(compose.mistakes(config_name, config, composed.hydra))
     function = run_path(str(compose.project_root() / "train.py"))["train"]
-    OmegaConf.set_struct(config, True)
-    return function(config)
+    before = HydraConfig.instance().cfg
+    HydraConfig.instance().cfg = composed  # as in a command: the run records what was typed
+    try:
+        return function(config)
+    finally:
+        HydraConfig.instance().cfg = before

@@ -86,10 +86,11 @@ def enter_in_sweep(folder: Path, hydra: Any) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Remove the folder of a run that did not start, and that of its experiment if nothing else is in it."""
+    """Remove the folder of a run that did not start, and those around it that are empty then."""
     shutil.rmtree(folder)
     with suppress(OSError):
         folder.parent.rmdir()
+        folder.parent.parent.rmdir()
 
 
 def note_test_evaluation(folder: Path, command: str) -> int:
