@@ -114,41 +114,41 @@ def test_a_custom_network_is_trained(compose: Compose, empty_folder: Path, monke
 # The commands
 
 
-def test_an_experiment_is_swept_over_seeds_compared_and_evaluated(empty_folder: Path) -> None:
-    short = ["data=digits", "trainer=smoke", "trainer.max_epochs=2", "~callbacks.early_stopping", "scheduler=constant"]
-    ended = run_in(empty_folder, "train.py", "-m", "seed=0,1", "+experiment=baseline", *short)
-    assert ended.returncode == 0, ended.stderr
-    runs = sorted(empty_folder.glob("runs/baseline/*_*"))
-    assert sorted(summary_of(run)["seed"] for run in runs) == [0, 1]
-    assert len(list(empty_folder.glob("wandb/offline-run-*"))) == 2
-    ended = run_in(empty_folder, "-m", "trainwell", "compare", "runs/baseline")
-    assert ended.returncode == 0, ended.stderr
-    assert "2 finished" in ended.stdout
-    assert (empty_folder / "comparison.csv").exists()
-    ended = run_in(empty_folder, "-m", "trainwell", "evaluate", "run=latest", "split=test")
-    assert ended.returncode == 0, ended.stderr
-    assert (runs[-1] / "predictions.csv").exists()
-    assert len((runs[-1] / "test_evaluations.txt").read_text("utf-8").splitlines()) == 1
-
-
-def test_a_killed_run_is_resumed_to_the_result_that_it_would_have_had(compose: Compose, empty_folder: Path) -> None:
-    options = [*SHORT, "trainer.max_epochs=15", "callbacks.early_stopping.patience=14", "dropout.rate=0.3"]
-    (empty_folder / "killed").mkdir()
-    process = start_in(empty_folder / "killed", "train.py", *QUIET, *options)
-    while process.poll() is None and not list(empty_folder.glob("killed/runs/*/*/checkpoints/last.ckpt")):
+def test_a_killed_run_of_an_experiment_is_resumed_to_the_result_that_it_would_have_had(
+    compose: Compose, empty_folder: Path
+) -> None:
+    options = ["+experiment=baseline", *SHORT, "trainer.max_epochs=15", "callbacks.early_stopping.patience=14"]
+    train(compose(*options))
+    whole = only_run(empty_folder)
+    folder = empty_folder / "killed"
+    folder.mkdir()
+    process = start_in(folder, "train.py", *QUIET, *options)
+    while process.poll() is None and not list(folder.glob("runs/*/*/checkpoints/last.ckpt")):
         time.sleep(0.001)
     process.kill()
     process.communicate()
-    run = only_run(empty_folder / "killed")
+    run = only_run(folder)
     assert not (run / "summary.json").exists(), "the run has ended before it was killed"
-    ended = run_in(empty_folder / "killed", "train.py", "resume=latest")
+
+    ended = run_in(folder, "train.py", "resume=latest")
     assert ended.returncode == 0, ended.stderr
     assert "resuming from step" in ended.stdout
-    train(compose(*options))
-    whole = only_run(empty_folder)
     assert metrics_of(run) == metrics_of(whole)
     for name in ("best.ckpt", "last.ckpt"):
         assert weights_of(run, name) == weights_of(whole, name)
+
+
+def test_runs_are_evaluated_and_compared(compose: Compose, empty_folder: Path) -> None:
+    for seed in (0, 1):
+        train(compose(*SHORT, f"seed={seed}", "trainer.max_epochs=1", "~callbacks.early_stopping"))
+    ended = run_in(empty_folder, "-m", "trainwell", "evaluate", "run=latest", "split=test")
+    assert ended.returncode == 0, ended.stderr
+    (predictions,) = empty_folder.glob("runs/*/*/predictions.csv")
+    assert len((predictions.parent / "test_evaluations.txt").read_text("utf-8").splitlines()) == 1
+    ended = run_in(empty_folder, "-m", "trainwell", "compare", "runs")
+    assert ended.returncode == 0, ended.stderr
+    assert "2 runs in 1 group" in ended.stdout
+    assert (empty_folder / "comparison.csv").exists()
 
 
 def test_mistakes_get_a_sentence_each_and_status_2_and_leave_nothing(empty_folder: Path) -> None:

@@ -202,9 +202,9 @@ def train(overrides: Sequence[str] = (), config_name: str = "train") -> float | 
         config = compose.without_hydra(composed)
         refuse(compose.mistakes(config_name, config, composed.hydra))
     function = run_path(str(compose.project_root() / "train.py"))["train"]
-    before = HydraConfig.instance().cfg
-    HydraConfig.instance().cfg = composed  # as in a command: the run records what was typed
+    state: Any = HydraConfig.instance()
+    before, state.cfg = state.cfg, composed  # as in a command: the run records what was typed
     try:
         return function(config)
     finally:
-        HydraConfig.instance().cfg = before
+        state.cfg = before

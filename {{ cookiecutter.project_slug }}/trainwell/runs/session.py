@@ -42,6 +42,7 @@ class Run:
     """
 
     config: DictConfig
+    plain: Any  # the configuration, resolved
     folder: Path
     best_value = math.nan
 
@@ -93,7 +94,7 @@ class Run:
         loggers = list(instantiate(self.config.logger).values())
         preflight.check(self.config, trainer, self.datamodule, self.module)
         self.fit_trainer = trainer
-        self.plain: Any = OmegaConf.to_container(self.config, resolve=True)
+        self.plain = OmegaConf.to_container(self.config, resolve=True)
         self.open_folder(trainer)
         for callback in trainer.callbacks:
             if isinstance(callback, ResumableCheckpoint):
