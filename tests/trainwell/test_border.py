@@ -15,7 +15,13 @@ LEVELS = [  # a folder imports from its own level's folder and from those below
     {"callbacks", "loggers", "data"},
     {"config"},
 ]
-ALLOWED_SIDEWAYS = {("doctor", "runs"), ("inference", "runs"), ("inference", "comparison"), ("callbacks", "loggers")}
+ALLOWED_SIDEWAYS = {
+    ("comparison", "runs"),
+    ("doctor", "runs"),
+    ("inference", "runs"),
+    ("inference", "comparison"),
+    ("callbacks", "loggers"),
+}
 
 
 def imports_of(path: Path, package: Path) -> Iterator[tuple[str, ...]]:

@@ -75,7 +75,7 @@ class SupervisedTask(lightning.LightningModule):
         x, y = batch
         outputs = self.network(x)
         loss = self.loss(outputs, y)
-        self.metrics_of(name).update(loss, outputs, y)
+        cast(EpochMetrics, self.metrics[f"{name}_metrics"]).update(loss, outputs, y)
         return loss
 
     def on_train_epoch_end(self) -> None:
@@ -88,11 +88,8 @@ class SupervisedTask(lightning.LightningModule):
         self.log_metrics("test")
 
     def log_metrics(self, name: str) -> None:
-        values = self.metrics_of(name).compute()
+        values = cast(EpochMetrics, self.metrics[f"{name}_metrics"]).compute()
         self.log_dict({f"{name}/{key}": value for key, value in values.items()}, sync_dist=True)
-
-    def metrics_of(self, name: str) -> EpochMetrics:
-        return cast(EpochMetrics, self.metrics[f"{name}_metrics"])
 
     def configure_optimizers(self) -> Any:
         groups = [
@@ -135,10 +132,7 @@ class SupervisedTask(lightning.LightningModule):
         compile: bool,
         **parts: Any,
     ) -> Self:
-        """Build the network for one sample of ``data``, check its output, and wrap it in a task.
-
-        Raises: ValueError: the batches are not ``(x, y)``, or the network does not fit them.
-        """
+        """Build the network for one sample of ``data``, check its output, and wrap it in a task."""
         x, _ = first_batch(data)
         module = network(tuple(x.shape[1:]), num_outputs)
         refuse_misfit(module, x[:2], num_outputs)
@@ -155,11 +149,8 @@ def first_batch(data: LightningDataModule) -> tuple[Tensor, Tensor]:
     with preserved_random_states():
         batch = next(iter(data.train_dataloader()))
     if not (isinstance(batch, tuple | list) and len(batch) == 2 and all(isinstance(part, Tensor) for part in batch)):
-        parts = batch.keys() if isinstance(batch, dict) else batch
-        raise ValueError(
-            f"the task reads batches (x, y) of two tensors, {type(data).__name__} gives {type(batch).__name__} of "
-            f"{', '.join(str(part) if isinstance(part, str) else type(part).__name__ for part in parts)}"
-        )
+        parts = list(batch) if isinstance(batch, dict) else [type(part).__name__ for part in batch]
+        raise ValueError(f"the task reads batches (x, y) of two tensors, {type(data).__name__} gives {parts}")
     return batch[0], batch[1]
 
 
