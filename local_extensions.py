@@ -15,7 +15,7 @@ DEPENDENCIES = {slugify(name) for name in re.findall(r"^\S+(?===)", CONSTRAINTS.
 IMPORTED = "absl antlr4 attr coreweave_evaluations dateutil functorch google grpc hydra isympy lightning_fabric"
 IMPORTED += " markdown_it mpl_toolkits mypyc opentelemetry pip py pydevd_plugins pylab sklearn torchgen xdist yaml"
 # Modules and folders beside the package; the last is the word that a bake replaces.
-NEIGHBOURS = "compare configs conftest doctor evaluate export predict runs tests train your_package"
+NEIGHBOURS = "configs conftest runs tests train trainwell your_package compare doctor evaluate export predict"
 
 RESERVED = {name.replace("-", "_") for name in DEPENDENCIES} | sys.stdlib_module_names
 RESERVED |= {*keyword.kwlist, *IMPORTED.split(), *NEIGHBOURS.split()}

@@ -138,7 +138,7 @@ def test_a_network_that_does_not_fit_the_data_is_refused(
 
 
 def test_data_of_another_task_are_refused() -> None:
-    with pytest.raises(ValueError, match="batches .x, y. of two tensors, DictBatches gives dict of image, label"):
+    with pytest.raises(ValueError, match="batches .x, y. of two tensors, DictBatches gives .'image', 'label'."):
         build(DictBatches(), flat)
     with pytest.raises(ValueError, match="needs LightningDataModule.num_classes"):
         build(LightningDataModule(), flat)
