@@ -1,6 +1,6 @@
 """Every use of a private name of Lightning, Hydra or torch, one function each, with the versions it was checked with.
 
-Exact resume and early refusals cannot be had through public interfaces alone. Each function has a test in the
+Exact resume and early refusals are not possible through public interfaces alone. Each function has a test in the
 template's ``tests/trainwell/test_lightning_internals.py`` that fails when the library changes.
 """
 

@@ -31,7 +31,7 @@ class InMemoryDataModule(LightningDataModule):
         self.loaded = False
 
     def load(self) -> None:
-        """Raises: ValueError: the data cannot be had, or cannot be trained on."""
+        """Raises: ValueError: the data cannot be loaded, or cannot be trained on."""
         raise NotImplementedError(f"{type(self).__name__} must define load")
 
     def setup(self, stage: str | None = None) -> None:

@@ -49,8 +49,8 @@ def read_npz(path: str, folder: Path | None = None) -> dict[str, np.ndarray]:
                     with archive.open(f"{name}.npy") as file:
                         arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
             except ValueError as error:
-                told = f"data.path={path}: {name} holds Python objects, or no array; save an array of numbers"
-                raise ValueError(told) from error
+                detail = f"data.path={path}: {name} holds Python objects, or no array; save an array of numbers"
+                raise ValueError(detail) from error
     return arrays
 
 
@@ -122,8 +122,8 @@ def faults_of_targets(name: str, y: np.ndarray) -> Iterator[str]:
         if len(present) < 2:
             yield "y must hold at least two classes, it holds one"
         elif len(absent):
-            told = f"no sample has class {', '.join(map(str, absent[:5]))}; {NUMBERED.format(name=name)}"
-            yield f"y must use every class from 0 to {present[-1]}; {told}"
+            detail = f"no sample has class {', '.join(map(str, absent[:5]))}; {NUMBERED.format(name=name)}"
+            yield f"y must use every class from 0 to {present[-1]}; {detail}"
         elif counts.min() < 5:
             scarce = f"class {present[counts.argmin()]} has {counts.min()}"
             yield f"y must have at least 5 samples of every class to split, {scarce}"

@@ -67,7 +67,7 @@ def prepared(path: str, split: Split, standardizer: Standardizer | None) -> Iter
         x, bad = network_input(block, standardizer, integers)
         if bad.any():
             sample = split.places[done + bad.reshape(len(x), -1).any(axis=1).argmax()]
-            told = f"{split.name} has values beyond the range of {x.dtype}, the first in sample {sample}"
-            raise ValueError(f"data.path={path}: {told}; scale them down")
+            detail = f"{split.name} has values beyond the range of {x.dtype}, the first in sample {sample}"
+            raise ValueError(f"data.path={path}: {detail}; scale them down")
         yield x
         done += len(block)

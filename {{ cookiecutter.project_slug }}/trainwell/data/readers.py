@@ -80,10 +80,10 @@ def numbers(path: Path, names: Sequence[str], table: np.ndarray, first: int) -> 
     except ValueError:
         row, column = next(place for place, cell in np.ndenumerate(table) if not is_number(cell))
         cell = table[row, column]
-        told = (
+        detail = (
             f"{cell[:20]!r}{' ...' if cell[20:] else ''} is no number" if cell else "the value is missing or not finite"
         )
-        raise ValueError(f"{path}: row {first + row}, {names[column]}: {told}") from None
+        raise ValueError(f"{path}: row {first + row}, {names[column]}: {detail}") from None
 
 
 def is_number(cell: str) -> bool:
@@ -115,10 +115,10 @@ def from_parquet(path: Path, in_shape: tuple[int, ...]) -> Chunks:
 
 def refuse_misfit(path: Path, names: Sequence[str], in_shape: tuple[int, ...]) -> None:
     if len(names) != prod(in_shape):
-        told = ", ".join(name.removeprefix("column ") for name in names[:8]) + (", ..." if len(names) > 8 else "")
+        detail = ", ".join(name.removeprefix("column ") for name in names[:8]) + (", ..." if len(names) > 8 else "")
         raise ValueError(
             f"{path} must have {prod(in_shape)} columns, one for each number of a sample of shape {in_shape}; "
-            f"it has {len(names)}: {told}"
+            f"it has {len(names)}: {detail}"
         )
 
 

@@ -56,7 +56,7 @@ class SafeWandbLogger(WandbLogger):
 
     @property
     def works(self) -> bool:
-        """Whether W&B is told anything by this process; begins the run."""
+        """Whether this process records anything in W&B; starts the run."""
         return self.experiment is self.run and self.trouble is None
 
     @property

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class LayerContext:
-    """What a part is told about its place: ``width`` features on ``axis``, in ``layer`` (from 0) of ``depth``."""
+    """Where a part is in the network: ``width`` features on ``axis``, in ``layer`` (from 0) of ``depth``."""
 
     width: int
     layer: int
