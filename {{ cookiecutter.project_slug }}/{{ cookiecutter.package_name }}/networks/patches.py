@@ -14,7 +14,7 @@ CONVOLUTIONS: dict[int, type[nn.Conv1d] | type[nn.Conv2d]] = {1: nn.Conv1d, 2: n
 def channels_and_positions(in_shape: Sequence[int]) -> tuple[int, tuple[int, ...]]:
     """Read ``in_shape``: a sequence (L,) or an image (H, W), each of one channel, or an image (C, H, W).
 
-    A sequence of several channels, (C, L), cannot be distinguished from an image and is read as one; give it as (C, 1, L).
+    A sequence of several channels, (C, L), looks like an image and is read as one; give it as (C, 1, L).
 
     Raises: ValueError: more axes, or none.
     """
