@@ -4,7 +4,7 @@ The order of an epoch is a function of ``(seed, epoch)`` alone, so that a resume
 was never interrupted.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,16 +13,19 @@ from torch import Tensor, distributed
 
 
 class Samples(NamedTuple):
-    """Inputs (N, *in_shape), float32 or, for integers that are not standardized, int64; targets (N,), int64."""
+    """Inputs (N, *in_shape), float32 or, for integers that are not standardized, int64; and targets.
+
+    Targets are classes (N,), int64; numbers (N, K), float32; or labels (N, L), int64, each 0 or 1.
+    """
 
     x: Tensor
     y: Tensor
 
     @classmethod
     def from_numpy(cls, x: np.ndarray, y: np.ndarray) -> "Samples":
-        """Floating inputs as float32, integers as int64."""
-        dtype = np.int64 if x.dtype.kind in "iu" else np.float32
-        return cls(torch.from_numpy(x.astype(dtype, copy=False)), torch.from_numpy(y.astype(np.int64, copy=False)))
+        """Floating values as float32, integers as int64."""
+        parts = [part.astype(np.int64 if part.dtype.kind in "iu" else np.float32, copy=False) for part in (x, y)]
+        return cls(*map(torch.from_numpy, parts))
 
     def at(self, index: Tensor) -> "Samples":
         return Samples(self.x[index], self.y[index])
@@ -51,12 +54,20 @@ class Batches(EpochState):
 
     With several processes each gets every n-th sample of the order; the last ones, too few to share, are left out.
     The order is drawn with the first batch: Lightning calls ``loader.sampler.set_epoch`` after ``iter``.
+    ``transform``, such as an augmentation, is called with a batch, the indices (B,) of its samples and the epoch.
     """
 
-    def __init__(self, samples: Samples, batch_size: int, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        samples: Samples,
+        batch_size: int,
+        seed: int | None = None,
+        transform: Callable[[Samples, Tensor, int], Samples] | None = None,
+    ) -> None:
         self.samples = samples
         self.batch_size = batch_size
         self.seed = seed
+        self.transform = transform
         self.sampler, self.batch_sampler = self, None
 
     def __len__(self) -> int:
@@ -67,7 +78,8 @@ class Batches(EpochState):
         order = epoch_order(len(self.samples.y), self.seed, self.epoch).to(self.samples.x.device)
         for number, index in enumerate(order.split(self.batch_size)[first:], start=first + 1):
             self.next_batch = number % len(self)
-            yield self.samples.at(index)
+            batch = self.samples.at(index)
+            yield batch if self.transform is None else self.transform(batch, index, self.epoch)
 
 
 def epoch_order(count: int, seed: int | None, epoch: int) -> Tensor:

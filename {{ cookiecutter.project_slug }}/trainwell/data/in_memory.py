@@ -1,5 +1,7 @@
 """A LightningDataModule whose samples are tensors: whole batches by one index, on the trainer's device if they fit."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from lightning import LightningDataModule
@@ -11,16 +13,19 @@ from .standardize import Standardizer, network_input
 
 
 class InMemoryDataModule(LightningDataModule):
-    """Derive from it and define ``load``, which sets ``train``, ``val``, ``test`` and ``num_classes``.
+    """Derive from it and define ``load``, which sets ``train``, ``val``, ``test`` and, for classes, ``num_classes``.
 
-    ``load`` may also set ``standardizer``, by which its samples were standardized: new samples then are, too.
-    ``label_noise`` is the share of the train samples that are given a wrong class, always the same samples.
+    ``load`` may also set ``standardizer``, by which its samples were standardized: new samples then are, too; and
+    ``target_names``: of every class, number or label. ``label_noise`` is the share of the train samples that are given
+    a wrong class, always the same samples.
     """
 
+    targets = "classes"  # or "numbers", "labels": what the targets are
     train: Samples
     val: Samples
     test: Samples
     num_classes: int
+    target_names: Sequence[str] | None = None
     standardizer: Standardizer | None = None
 
     def __init__(self, *, batch_size: int, seed: int, label_noise: float = 0.0) -> None:
@@ -38,13 +43,19 @@ class InMemoryDataModule(LightningDataModule):
         """Load, the first time that it is called."""
         if not self.loaded:
             self.load()
-            self.train = with_label_noise(self.train, self.num_classes, self.label_noise)
+            if self.label_noise:
+                self.train = with_label_noise(self.train, self.num_classes, self.label_noise)
             self.loaded = True
 
     @property
     def in_shape(self) -> tuple[int, ...]:
         """The shape of one input, without the batch."""
         return tuple(self.train.x.shape[1:])
+
+    @property
+    def num_outputs(self) -> int:
+        """How many outputs a network needs: one for each class, number or label."""
+        return self.num_classes if self.targets == "classes" else self.train.y.shape[1]
 
     def train_dataloader(self) -> Batches:
         same_batches = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
