@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from trainwell.runs import metrics_csv
 from trainwell.runs.metrics_csv import MetricsCsv, count, epochs_of, keep, rows_of
 
 
@@ -42,12 +41,8 @@ def test_a_row_that_a_kill_has_torn_is_no_row(tmp_path: Path) -> None:
     assert [row.get("new") for row in rows_of(path)] == [None, "1.0"]
 
 
-@pytest.mark.parametrize("chunk", [1, 7, 2**20])
 @pytest.mark.parametrize("late", [{}, {"test/loss": 0.1, 'odd, "name"': 0.2}])
-def test_the_file_is_restored_byte_for_byte_to_any_earlier_state(
-    chunk: int, late: dict[str, float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(metrics_csv, "CHUNK", chunk)
+def test_the_file_is_restored_byte_for_byte_to_any_earlier_state(late: dict[str, float], tmp_path: Path) -> None:
     path = tmp_path / "metrics.csv"
     states = []
     logger = MetricsCsv(str(tmp_path))

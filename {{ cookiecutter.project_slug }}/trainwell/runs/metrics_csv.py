@@ -1,12 +1,11 @@
 """``metrics.csv``: every metric that a run logs, on disk as soon as it is logged, whatever other logger is used."""
 
 import csv
-import sys
 from collections.abc import Iterator
-from functools import partial
 from io import StringIO
+from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
@@ -14,7 +13,6 @@ from lightning.pytorch.utilities import rank_zero_only
 NAME = "metrics.csv"
 FIRST = ("epoch", "step")
 END = b"\r\n"  # of a line, as the csv module writes it
-CHUNK = 2**20  # bytes
 
 
 class MetricsCsv(Logger):
@@ -53,7 +51,7 @@ class MetricsCsv(Logger):
             csv.DictWriter(file, self.columns).writerow({"step": step, **row})
 
 
-def rewrite(path: Path, columns: list[str], end: bytes, new_end: bytes, rows: int = sys.maxsize) -> None:
+def rewrite(path: Path, columns: list[str], end: bytes, new_end: bytes, rows: int | None = None) -> None:
     """Write ``columns`` and the first ``rows`` rows, with another end of each line, or leave the old file."""
     header = StringIO()
     csv.writer(header).writerow(columns)
@@ -62,15 +60,8 @@ def rewrite(path: Path, columns: list[str], end: bytes, new_end: bytes, rows: in
         file.write(header.getvalue().encode())
         if path.exists():
             with path.open("rb") as old:
-                start, left = end_of_line(old, 1), end_of_line(old, rows + 1)
-                old.seek(start)
-                left -= start
-                rest = b""  # of a line
-                while left:
-                    block = old.read(min(CHUNK, left))
-                    left -= len(block)
-                    lines, line_break, rest = (rest + block).rpartition(b"\n")
-                    file.write((lines + line_break).replace(end, new_end))
+                whole = (line for line in islice(old, 1, rows and rows + 1) if line.endswith(END))
+                file.writelines(line.removesuffix(end) + new_end for line in whole)
     unfinished.replace(path)
 
 
@@ -79,7 +70,7 @@ def count(path: Path) -> tuple[int, int]:
     if not path.exists():
         return 0, 0
     with path.open("rb") as file:
-        return sum(chunk.count(b"\n") for chunk in chunks(file)) - 1, len(columns_of(path))
+        return sum(line.endswith(END) for line in file) - 1, len(columns_of(path))
 
 
 def keep(path: Path, rows: int, columns: int) -> None:
@@ -88,32 +79,7 @@ def keep(path: Path, rows: int, columns: int) -> None:
         path.unlink(missing_ok=True)
     elif path.exists():
         names = columns_of(path)
-        if len(names) > columns:
-            rewrite(path, names[:columns], b"," * (len(names) - columns) + END, END, rows)
-        else:
-            with path.open("rb+") as file:
-                file.truncate(end_of_line(file, rows + 1))
-
-
-def end_of_line(file: BinaryIO, number: int) -> int:
-    """The offset after the ``number``-th line, or after the last whole one if there are fewer."""
-    offset = end = file.seek(0)
-    for chunk in chunks(file):
-        lines = chunk.count(b"\n")
-        if lines >= number:
-            position = -1
-            for _ in range(number):
-                position = chunk.index(b"\n", position + 1)
-            return offset + position + 1
-        if lines:
-            end = offset + chunk.rindex(b"\n") + 1
-        number -= lines
-        offset += len(chunk)
-    return end
-
-
-def chunks(file: BinaryIO) -> Iterator[bytes]:
-    return iter(partial(file.read, CHUNK), b"")
+        rewrite(path, names[:columns], b"," * (len(names) - columns) + END, END, rows)
 
 
 def columns_of(path: Path) -> list[str]:
