@@ -1,4 +1,4 @@
-"""A comparison in one picture: learning curves, gradient norms, and results over the setting that was swept."""
+"""A comparison in one picture: learning curves and gradient norms."""
 
 import csv
 import io
@@ -36,21 +36,18 @@ def draw(comparison: Comparison) -> bytes | None:
     names = list(dict.fromkeys(["train/loss", "val/loss", *monitored, GRADIENT]))
     logs = {run.folder: logged(run.folder, names) for group in groups for run in group.runs}
     curves = [name for name in names if any(name in log for log in logs.values())]
-    swept = [name for name in names if name in comparison.metrics and was_swept(comparison)]
-    if not curves + swept:
+    if not curves:
         return None
-    columns = min(3, len(curves + swept))
-    rows = math.ceil(len(curves + swept) / columns)
+    columns = min(3, len(curves))
+    rows = math.ceil(len(curves) / columns)
     with rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         figure = Figure((4.2 * columns, 3.2 * rows + 0.2 * len(groups)), dpi=120, layout="constrained")
-        panels = [figure.add_subplot(rows, columns, place) for place, _ in enumerate(curves + swept, start=1)]
-        for axes, name in zip(panels, curves, strict=False):
+        for place, name in enumerate(curves, start=1):
+            axes = figure.add_subplot(rows, columns, place)
             draw_curves(axes, name, [[logs[run.folder].get(name, {}) for run in group.runs] for group in groups])
-        for axes, name in zip(panels[len(curves) :], swept, strict=True):
-            draw_sweep(axes, name, comparison)
         labels = [text(f"{group.number}  {group.label}", 45 * columns) for group in groups]
-        figure.legend(panels[0].lines[: len(groups) * bool(curves)], labels, loc="outside lower left", frameon=False)
+        figure.legend(figure.axes[0].lines, labels, loc="outside lower left", frameon=False)
         file = io.BytesIO()
         figure.savefig(file, format="png")
     return file.getvalue()
@@ -65,12 +62,6 @@ def shown(comparison: Comparison) -> list[Group]:
         return group is not comparison.baseline, math.isnan(mean), -mean if run.higher_is_better else mean
 
     return sorted(sorted(comparison.groups, key=badness)[:GROUPS], key=lambda group: group.number)
-
-
-def was_swept(comparison: Comparison) -> bool:
-    """Whether one setting differs, and its values are numbers."""
-    keys = comparison.differing
-    return len(keys) == 1 and not any(isinstance(group.setting(keys[0]), str) for group in comparison.groups)
 
 
 def logged(folder: Path, names: Sequence[str]) -> dict[str, Curve]:
@@ -107,20 +98,6 @@ def over_runs(curves: Sequence[Curve]) -> dict[float, list[float]]:
     every = sorted({x for curve in curves for x in curve})
     found = {x: [curve[x] for curve in curves if x in curve] for x in every}
     return {x: values for x, values in found.items() if 2 * len(values) >= len(curves)}
-
-
-def draw_sweep(axes: "Axes", metric: str, comparison: Comparison) -> None:
-    """Results over the swept setting: a point for each run, mean and one standard deviation for each group."""
-    (key,) = comparison.differing
-    groups = sorted(comparison.groups, key=lambda group: group.setting(key))
-    x = [float(group.setting(key)) for group in groups]
-    means, deviations = zip(*(group.spread(metric) for group in groups), strict=True)
-    logarithmic = x[0] > 0 and x[-1] > 20 * x[0]
-    axes.set(title=text(metric, 45), xlabel=text(key, 45), xscale="log" if logarithmic else "linear")
-    axes.errorbar(x, means, np.nan_to_num(deviations), color="C0", capsize=3, linewidth=1.2)
-    for at, group in zip(x, groups, strict=True):
-        values = list(group.values(metric).values())
-        axes.plot([at] * len(values), values, "o", color="C0", alpha=0.5, markersize=4)
 
 
 def text(value: str, longest: int) -> str:

@@ -32,7 +32,7 @@ img { max-width: 100%; background: white; }
 {% if image %}
 <h2>Plots</h2>
 <p>{{ caption }}</p>
-<img src="data:image/png;base64,{{ image }}" alt="Learning curves, gradient norms, results over the swept setting">
+<img src="data:image/png;base64,{{ image }}" alt="Learning curves, gradient norms">
 {% endif %}
 """
 CAPTION = (

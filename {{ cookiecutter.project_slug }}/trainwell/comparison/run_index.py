@@ -14,10 +14,9 @@ from typing import Any, NamedTuple
 import yaml
 
 from ..runs import find
+from ..runs.stored_config import read_text, read_yaml
 
 WITH_RESULT = ("finished", "stopped_early")  # after any other status the best value so far is not a result
-LARGEST = 2**20  # characters of a file; a configuration has about 5,000
-DEEPEST = 100  # levels of YAML: libyaml recurses, and some ten thousand overflow the stack of the process
 HUGE = 1e100  # numbers from here on count as not finite
 Loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # leaves every scalar as text
 
@@ -55,7 +54,7 @@ def runs_in(folder: Path, levels: int) -> Iterator[Path]:
     if os.path.lexists(folder / "config.yaml"):
         yield Path(os.path.normpath(folder))
     elif os.path.isfile(folder / "runs.txt"):
-        yield from (Path(os.path.normpath(folder / line)) for line in read(folder / "runs.txt").splitlines())
+        yield from (Path(os.path.normpath(folder / line)) for line in read_text(folder / "runs.txt").splitlines())
     elif levels:
         for inner in sorted(folder.glob("*/")):
             yield from runs_in(inner, levels - 1)
@@ -67,13 +66,14 @@ def read_run(folder: Path) -> Run:
     Raises: ValueError: a file is missing, not a regular file, too large or malformed.
     """
     try:
-        config = dict(flattened(parse_yaml(read(folder / "config.yaml"))))
+        config = dict(flattened(yaml.load(read_yaml(folder / "config.yaml"), Loader)))
         summary: dict[str, float | str] = {"status": "unfinished", "code": "unknown"}
         for name in ("provenance.json", "summary.json"):  # a run that still trains, or was killed, has no summary
             if os.path.lexists(folder / name):
-                summary |= flattened(json.loads(read(folder / name), parse_int=str, parse_float=str))
+                summary |= flattened(json.loads(read_text(folder / name), parse_int=str, parse_float=str))
     except (OSError, RecursionError, ValueError, yaml.YAMLError) as error:
-        raise ValueError(f"{folder} cannot be read: {' '.join(str(error).split()):.200}") from error
+        reason = " ".join(str(error).removeprefix(f"{folder}/").split())
+        raise ValueError(f"{folder} cannot be read: {reason:.200}") from error
     seed, fold, own = (config.get(key, "null") for key in ("seed", "data.fold", "run_folder"))
     settings = {
         key: value.replace(str(own), "") if isinstance(value, str) else value
@@ -86,25 +86,6 @@ def read_run(folder: Path) -> Run:
     status, monitor = str(summary["status"]), str(config.get("monitor", "val/loss"))
     results = results if status in WITH_RESULT else {}
     return Run(folder, seed, fold, settings, monitor, config.get("monitor_mode") == "max", status, results, summary)
-
-
-def read(path: Path) -> str:
-    if not os.path.isfile(path):  # reading a pipe or a device could wait for ever
-        raise ValueError(f"{path.name} is missing or not a regular file")
-    with path.open(encoding="utf-8") as file:
-        text = file.read(LARGEST + 1)
-    if len(text) > LARGEST:
-        raise ValueError(f"{path.name} must have at most {LARGEST} characters")
-    return text
-
-
-def parse_yaml(text: str) -> Any:
-    depth = 0
-    for event in yaml.parse(text, Loader):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if isinstance(event, yaml.AliasEvent) or depth > DEEPEST:  # a few aliases can expand to billions of values
-            raise ValueError(f"config.yaml must have no aliases and at most {DEEPEST} levels")
-    return yaml.load(text, Loader)
 
 
 def flattened(node: Any, prefix: str = "") -> Iterator[tuple[str, float | str]]:

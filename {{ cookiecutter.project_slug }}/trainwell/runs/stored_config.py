@@ -38,8 +38,7 @@ def read_values(folder: Path) -> DictConfig:
     Raises: ValueError: ``config.yaml`` is missing, malformed or too large, or contains an interpolation such as
         ``${oc.env:HOME}``.
     """
-    path = folder / "config.yaml"
-    return parsed(path, read_text(path), allow_interpolations=False)
+    return parsed(folder / "config.yaml")
 
 
 def read_invocation(folder: Path) -> Invocation:
@@ -48,7 +47,7 @@ def read_invocation(folder: Path) -> Invocation:
     Raises: ValueError: it is missing, malformed or too large, or contains an interpolation in what is read.
     """
     path = folder / ".hydra" / "hydra.yaml"
-    plain: Any = OmegaConf.to_container(parsed(path, read_text(path), allow_interpolations=True), resolve=False)
+    plain: Any = OmegaConf.to_container(parsed(path, allow_interpolations=True), resolve=False)
     try:
         overrides, choices = plain["hydra"]["overrides"]["task"], plain["hydra"]["runtime"]["choices"]
         found = Invocation([str(override) for override in overrides], dict(choices))
@@ -79,22 +78,29 @@ def read_text(path: Path) -> str:
         raise ValueError(f"{path} must be UTF-8") from error
 
 
-def parsed(path: Path, text: str, *, allow_interpolations: bool) -> DictConfig:
-    """Parse YAML, after a pass over its events, which cost no memory however hostile they are."""
-    depth = 0
+def read_yaml(path: Path, *, allow_interpolations: bool = False) -> str:
+    """The text of a YAML file, after a pass over its events, which cost no memory however hostile they are.
+
+    Raises: ValueError, yaml.YAMLError: it is malformed, or would take long to load.
+    """
+    text, depth = read_text(path), 0
+    for event in yaml.parse(text, Events):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise ValueError(f"{path} must not be nested deeper than {DEEPEST} levels")
+        if isinstance(event, yaml.AliasEvent):  # their expansion can be exponential
+            raise ValueError(f"{path} must not contain YAML aliases")
+        if isinstance(event, yaml.ScalarEvent):
+            if len(event.value) > LONGEST:
+                raise ValueError(f"{path} must not contain values longer than {LONGEST:,} characters")
+            if "${" in event.value and not allow_interpolations:
+                raise ValueError(f"{path} must not contain interpolations such as ${{...}}, it is stored resolved")
+    return text
+
+
+def parsed(path: Path, *, allow_interpolations: bool = False) -> DictConfig:
     try:
-        for event in yaml.parse(text, Events):
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > DEEPEST:
-                raise ValueError(f"{path} must not be nested deeper than {DEEPEST} levels")
-            if isinstance(event, yaml.AliasEvent):  # their expansion can be exponential
-                raise ValueError(f"{path} must not contain YAML aliases")
-            if isinstance(event, yaml.ScalarEvent):
-                if len(event.value) > LONGEST:
-                    raise ValueError(f"{path} must not contain values longer than {LONGEST:,} characters")
-                if "${" in event.value and not allow_interpolations:
-                    raise ValueError(f"{path} must not contain interpolations such as ${{...}}, it is stored resolved")
-        config = OmegaConf.create(text)
+        config = OmegaConf.create(read_yaml(path, allow_interpolations=allow_interpolations))
     except (yaml.YAMLError, OmegaConfBaseException) as error:
         raise ValueError(f"{path} is not a valid configuration: {str(error).partition(chr(10))[0]:.100}") from error
     if not isinstance(config, DictConfig) or not config:
