@@ -56,10 +56,7 @@ def plain(handler: logging.Handler) -> logging.Handler:
 
 
 def is_shown(record: logging.LogRecord) -> bool:
-    return record.levelno >= logging.WARNING or record.name.startswith(VERBATIM) or is_project(record.pathname)
-
-
-def is_project(pathname: str) -> bool:
-    """Whether a record was logged by a file of the project, as techniques do."""
-    path = Path(pathname)
-    return Path.cwd() in path.parents and "site-packages" not in path.parts
+    """Warnings of everybody, and what this package and files of the project say, as techniques do."""
+    path = Path(record.pathname)
+    of_project = Path.cwd() in path.parents and "site-packages" not in path.parts
+    return of_project or record.levelno >= logging.WARNING or record.name.startswith(VERBATIM)

@@ -65,10 +65,9 @@ def test_in_a_terminal_one_bar_runs_over_all_steps(
     bars: list[tuple[int, int]] = []
 
     class Watched(Progress):
-        def close(self) -> None:
-            if self.bar is not None:
-                bars.append((self.bar.n, self.bar.total))
-            super().close()
+        def on_train_end(self, *arguments: Any) -> None:
+            bars.append((self.bar.n, self.bar.total))
+            super().on_train_end(*arguments)
 
     with caplog.at_level(logging.INFO, logger="trainwell"):
         fit(Watched())
@@ -83,4 +82,4 @@ def test_a_run_that_fails_leaves_no_bar_behind(monkeypatch: pytest.MonkeyPatch) 
     progress = Progress()
     with pytest.raises(ZeroDivisionError):
         fit(progress)
-    assert progress.bar is None
+    assert progress.bar.disable

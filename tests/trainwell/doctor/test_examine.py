@@ -1,7 +1,6 @@
 """Each finding on a sick training and on its healthy twin, which differs in one thing; and modules of other kinds."""
 
 import random
-import re
 from collections.abc import Callable
 from functools import cache, partial
 from itertools import pairwise
@@ -311,11 +310,6 @@ def test_a_module_that_is_no_classifier_is_examined_by_the_rules_about_its_layer
         nn.init.constant_(parameter, 0.1)
     (finding, *_) = examine(alike, DictBatches(), steps=60, accelerator="cpu")
     assert (finding.code, finding.where) == ("symmetric_units", "body")
-
-
-def test_a_batch_size_needs_pairs() -> None:
-    with pytest.raises(ValueError, match=re.escape("batch_size=8 needs a datamodule whose batches are pairs (x, y)")):
-        examine(TwoOptimizersByHand(), DictBatches(), batch_size=8, accelerator="cpu")
 
 
 class FromLoaders(LightningDataModule):

@@ -104,8 +104,3 @@ def test_the_hash_covers_the_users_package_and_scripts_but_not_runs_or_environme
 
 def test_a_library_that_is_not_installed_has_no_version() -> None:
     assert provenance.version_of("no-such-library") is None
-
-
-def test_secrets_do_not_reach_the_command(empty_folder: Path) -> None:
-    provenance.write(empty_folder, ["+data.password=hunter2", "seed=1"])
-    assert provenance.read(empty_folder)["command"] == "python train.py '+data.password=***' seed=1"

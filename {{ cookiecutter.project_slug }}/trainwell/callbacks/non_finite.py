@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from ..errors import RunFailed
 from ..findings import Finding
-from .training_stats import gradient_norm
+from .training_stats import gradient_norm, tensors_in
 
 REMEDIES = ["trainer.gradient_clip_val=1.0", "optimizer.lr=0.0001", "initialisation=zero_residual"]
 
@@ -60,7 +60,7 @@ def stop(trainer: Trainer, what: str, origin: str | None) -> None:
 
 def first_non_finite(module: LightningModule, batch: Any, batch_idx: int) -> str | None:
     """The innermost module with the first output that is not finite, found by running the training step once more."""
-    if not all(bool(tensor.isfinite().all()) for tensor in float_tensors(batch)):
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors_in(batch) if tensor.is_floating_point()):
         return "the data"
     if not module.automatic_optimization:  # its training step would step the optimizers
         return None
@@ -79,11 +79,3 @@ def first_non_finite(module: LightningModule, batch: Any, batch_idx: int) -> str
     for handle in hooks:
         handle.remove()
     return found[0] if found else None
-
-
-def float_tensors(value: Any) -> list[Tensor]:
-    """Every floating-point tensor in a tensor, tuple, list or dict."""
-    if isinstance(value, Tensor):
-        return [value] if value.is_floating_point() else []
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, tuple | list) else ()
-    return [tensor for part in parts for tensor in float_tensors(part)]

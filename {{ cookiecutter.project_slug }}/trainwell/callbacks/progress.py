@@ -21,7 +21,7 @@ class Progress(ProgressBar):
 
     def __init__(self) -> None:
         super().__init__()
-        self.bar: tqdm | None = None
+        self.bar = tqdm(disable=True)
         self.enabled = True
 
     def disable(self) -> None:
@@ -32,46 +32,37 @@ class Progress(ProgressBar):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         steps = trainer.num_training_batches * (trainer.max_epochs or 0)
-        known = 0 < steps < float("inf")
-        if self.enabled and sys.stderr.isatty():
-            self.bar = tqdm(
-                total=int(steps) if known else None,
-                initial=trainer.fit_loop.epoch_loop.total_batch_idx + 1,
-                unit=" steps",
-                leave=False,
-                dynamic_ncols=True,
-            )
+        self.bar = tqdm(
+            total=int(steps) if 0 < steps < float("inf") else None,
+            initial=trainer.fit_loop.epoch_loop.total_batch_idx + 1,
+            unit=" steps",
+            leave=False,
+            dynamic_ncols=True,
+            disable=not self.enabled or not sys.stderr.isatty(),
+        )
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if self.bar is not None:
-            self.bar.update()
+        self.bar.update()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.bar is not None:
-            self.bar.set_description(f"epoch {trainer.current_epoch}", refresh=False)
+        self.bar.set_description(f"epoch {trainer.current_epoch}", refresh=False)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
         metrics = {name: f"{value:.3f}" for name, value in validation_metrics(trainer).items()}
-        if self.bar is not None:
-            self.bar.set_postfix(metrics, refresh=False)
-        elif self.enabled:
+        self.bar.set_postfix(metrics, refresh=False)
+        if self.enabled and self.bar.disable:
             line = "  ".join(f"{name} {value}" for name, value in metrics.items())
             log.info(f"epoch {trainer.current_epoch:3}  step {trainer.global_step:6}  {line}")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.close()
+        self.bar.close()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        self.close()
-
-    def close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()
-            self.bar = None
+        self.bar.close()
 
 
 def validation_metrics(trainer: Trainer) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Statistics of every run: gradient norms, clipping, learning rate and speed."""
 
 from array import array
+from collections.abc import Iterator
 from time import perf_counter
 from typing import Any
 
@@ -131,8 +132,14 @@ def norm_of_gradient(optimizer: Optimizer) -> Tensor:
 
 
 def batch_size_of(batch: Any) -> int:
-    """The length of the first tensor in a batch, be it a tensor or a nested tuple, list or dict; 0 if there is none."""
-    if isinstance(batch, Tensor):
-        return len(batch) if batch.ndim else 0
-    parts = batch.values() if isinstance(batch, dict) else batch if isinstance(batch, tuple | list) else ()
-    return next((size for size in map(batch_size_of, parts) if size), 0)
+    """The length of the first tensor in a batch; 0 if there is none."""
+    return next((len(tensor) for tensor in tensors_in(batch) if tensor.ndim and len(tensor)), 0)
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """Every tensor in a batch or in the output of a module, be it a tensor or a nested tuple, list or dict."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict | tuple | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from tensors_in(part)

@@ -139,10 +139,7 @@ def mistakes_of(config_name: str, overrides: list[str], complaint: Exception) ->
 
 
 def task_of_job(task: Callable[[DictConfig], Any], config_name: str, config: DictConfig, multirun: bool) -> Any:
-    """Check one job and run it.
-
-    Raises: Refused: it has mistakes.
-    """
+    """Check one job and run it. Raises: Refused: it has mistakes."""
     from hydra.core.hydra_config import HydraConfig
 
     from ..config import compose

@@ -78,30 +78,19 @@ def jobs(config_name: str, overrides: Sequence[str]) -> list[list[str]]:
 
 def mistakes(config_name: str, config: DictConfig, hydra: Any) -> list[str]:
     """Every mistake in a configuration that could be composed, a sentence each."""
+    groups = default_options(config_name)
+    removed = [group for group in groups if not isinstance(OmegaConf.select(config, group), DictConfig)]
+    if removed:
+        return [cannot_be_left_out(group) for group in removed]
     choices = chosen_options(hydra)
-    if missing := removed_groups(config_name, config):
-        return missing
     written = as_written(config_name, **choices) if hydra.overrides.task else config  # nothing typed: the files alone
-    return validate.mistakes(config, written, changed_groups(config_name, hydra, choices), choices, configs_of(hydra))
-
-
-def removed_groups(config_name: str, config: DictConfig) -> list[str]:
-    return [
-        cannot_be_left_out(group)
-        for group in default_options(config_name)
-        if OmegaConf.is_missing(config, group) or not isinstance(config.get(group), DictConfig)
-    ]
+    folders = [Path(source.path) for source in hydra.runtime.config_sources if source.schema == "file"]
+    return validate.mistakes(config, written, changed_groups(config_name, hydra, choices), choices, folders)
 
 
 def cannot_be_left_out(group: str) -> str:
     hints = {"callbacks": "remove one with ~callbacks.NAME", "logger": "type logger=none"}
     return f"{group} cannot be left out or null; {hints.get(group, f'choose an option of {group}')}"
-
-
-def configs_of(hydra: Any) -> list[Path]:
-    """The folders that options were read from, the project's own first."""
-    sources = [source.path for source in hydra.runtime.config_sources if source.schema == "file"]
-    return [Path(path) for path in sources]
 
 
 @cache  # the jobs of a sweep mostly choose the same options
@@ -161,7 +150,9 @@ def sentence(config_name: str, override: str, accepted: Sequence[str], complaint
     """Say of one override why it is refused and what may have been meant."""
     key, value = key_of(override), override.partition("=")[2]
     loader = GlobalHydra.instance().config_loader()
-    options = [*loader.get_group_options(key, results_filter=ObjectType.CONFIG), *nested_options(key)]
+    options = list(loader.get_group_options(key, results_filter=ObjectType.CONFIG))
+    for folder in loader.list_groups(key):  # such as gallery/ in experiment/
+        options += [f"{folder}/{option}" for option in loader.get_group_options(f"{key}/{folder}")]
     unknown = [option for option in value.strip("[]").split(",") if option not in options]
     if options and override.startswith("~"):
         return f"{override}: {key} cannot be left out; it is one of {', '.join(options)}"
@@ -175,13 +166,6 @@ def sentence(config_name: str, override: str, accepted: Sequence[str], complaint
     if "Error parsing" in str(complaint):
         return f"{override}: type KEY=VALUE, such as dropout.rate=0.2; quote other characters twice: 'KEY=\"a=b, c\"'"
     return f"{override}: {str(complaint).splitlines()[0]}"
-
-
-def nested_options(group: str) -> list[str]:
-    """Options in folders of a group, such as ``gallery/xavier``."""
-    loader = GlobalHydra.instance().config_loader()
-    inner = loader.list_groups(group)
-    return [f"{name}/{option}" for name in inner for option in loader.get_group_options(f"{group}/{name}")]
 
 
 def did_you_mean(wrong: str, right: Sequence[str], before: str = "") -> str:

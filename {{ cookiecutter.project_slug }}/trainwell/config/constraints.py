@@ -51,10 +51,8 @@ def option_files(configs: Sequence[Path], group: str, choice: str) -> list[Path]
 
 def ranges(configs: Sequence[Path], choices: Mapping[str, str]) -> dict[str, Rule]:
     """The rule of each key, named in full, that the chosen options declare."""
-    rules = {}
-    for line in head_lines("Range", [folder / "train.yaml" for folder in configs if (folder / "train.yaml").is_file()]):
-        key, rules_of_key = parsed(line)
-        rules[key] = rules_of_key
+    wiring = [folder / "train.yaml" for folder in configs if (folder / "train.yaml").is_file()]
+    rules = dict(map(parsed, head_lines("Range", wiring)))
     for group, choice in choices.items():
         for line in head_lines("Range", option_files(configs, group, choice)):
             key, rule = parsed(line)
@@ -65,7 +63,7 @@ def ranges(configs: Sequence[Path], choices: Mapping[str, str]) -> dict[str, Rul
 def parsed(line: str) -> tuple[str, Rule]:
     if found := INTERVAL.fullmatch(line):
         key, opening, low, high, closing = found.groups()
-        return key, interval(opening == "[", float(low), float(high), closing == "]", line.partition(" in ")[2])
+        return key, interval(opening, float(low), float(high), closing, f"in {line.partition(' in ')[2]}")
     if found := CHOICE.fullmatch(line):
         allowed = [value.strip() for value in found[2].split(",")]
         return found[1], Rule(" or ".join(allowed), lambda value: str(value) in allowed)
@@ -79,16 +77,11 @@ def parsed(line: str) -> tuple[str, Rule]:
     raise ValueError(f"# Range: {line} cannot be read; write KEY in [a, b), KEY in {{a, b}}, KEY is odd or is a file")
 
 
-def interval(low_included: bool, low: float, high: float, high_included: bool, written: str) -> Rule:
-    words = f"in {written}"
+def interval(opening: str, low: float, high: float, closing: str, words: str) -> Rule:
+    above, below = (operator.ge if opening == "[" else operator.gt), (operator.le if closing == "]" else operator.lt)
     if high == float("inf"):
-        words = f"{low:g} or more" if low_included else f"above {low:g}"
-    return Rule(
-        words,
-        lambda value: (
-            (low <= value if low_included else low < value) and (value <= high if high_included else value < high)
-        ),
-    )
+        words = f"{low:g} or more" if opening == "[" else f"above {low:g}"
+    return Rule(words, lambda value: above(value, low) and below(value, high))
 
 
 def conflicts(

@@ -22,10 +22,7 @@ def one_of(*values: str) -> Callable[[str], str | None]:
 
 
 def parsed(arguments: Sequence[str], options: dict[str, Option]) -> dict[str, str | None]:
-    """The value of every option.
-
-    Raises: Refused: every mistake, a sentence each.
-    """
+    """The value of every option. Raises: Refused: every mistake, a sentence each."""
     values: dict[str, str | None] = {key: option.default for key, option in options.items()}
     mistakes = []
     for argument in arguments:

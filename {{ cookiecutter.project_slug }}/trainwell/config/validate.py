@@ -115,68 +115,48 @@ def patience_that_never_runs_out(config: DictConfig) -> Iterator[str]:
         )
 
 
-def validation_interval(config: DictConfig) -> Iterator[str]:
-    interval = config.trainer.get("val_check_interval")
+def steps_and_validations(config: DictConfig) -> Iterator[str]:
+    trainer, interval = config.trainer, config.trainer.get("val_check_interval")
+    if trainer.get("fast_dev_run"):
+        yield "trainer.fast_dev_run saves nothing that a run needs; for a quick check type trainer=smoke"
     if isinstance(interval, float) and not 0 < interval <= 1:
         yield f"trainer.val_check_interval must be in (0, 1] as a share of an epoch, or a whole number, got {interval}"
     elif isinstance(interval, int) and interval < 1:
         yield f"trainer.val_check_interval must be 1 or more batches, got {interval}"
-    elif config.trainer.check_val_every_n_epoch is None and not isinstance(interval, int):
+    elif trainer.check_val_every_n_epoch is None and not isinstance(interval, int):
         yield "trainer.check_val_every_n_epoch=null needs trainer.val_check_interval, a number of batches"
-
-
-def no_dry_run(config: DictConfig) -> Iterator[str]:
-    if config.trainer.get("fast_dev_run"):
-        yield "trainer.fast_dev_run saves nothing that a run needs; for a quick check type trainer=smoke"
-
-
-def best_weights_that_nobody_keeps(config: DictConfig) -> Iterator[str]:
-    if "checkpoint" not in config.callbacks or config.trainer.get("enable_checkpointing") is False:
-        yield "callbacks.checkpoint cannot be removed: the best weights are restored from it when training ends"
-
-
-def callbacks_that_are_null(config: DictConfig) -> Iterator[str]:
-    for name, callback in config.callbacks.items():
-        if callback is None:
-            yield f"callbacks.{name} cannot be null; to remove it, type ~callbacks.{name}"
-
-
-def one_monitor(config: DictConfig) -> Iterator[str]:
-    """The metric that stops the training also chooses the best weights and is reported."""
-    for name in ("early_stopping", "checkpoint"):
-        monitored = (config.callbacks.get(name) or {}).get("monitor", config.monitor)
-        if monitored != config.monitor:
-            yield f"callbacks.{name}.monitor must be ${{monitor}}, got {monitored}: type monitor={monitored} for both"
-
-
-def unknown_monitor(config: DictConfig) -> Iterator[str]:
-    """The metrics of a task of the user's own are known only when they are logged."""
-    metrics = config.task.get("metrics")
-    if metrics is None:
-        return
-    known = [f"{split}/{name}" for split in ("train", "val") for name in ("loss", *metrics)]
-    if config.monitor not in known:
-        yield f"monitor must be one of {', '.join(known)}, got {shown(config.monitor)}"
-
-
-def no_validation(config: DictConfig) -> Iterator[str]:
-    if config.trainer.limit_val_batches == 0:
+    if trainer.limit_val_batches == 0:
         yield f"trainer.limit_val_batches must be above 0: {config.monitor} decides which weights are kept"
 
 
-def a_bar_that_stays(config: DictConfig) -> Iterator[str]:
+def callbacks_that_are_needed(config: DictConfig) -> Iterator[str]:
+    for name, callback in config.callbacks.items():
+        if callback is None:
+            yield f"callbacks.{name} cannot be null; to remove it, type ~callbacks.{name}"
+    if "checkpoint" not in config.callbacks or config.trainer.get("enable_checkpointing") is False:
+        yield "callbacks.checkpoint cannot be removed: the best weights are restored from it when training ends"
     if not config.trainer.enable_progress_bar and "progress_bar" in config.callbacks:
         yield "trainer.enable_progress_bar=false needs its bar removed as well: type ~callbacks.progress_bar"
 
 
+def one_known_monitor(config: DictConfig) -> Iterator[str]:
+    """The metric that stops the training also chooses the best weights and is reported.
+
+    The metrics of a task of the user's own are known only when they are logged.
+    """
+    for name in ("early_stopping", "checkpoint"):
+        monitored = (config.callbacks.get(name) or {}).get("monitor", config.monitor)
+        if monitored != config.monitor:
+            yield f"callbacks.{name}.monitor must be ${{monitor}}, got {monitored}: type monitor={monitored} for both"
+    metrics = config.task.get("metrics")
+    known = [f"{split}/{name}" for split in ("train", "val") for name in ("loss", *(metrics or {}))]
+    if metrics is not None and config.monitor not in known:
+        yield f"monitor must be one of {', '.join(known)}, got {shown(config.monitor)}"
+
+
 RULES_ACROSS_KEYS = (
-    callbacks_that_are_null,
-    no_dry_run,
-    validation_interval,
+    callbacks_that_are_needed,
+    steps_and_validations,
     patience_that_never_runs_out,
-    best_weights_that_nobody_keeps,
-    one_monitor,
-    unknown_monitor,
-    no_validation,
-    a_bar_that_stays,
+    one_known_monitor,
 )

@@ -45,7 +45,7 @@ def examined(config: DictConfig) -> "tuple[list[Finding], History | None]":
 
     quiet_lightning()  # after its import, which sets another level
     data, task = build(config)
-    return examination(task, data, STEPS, None, config.seed, True, trainer_settings(config, task))
+    return examination(task, data, STEPS, config.seed, True, trainer_settings(config, task))
 
 
 def examined_overrides(overrides: list[str]) -> tuple[list[Finding], float]:

@@ -21,10 +21,9 @@ from .remedies import treated
 from .rules.data import chance, findings_in_data, guessing, learnable_accuracy, unlearnable
 from .rules.optimization import will_overfit
 from .rules.order import findings_in_training
-from .trial import memorized_loss, trial
+from .trial import trial
 
 STEPS = 200
-STEPS_TO_MEMORIZE = 100
 FEWEST_AHEAD = 100  # samples for a trial of all planned epochs
 BAD_INPUTS = {"unscaled_input", "constant_input"}
 BAD_DATA = {*BAD_INPUTS, "unlearnable_labels"}  # the network is not to blame then
@@ -36,39 +35,29 @@ def examine(
     data: LightningDataModule,
     *,
     steps: int = STEPS,
-    batch_size: int | None = None,
     seed: int = 0,
     bar: bool = False,
     **trainer: Any,
 ) -> list[Finding]:
     """Check ``data``, then train a copy of ``module`` for ``steps`` steps and judge what was measured.
 
-    The trial trains on the datamodule's own batches, or on others of ``batch_size`` samples. ``trainer`` are arguments
-    of ``lightning.Trainer`` that the training is to have: ``gradient_clip_val``, ``precision``, ``max_epochs``, ...
-    Neither the module nor a global random state is changed.
+    ``trainer`` are arguments of ``lightning.Trainer`` that the training is to have: ``gradient_clip_val``,
+    ``precision``, ``max_epochs``, ... Neither the module nor a global random state is changed.
 
     Rules about accuracy need batches ``(x, y)`` with class indices ``y``, and a ``forward`` from ``x`` to logits; the
     others only need a module that Lightning can train.
-
-    Raises: ValueError: ``batch_size`` is given, and batches are no pairs ``(x, y)``.
     """
-    return examination(module, data, steps, batch_size, seed, bar, trainer)[0]
+    return examination(module, data, steps, seed, bar, trainer)[0]
 
 
 def examination(
-    module: LightningModule,
-    data: LightningDataModule,
-    steps: int,
-    batch_size: int | None,
-    seed: int,
-    bar: bool,
-    trainer: dict[str, Any],
+    module: LightningModule, data: LightningDataModule, steps: int, seed: int, bar: bool, trainer: dict[str, Any]
 ) -> tuple[list[Finding], History | None]:
     """The findings of ``examine`` and the history of its trial; no history if the data cannot be trained on."""
     shown = tqdm(total=steps, unit=" steps", leave=False, disable=None if bar else True)
     with preserved_random_states(), shown:
         seed_everything(seed, verbose=False)  # a loader that shuffles draws from the global random state
-        problem = problem_of(data, batch_size)
+        problem = problem_of(data)
         settings = {"seed": seed, "bar": shown, **trainer}
         findings = list(findings_in_data(problem)) if problem else []
         if any(finding.code == "non_finite" for finding in findings):
@@ -80,8 +69,6 @@ def examination(
             findings += unlearnable(problem, history.last.val_accuracy if history.last else None)
         if BAD_DATA & {finding.code for finding in findings}:
             return treated(milder(finding, history) for finding in findings), history
-        if problem and history.learns is False:
-            history.memorized_loss = memorized_loss(module, data, problem, **settings, steps=STEPS_TO_MEMORIZE)
         findings += findings_in_training(history)
         few = problem_ahead(problem, steps, trainer) if problem and not findings else None
         if few:

@@ -53,7 +53,6 @@ class History:
     dead: dict[str, float] = field(default_factory=dict)  # layer -> share of dead units at its input, at the end
     start_loss: float | None = None  # before the first step, without dropout
     dropout_loss: float | None = None  # before the first step, with dropout
-    memorized_loss: float | None = None  # on a few samples after training on them alone
 
     def begin(self, module: nn.Module, optimizers: Sequence[Optimizer], clipped: bool) -> None:
         """Note what is known before the first step; of several optimizers the first one counts."""

@@ -20,6 +20,7 @@ from torch.nn.parameter import UninitializedParameter
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
+from ..callbacks.training_stats import tensors_in
 from ..lightning_internals import is_compiled
 
 MARGIN = 0.05  # of the range, at each end
@@ -112,12 +113,6 @@ class Activations:
             for name, layer in self.layers.items()
         ]
 
-    def separate(self) -> "Activations":
-        """The same layers with a window of their own, for other samples."""
-        other = Activations(self.layers, set())
-        other.reads_data = self.reads_data
-        return other
-
     def stop(self) -> None:
         for handle in self.handles:
             handle.remove()
@@ -191,11 +186,7 @@ def hidden_by_compilation(module: nn.Module) -> set[nn.Module]:
 
 def first_floats(value: Any) -> Tensor | None:
     """The first floating-point tensor in a tensor, tuple, list or dict."""
-    if isinstance(value, Tensor):
-        return value if value.is_floating_point() and value.numel() else None
-    parts = value.values() if isinstance(value, dict) else value
-    found = map(first_floats, parts if isinstance(value, dict | tuple | list) else ())
-    return next((tensor for tensor in found if tensor is not None), None)
+    return next((tensor for tensor in tensors_in(value) if tensor.is_floating_point() and tensor.numel()), None)
 
 
 def norm_of(tensor: Tensor) -> Tensor:

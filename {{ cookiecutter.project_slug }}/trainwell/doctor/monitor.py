@@ -13,7 +13,7 @@ from lightning import LightningModule, Trainer
 from ..findings import Finding
 from ..loggers.wandb import safe_wandb_loggers
 from .history import History, Scores
-from .layer_statistics import Activations, LayerStatistics, Numbers, fetched, weights_of
+from .layer_statistics import LayerStatistics, Numbers, weights_of
 from .probe import Probe
 from .remedies import applicable, treated
 from .rules.optimization import overfits
@@ -23,7 +23,6 @@ log = logging.getLogger(__name__)
 
 FIRST_STEPS = 200  # that the rules are made for
 EARLY = 10  # one more measured step, for gradients before much is learned
-EVERY_VALIDATIONS = 10
 CHANCE_DEVIATION = 0.02  # standard deviation of an accuracy on a few hundred samples
 
 
@@ -41,10 +40,8 @@ class Monitor(Probe):
         self.findings: list[Finding] = []
         self.history: History | None = None
         self.judged = False
-        self.validations = 0
         self.epoch_ended = False
         self.restored: dict[str, Any] | None = None  # state of the activations, from a checkpoint
-        self.on_validation: Activations | None = None
 
     def state_dict(self) -> dict[str, Any]:
         statistics: LayerStatistics | None = getattr(self, "statistics", None)  # none before training starts
@@ -53,12 +50,11 @@ class Monitor(Probe):
             "findings": [finding.plain() for finding in self.findings],
             "history": asdict(self.history) if self.history else None,
             "judged": self.judged,
-            "validations": self.validations,
             "activations": statistics.activations.state_dict() if statistics else self.restored,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.step, self.judged, self.validations = (state_dict[key] for key in ("step", "judged", "validations"))
+        self.step, self.judged = state_dict["step"], state_dict["judged"]
         self.findings = [Finding(**plain) for plain in state_dict["findings"]]
         if history := state_dict["history"]:
             scores = {step: Scores(**values) for step, values in history["scores"].items()}
@@ -110,21 +106,6 @@ class Monitor(Probe):
             plots = {path.stem: path for path in draw(self.folder, self.statistics.activations.order)}
             for logger in safe_wandb_loggers(trainer):
                 logger.log_images_from_files(plots)
-
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Measure now and then which units are dead on all validation samples."""
-        if trainer.state.fn == "fit" and not trainer.sanity_checking:
-            if self.validations % EVERY_VALIDATIONS == 0:
-                self.on_validation = self.statistics.activations.separate()
-                self.on_validation.start()
-            self.validations += 1
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.on_validation is not None:
-            self.on_validation.stop()
-            dead = fetched({"dead_units_on_validation": self.on_validation.statistics()["dead_units"]})
-            self.on_validation = None
-            log_to_all(trainer, dead, trainer.global_step - 1)
 
     def judge_last_epoch(self, trainer: Trainer) -> None:
         """Look for overfitting in the epoch that has ended, now that all its metrics are known."""

@@ -1,11 +1,11 @@
 """Plots of a training: the gradient of each layer over the steps, and other statistics of the layers."""
 
-import csv
 from collections.abc import Sequence
 from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
+from ..runs.metrics_csv import rows_of
 from .layer_statistics import Numbers
 
 FEWEST = 8  # measured steps; fewer show nothing, and plotting takes a second
@@ -42,12 +42,11 @@ def draw(folder: Path, order: Sequence[str]) -> list[Path]:
 def measured(path: Path) -> dict[int, Numbers]:
     """The statistics of the layers in a ``metrics.csv``, by step in order."""
     history: dict[int, Numbers] = {}
-    for row in csv.DictReader(path.read_text("utf-8").splitlines()) if path.exists() else ():
-        for name, value in row.items():
-            kind, _, rest = name.partition("/")
-            what, _, layer = rest.partition("/")
-            if kind == "diagnostics" and value:
-                history.setdefault(int(row["step"]), {}).setdefault(what, {})[layer] = float(value)
+    for row in rows_of(path):
+        for name in row:
+            if name.startswith("diagnostics/"):
+                _, what, layer = name.split("/", 2)
+                history.setdefault(int(row["step"]), {}).setdefault(what, {})[layer] = float(row[name])
     return {step: history[step] for step in sorted(history) if "gradient_norm" in history[step]}
 
 

@@ -1,7 +1,7 @@
 """The samples of any LightningDataModule, as far as the rules can use them."""
 
 from collections.abc import Sized
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -30,12 +30,10 @@ class Problem:
     in_memory: bool = True
 
 
-def problem_of(data: LightningDataModule, batch_size: int | None = None) -> Problem | None:
+def problem_of(data: LightningDataModule) -> Problem | None:
     """The samples of ``Batches`` as they are; of other loaders, the first ones that they yield.
 
     None if there is no validation loader or if a batch is no pair of tensors ``(x, y)``.
-
-    Raises: ValueError: a ``batch_size`` is given for such batches.
     """
     data.prepare_data()
     data.setup("fit")
@@ -43,11 +41,9 @@ def problem_of(data: LightningDataModule, batch_size: int | None = None) -> Prob
     loader = data.train_dataloader()
     train, val = first_batches(loader), first_batches(data.val_dataloader()) if has_val else []
     if not train or not val:
-        if batch_size is not None:
-            raise ValueError(f"batch_size={batch_size} needs a datamodule whose batches are pairs (x, y)")
         return None
     in_memory = isinstance(loader, Batches)
-    problem = Problem(
+    return Problem(
         train=joined(train),
         val=joined(val),
         num_classes=num_classes_of([batch.y for batch in (*train, *val)], getattr(data, "num_classes", None)),
@@ -55,9 +51,6 @@ def problem_of(data: LightningDataModule, batch_size: int | None = None) -> Prob
         share=len(train) / len(loader) if isinstance(loader, Sized) and not in_memory else 1.0,
         in_memory=in_memory,
     )
-    if batch_size is None:
-        return problem
-    return replace(problem, batch_size=min(batch_size, len(problem.train.y)), in_memory=True)
 
 
 def first_batches(loader: Any) -> list[Samples]:

@@ -2,7 +2,6 @@
 
 import warnings
 from copy import deepcopy
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,8 +16,6 @@ from .layer_statistics import Numbers
 from .probe import Probe
 from .problem import MOST_AT_ONCE, Problem, some
 
-FEW = 32  # samples that any network that can learn memorizes
-MOST_COPIED = 2**27  # values in the copies of these
 QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
 
 
@@ -53,20 +50,6 @@ def trial(
             trainer.fit(deepcopy(module), datamodule=data)
             data.trainer = attached
     return history
-
-
-def memorized_loss(
-    module: LightningModule, data: LightningDataModule, problem: Problem, **settings: Any
-) -> float | None:
-    """The loss on a few samples after training on them alone, without dropout."""
-    module = deepcopy(module)
-    disable_dropout(module)
-    few = Samples(problem.train.x[:FEW], problem.train.y[:FEW])
-    copies = max(1, min(-(-len(problem.train.y) // len(few.y)), MOST_COPIED // few.x.numel()))
-    repeated = Samples(few.x.repeat(copies, *[1] * (few.x.ndim - 1)), few.y.repeat(copies))
-    alone = replace(problem, train=repeated, val=few, in_memory=True)
-    last = trial(module, data, alone, **{**settings, "callbacks": [], "bar": None}).last
-    return last.val_loss if last else None
 
 
 class Recorder(Probe):

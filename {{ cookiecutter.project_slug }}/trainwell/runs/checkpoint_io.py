@@ -133,11 +133,10 @@ def load_weights(module: LightningModule, path: Path) -> None:
 
 def first_misfit(then: dict[str, Any], now: dict[str, Any], *, strict: bool) -> str | None:
     """The first entry of two state dicts whose shape differs, in words; ``strict``: or which one of them lacks."""
-    was, is_ = ({name: shape_of(value) for name, value in state.items()} for state in (then, now))
+    was, is_ = (
+        {name: tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__ for name, value in it.items()}
+        for it in (then, now)
+    )
     names = {**was, **is_} if strict else was.keys() & is_.keys()
     name = next((name for name in names if was.get(name) != is_.get(name)), None)
     return None if name is None else f"{name} was {was.get(name, 'missing')}, is {is_.get(name, 'missing')}"
-
-
-def shape_of(value: Any) -> tuple[int, ...] | str:
-    return tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__

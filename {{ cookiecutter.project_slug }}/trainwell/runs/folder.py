@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -24,13 +24,13 @@ def name(overrides: list[str]) -> Path:
     """A folder for this run that no other has: ``runs/<experiment or train>/<date>_<time>_<short id>``."""
     experiment = experiment_name(overrides) or "train"
     unique = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(4)}"
-    return same_in_every_process(lambda: Path("runs", experiment, unique))
+    return same_in_every_process(Path("runs", experiment, unique))
 
 
-def same_in_every_process(choose: Callable[[], Path]) -> Path:
-    """What the first process of a run chooses; the processes that Lightning starts for the same run inherit it."""
+def same_in_every_process(chosen: Path) -> Path:
+    """What the first process of a run has chosen; the processes that Lightning starts for the same run inherit it."""
     if "LOCAL_RANK" not in os.environ:
-        os.environ[FOLDER_OF_THIS_RUN] = str(choose())
+        os.environ[FOLDER_OF_THIS_RUN] = str(chosen)
     return Path(os.environ[FOLDER_OF_THIS_RUN])
 
 

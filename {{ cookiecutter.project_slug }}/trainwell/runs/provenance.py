@@ -14,7 +14,6 @@ from typing import Any
 import torch
 
 from .folder import write_json
-from .secrets import masked_overrides
 
 NAME = "provenance.json"
 CODE_DIFF = "code.diff"
@@ -40,7 +39,7 @@ def read(folder: Path) -> dict[str, Any]:
 def now(overrides: Sequence[str], root: Path = Path()) -> dict[str, Any]:
     """The provenance of a run of the project in ``root`` that would start now."""
     return {
-        "command": shlex.join(["python", "train.py", *masked_overrides(overrides)]),
+        "command": shlex.join(["python", "train.py", *overrides]),
         "git": git_state(root),
         "code": hash_of_code(root),
         "versions": {"python": platform.python_version(), **{name: version_of(name) for name in VERSIONS}},
@@ -92,40 +91,26 @@ def processor() -> str:
 def git_state(root: Path = Path()) -> dict[str, Any] | None:
     """The commit that is checked out and whether anything differs from it; None outside a repository."""
     commit = git(root, "rev-parse", "HEAD")
-    return None if commit is None else {"commit": commit.strip(), "dirty": bool(git(root, "status", "--porcelain"))}
+    return commit and {"commit": commit.decode().strip(), "dirty": bool(git(root, "status", "--porcelain"))}
 
 
-def git(root: Path, *arguments: str) -> str | None:
+def git(root: Path, *arguments: str) -> bytes | None:
     """What git prints; None if it is not installed or fails."""
-    command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
+    command = ["git", "--no-optional-locks", "-C", str(root), "-c", f"core.bigFileThreshold={LARGEST_FILE}", *arguments]
     try:
-        completed = subprocess.run(command, capture_output=True, check=True)
+        return subprocess.run(command, capture_output=True, check=True).stdout
     except (FileNotFoundError, subprocess.CalledProcessError):
         return None
-    return completed.stdout.decode(errors="replace")
 
 
 def save_code_diff(folder: Path, root: Path = Path()) -> dict[str, Any] | None:
     """Write the uncommitted changes of tracked files to ``code.diff``; return their size and hash, None without any.
 
-    Beyond 1 MB only size and hash are kept. The diff is read in chunks, and large files are not compared line by line,
-    so a changed file of any size costs neither memory nor disk.
+    Beyond 1 MB only size and hash are kept.
     """
-    command = ["git", "--no-optional-locks", "-C", str(root), "-c", f"core.bigFileThreshold={LARGEST_FILE}"]
-    command += ["diff", "--no-color", "--no-ext-diff", "--no-textconv", "--full-index", "HEAD"]
-    if git(root, "rev-parse", "HEAD") is None:
+    diff = git(root, "diff", "--no-color", "--no-ext-diff", "--no-textconv", "--full-index", "HEAD")
+    if not diff:
         return None
-    path, digest, size = folder / CODE_DIFF, sha256(), 0
-    with (
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process,
-        path.open("wb") as file,
-    ):
-        assert process.stdout is not None
-        while chunk := process.stdout.read(2**16):
-            digest.update(chunk)
-            size += len(chunk)
-            if size <= LARGEST_DIFF:
-                file.write(chunk)
-    if not 0 < size <= LARGEST_DIFF:
-        path.unlink()
-    return {"bytes": size, "sha256": digest.hexdigest()} if size else None
+    if len(diff) <= LARGEST_DIFF:
+        (folder / CODE_DIFF).write_bytes(diff)
+    return {"bytes": len(diff), "sha256": sha256(diff).hexdigest()}

@@ -126,7 +126,7 @@ def start(config: DictConfig) -> Start:
         raise ValueError("\n".join(found))
     run = find.find(request.name)
     if request.key == "resume":
-        run = folder.same_in_every_process(lambda: run)
+        run = folder.same_in_every_process(run)
         own = with_display_of(config, read_config(run))
         for limit in request.limits:
             OmegaConf.update(own, limit, OmegaConf.select(config, limit))

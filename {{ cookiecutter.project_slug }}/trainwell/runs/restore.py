@@ -66,9 +66,7 @@ def resume_point(config: DictConfig, task: LightningModule) -> ResumePoint:
             localize_checkpoint_state(state, folder / "checkpoints")
         for reason in unreadable:
             log.warning(f"{reason}; resuming from the checkpoint before it, {name}")
-        if (
-            name == NEXT and getattr(rank_zero_only, "rank", 0) == 0
-        ):  # the run was killed before it could rename the file
+        if name == NEXT and getattr(rank_zero_only, "rank", 0) == 0:  # a kill came before the file was renamed
             rotate(path.parent)
         return point
     if unreadable:
@@ -94,14 +92,11 @@ def point_in(folder: Path, path: Path, checkpoint: Mapping[str, Any]) -> ResumeP
 
 def refuse_other_configuration(folder: Path, then: Any, now: Any) -> None:
     was, is_ = dict(flattened(then)), dict(flattened(now))
-    changed = [key for key in {**was, **is_} if was.get(key) != is_.get(key) and not may_differ(key)]
+    free = tuple(f"{key}." for key in MAY_DIFFER)
+    changed = [key for key in {**was, **is_} if was.get(key) != is_.get(key) and not f"{key}.".startswith(free)]
     if changed:
         changes = ", ".join(f"{key} was {was.get(key)}, is {is_.get(key)}" for key in changed)
         raise ValueError(f"resume={folder}: config.yaml has changed since the run began ({changes}); change it back")
-
-
-def may_differ(key: str) -> bool:
-    return any(f"{key}.".startswith(f"{free}.") for free in MAY_DIFFER)
 
 
 def flattened(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -6,7 +6,6 @@ from typing import Any
 
 import yaml
 
-MASK = "***"
 SECRET = re.compile(r".*(passwords?|passwd|passphrase|secrets?|credentials?|apikeys?)")
 QUALIFIERS = {"access", "api", "auth", "bearer", "private", "refresh"}  # a key or token of this kind is a secret
 HARMLESS = re.compile(  # a key or token of this kind is not
@@ -38,20 +37,6 @@ def secret_keys(config: Any, path: tuple[str, ...] = ()) -> list[str]:
     if isinstance(config, list | tuple):
         return [found for value in config for found in secret_keys(value, path)]
     return [".".join(path)] if is_secret(path, config) else []
-
-
-def masked(config: Any, path: tuple[str, ...] = ()) -> Any:
-    """A copy of a nested configuration with ``***`` in the place of secrets."""
-    if isinstance(config, dict):
-        return {key: masked(value, (*path, str(key))) for key, value in config.items()}
-    if isinstance(config, list | tuple):
-        return [masked(value, path) for value in config]
-    return MASK if is_secret(path, config) else config
-
-
-def masked_overrides(overrides: Sequence[str]) -> list[str]:
-    """Command-line overrides with ``***`` in the place of secrets."""
-    return [f"{each.partition('=')[0]}={MASK}" if secret_keys(*parsed(each)) else each for each in overrides]
 
 
 def parsed(override: str) -> tuple[Any, tuple[str, ...]]:
