@@ -207,11 +207,11 @@ def test_a_restored_window_counts_units_as_the_one_that_was_saved_does() -> None
         activations.stop()
         return activations.statistics()["dead_units"]["2"].item()
 
-    without_break = Activations(layers_of(network), set())
+    without_break = Activations(layers_of(network))
     assert dead(without_break, lively) < 1
     state = without_break.state_dict()
-    resumed = Activations(layers_of(network), set())
+    resumed = Activations(layers_of(network))
     resumed.load_state_dict(state)
     repeated = quiet[:1].expand(5, -1)
     assert dead(resumed, repeated) == dead(without_break, repeated) < 1
-    assert dead(Activations(layers_of(network), set()), repeated) == 1
+    assert dead(Activations(layers_of(network)), repeated) == 1

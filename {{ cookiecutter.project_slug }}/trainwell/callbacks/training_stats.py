@@ -66,7 +66,7 @@ class TrainingStats(Callback):
             self.logged_steps = steps
             self.fetch_norms()
             if self.norms:
-                self.log_metrics(trainer, {"gradient/norm": self.norms[-1]})
+                log_to_all(trainer, {"gradient/norm": self.norms[-1]}, steps - 1)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
@@ -83,11 +83,7 @@ class TrainingStats(Callback):
         if trainer.optimizers:
             values["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
         values["throughput/samples_per_second"] = (self.samples - samples) / max(self.seconds - seconds, 1e-9)
-        self.log_metrics(trainer, values)
-
-    def log_metrics(self, trainer: Trainer, metrics: dict[str, float]) -> None:
-        for logger in trainer.loggers:
-            logger.log_metrics({**metrics, "epoch": trainer.current_epoch}, step=trainer.global_step - 1)
+        log_to_all(trainer, values, trainer.global_step - 1)
 
     def fetch_norms(self) -> None:
         if self.pending:
@@ -99,6 +95,11 @@ class TrainingStats(Callback):
         self.fetch_norms()
         speed = self.samples / self.seconds if self.seconds else None
         return {"samples_per_second": speed, "gradient": gradient_summary(self.norms, trainer.gradient_clip_val)}
+
+
+def log_to_all(trainer: Trainer, metrics: dict[str, float], step: int) -> None:
+    for logger in trainer.loggers:
+        logger.log_metrics({**metrics, "epoch": trainer.current_epoch}, step=step)
 
 
 def gradient_summary(norms: array, clip_val: float | None) -> dict[str, float] | None:

@@ -113,7 +113,7 @@ def with_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:
         hydra.main(config_path=configs, config_name=config_name, version_base="1.3")(checked)()
     except compose.COMPLAINTS as complaint:
         with compose.hydra_here(arguments.config_dir):
-            raise Refused(mistakes_of(config_name, arguments.overrides, complaint)) from complaint
+            raise Refused(compose.explain(config_name, arguments.overrides, complaint)) from complaint
     if refusals:
         raise Refused(refusals)
 
@@ -125,17 +125,6 @@ def null_groups(overrides: list[str]) -> list[str]:
     configs = compose.project_root() / "configs"
     keys = [compose.key_of(override) for override in overrides if override.endswith("=null")]
     return [f"{key}=null: {compose.cannot_be_left_out(key)}" for key in keys if key and (configs / key).is_dir()]
-
-
-def mistakes_of(config_name: str, overrides: list[str], complaint: Exception) -> list[str]:
-    """What is wrong with a command line that Hydra has refused; ``complaint`` itself if nothing else is found."""
-    from ..config import compose
-
-    try:
-        compose.composed(config_name, [])
-    except compose.COMPLAINTS as error:
-        return [str(error).splitlines()[0]]
-    return compose.explain(config_name, overrides) or [str(complaint).splitlines()[0]]
 
 
 def task_of_job(task: Callable[[DictConfig], Any], config_name: str, config: DictConfig, multirun: bool) -> Any:
@@ -195,7 +184,7 @@ def train(overrides: Sequence[str] = (), config_name: str = "train") -> float | 
         try:
             composed = compose.composed(config_name, overrides)
         except compose.COMPLAINTS as complaint:
-            raise Refused(compose.explain(config_name, overrides)) from complaint
+            raise Refused(compose.explain(config_name, overrides, complaint)) from complaint
         config = compose.without_hydra(composed)
         refuse(compose.mistakes(config_name, config, composed.hydra))
     function = run_path(str(compose.project_root() / "train.py"))["train"]

@@ -41,7 +41,6 @@ CAPTION = (
 
 
 def write(comparison: Comparison, path: Path) -> None:
-    """Write the page."""
     from jinja2 import Environment
 
     note, skipped = " ".join(table.notes(comparison)), " ".join(f"Skipped: {why}." for why in comparison.skipped)

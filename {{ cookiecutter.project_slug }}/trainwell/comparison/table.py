@@ -21,7 +21,6 @@ def headline(comparison: Comparison) -> str:
 
 
 def notes(comparison: Comparison) -> Iterator[str]:
-    """How to read the numbers."""
     yield "Best weights of each run: mean ± standard deviation over seeds and folds."
     if len(comparison.groups) > 1:
         yield "Against the baseline: mean difference, paired by seed and fold, and its 95 % interval."
@@ -61,7 +60,6 @@ def statuses(group: Group) -> str:
 
 
 def lines(comparison: Comparison) -> Iterator[str]:
-    """What the terminal shows."""
     rows = group_rows(comparison)[:LONGEST]
     intervals = [name for name, value in rows[0].items() if isinstance(value, Interval)]
     differences = [name for name in intervals if any(row[name].size > 1 for row in rows)]

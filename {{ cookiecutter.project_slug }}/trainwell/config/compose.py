@@ -125,21 +125,25 @@ def changed_groups(config_name: str, hydra: Any, choices: dict[str, str]) -> dic
     return changed
 
 
-def explain(config_name: str, overrides: Sequence[str]) -> list[str]:
-    """Every mistake in a command line that Hydra refuses, a sentence each."""
+def explain(config_name: str, overrides: Sequence[str], complaint: Exception) -> list[str]:
+    """Every mistake in a command line that Hydra refuses, a sentence each; ``complaint`` if no other is found."""
+    try:
+        composed(config_name, [])
+    except COMPLAINTS as error:
+        return [str(error).splitlines()[0]]
     accepted: list[str] = []
     found: list[str] = []
     groups_first = sorted(overrides, key=lambda override: "." in key_of(override))  # they bring the keys
     for override in groups_first:
         try:
             composed(config_name, [*accepted, override])
-        except COMPLAINTS as complaint:
-            found.append(sentence(config_name, override, accepted, complaint))
+        except COMPLAINTS as error:
+            found.append(sentence(config_name, override, accepted, error))
         else:
             accepted.append(override)
     config = composed(config_name, accepted)
-    hydra = config.hydra
-    return found + mistakes(config_name, without_hydra(config), hydra)
+    found += mistakes(config_name, without_hydra(config), config.hydra)
+    return found or [str(complaint).splitlines()[0]]
 
 
 def without_hydra(config: DictConfig) -> DictConfig:

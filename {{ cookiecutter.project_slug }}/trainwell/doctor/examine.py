@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from hydra.utils import get_object, instantiate
 from lightning import LightningDataModule, LightningModule, seed_everything
 from lightning.pytorch.callbacks import EarlyStopping
 from torch import Tensor, nn
@@ -68,7 +69,9 @@ def examination(
             history.guessing = guessing(some(problem.train))
             findings += unlearnable(problem, history.last.val_accuracy if history.last else None)
         if BAD_DATA & {finding.code for finding in findings}:
-            return treated(milder(finding, history) for finding in findings), history
+            severity = history.severity  # inputs that the network learns from all the same are only a warning
+            judged = [replace(each, severity=severity) if each.code in BAD_INPUTS else each for each in findings]
+            return treated(judged), history
         findings += findings_in_training(history)
         few = problem_ahead(problem, steps, trainer) if problem and not findings else None
         if few:
@@ -77,11 +80,6 @@ def examination(
             ahead.chance = history.chance
             findings += will_overfit(ahead)
     return treated(findings), history
-
-
-def milder(finding: Finding, history: History) -> Finding:
-    """Inputs that the network learns from all the same are only a warning."""
-    return replace(finding, severity=history.severity) if finding.code in BAD_INPUTS else finding
 
 
 def problem_ahead(problem: Problem, steps: int, trainer: dict[str, Any]) -> Problem | None:
@@ -119,8 +117,6 @@ def wrapped(network: nn.Module, *, optimizer: Callable[..., Optimizer]) -> Light
 
 def trainer_settings(config: Any, module: LightningModule) -> dict[str, Any]:
     """The arguments of a configuration's trainer that matter for a trial, and the callbacks that may end it early."""
-    from hydra.utils import get_object, instantiate
-
     settings = {key: value for key, value in config.trainer.items() if key not in NOT_IN_A_TRIAL}
     stoppers = []
     for callback in (config.get("callbacks") or {}).values():

@@ -75,7 +75,6 @@ class History:
 
     @property
     def steps(self) -> int:
-        """The last measured step."""
         return max(self.measured, default=0)
 
     @property

@@ -42,7 +42,9 @@ class LayerStatistics:
         self.layers = layers_of(module)
         owners = {id(p): name for name, layer in reversed(self.layers.items()) for p in weights_of(layer)}
         self.owners = [owners.get(id(p)) for p in self.parameters]  # a shared weight belongs to its first layer
-        self.activations = Activations(self.layers, hidden_by_compilation(module))
+        compiled = [part for part in module.modules() if is_compiled(part)]
+        hidden = {inner for part in compiled for inner in part.modules()}  # hooks there are compiled or not called
+        self.activations = Activations({name: layer for name, layer in self.layers.items() if layer not in hidden})
         self.gradients: dict[int, Tensor] = {}  # index of the parameter -> norm
         self.before: dict[int, Tensor] = {}
 
@@ -86,8 +88,8 @@ class LayerStatistics:
 class Activations:
     """Hooks that measure what enters and what leaves each layer, over any number of calls."""
 
-    def __init__(self, layers: dict[str, nn.Module], hidden: set[nn.Module]) -> None:
-        self.layers = {name: layer for name, layer in layers.items() if layer not in hidden}
+    def __init__(self, layers: dict[str, nn.Module]) -> None:
+        self.layers = layers
         self.handles: list[RemovableHandle] = []
         self.window: deque[Ranges] = deque(maxlen=WINDOW)
         self.reads_data: set[str] = set()  # layers whose inputs are features of the data, not units
@@ -177,11 +179,6 @@ def layers_of(module: nn.Module) -> dict[str, nn.Module]:
 def weights_of(layer: nn.Module) -> list[nn.Parameter]:
     own = layer.parameters(recurse=False)
     return [p for p in own if not isinstance(p, UninitializedParameter) and p.ndim >= 2 and p.requires_grad]
-
-
-def hidden_by_compilation(module: nn.Module) -> set[nn.Module]:
-    """Modules inside a compiled one: a hook there would be compiled as well, or never be called."""
-    return {inner for part in module.modules() if is_compiled(part) for inner in part.modules()}
 
 
 def first_floats(value: Any) -> Tensor | None:

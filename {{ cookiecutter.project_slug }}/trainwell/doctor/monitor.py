@@ -10,6 +10,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from lightning import LightningModule, Trainer
 
+from ..callbacks.training_stats import log_to_all
 from ..findings import Finding
 from ..loggers.wandb import safe_wandb_loggers
 from .history import History, Scores
@@ -72,7 +73,8 @@ class Monitor(Probe):
         assert self.history is not None
         if step < FIRST_STEPS:
             self.history.add(step, numbers, norm, trainer.optimizers)
-        log_to_all(trainer, numbers, step)
+        of_layers = [(f"{what}/{layer}", value) for what, values in numbers.items() for layer, value in values.items()]
+        log_to_all(trainer, {f"diagnostics/{name}": value for name, value in of_layers}, step)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
@@ -138,13 +140,3 @@ class Monitor(Probe):
             log.info(f"found: {finding.code} at {finding.where}: {finding.evidence}. See {command}")
             for logger in safe_wandb_loggers(trainer):
                 logger.alert(finding.code, f"{finding.where}: {finding.evidence}")
-
-
-def log_to_all(trainer: Trainer, numbers: Numbers, step: int) -> None:
-    metrics = {
-        f"diagnostics/{what}/{layer}": value
-        for what, of_layers in numbers.items()
-        for layer, value in of_layers.items()
-    }
-    for logger in trainer.loggers:
-        logger.log_metrics({**metrics, "epoch": trainer.current_epoch}, step=step)

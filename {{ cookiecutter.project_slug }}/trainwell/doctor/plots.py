@@ -51,13 +51,11 @@ def measured(path: Path) -> dict[int, Numbers]:
 
 
 def draw_gradient_flow(figure: Any, history: dict[int, Numbers], layers: Sequence[str]) -> None:
-    from matplotlib.colors import LogNorm
-
     flow = [[max(FLOOR, numbers["gradient_norm"].get(layer, 0.0)) for numbers in history.values()] for layer in layers]
     finite = [norm for norms in flow for norm in norms if isfinite(norm)]
     axes = figure.add_subplot(xlabel="step", title="gradient norm of each layer, before clipping")
-    scale = LogNorm(min(finite, default=FLOOR), max(finite, default=1.0))
-    figure.colorbar(axes.imshow(flow, aspect="auto", norm=scale, interpolation="nearest"))
+    ends = {"vmin": min(finite, default=FLOOR), "vmax": max(finite, default=1.0)}
+    figure.colorbar(axes.imshow(flow, aspect="auto", norm="log", interpolation="nearest", **ends))
     axes.set_yticks(range(len(layers)), layers, fontsize=6)
     ticks = range(0, len(history), max(1, len(history) // 8))
     axes.set_xticks(ticks, [str(list(history)[tick]) for tick in ticks])

@@ -10,6 +10,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
+from omegaconf import OmegaConf
+
+from ..config import compose
+from ..config.compose import key_of
 from ..findings import Finding
 
 CONFIGS = Path("configs")  # in the root of the project
@@ -49,10 +53,6 @@ def applicable(finding: Finding, overrides: Sequence[str]) -> Finding:
 @lru_cache(maxsize=50)  # several findings ask for the same configuration, and composing is slow
 def resolved(overrides: tuple[str, ...]) -> object:
     """The configuration of these overrides; None if it cannot be composed or is refused."""
-    from omegaconf import OmegaConf
-
-    from ..config import compose
-
     try:
         with compose.hydra_here():
             whole = compose.composed("train", overrides)
@@ -69,8 +69,6 @@ def with_remedy(overrides: Sequence[str], remedy: str) -> list[str]:
 
     A new option for a group also replaces overrides of the group's keys, which the new option may not have.
     """
-    from ..config.compose import key_of
-
     new = remedy.split()
     keys = {key_of(override) for override in new}
     kept = [override for override in overrides if not keys & {key_of(override), key_of(override).partition(".")[0]}]

@@ -70,7 +70,6 @@ def save_configuration(folder: Path, config: DictConfig, hydra: Any) -> None:
 
 
 def write_config(folder: Path, config: DictConfig) -> None:
-    """Write ``config.yaml``: the configuration, resolved."""
     write_whole(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
 
 

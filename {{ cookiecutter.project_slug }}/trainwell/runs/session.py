@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -27,8 +26,6 @@ from . import checkpoint_io, folder, load, metrics_csv, preflight, provenance, r
 from . import summary as run_summary
 
 log = logging.getLogger(__name__)
-
-MISTAKES = (ValueError, TypeError, ImportError, MisconfigurationException)  # while objects are built from values
 
 
 class Run:
@@ -88,10 +85,11 @@ class Run:
         """The trainer of ``config.trainer``, with callbacks and loggers; makes the run folder."""
         assert self.module is not None, "run.task(data) comes before run.trainer()"
         self.set_monitor_mode(self.module)
-        callbacks = list(instantiate(self.config.callbacks).values())
         settings = {key: value for key, value in self.config.trainer.items() if key != "max_time"}
-        trainer = instantiate(settings, callbacks=[*callbacks, Started(self)], logger=False)
-        loggers = list(instantiate(self.config.logger).values())
+        with load.mistakes_as_value_errors():
+            callbacks = list(instantiate(self.config.callbacks).values())
+            trainer = instantiate(settings, callbacks=[*callbacks, Started(self)], logger=False)
+            loggers = list(instantiate(self.config.logger).values())
         preflight.check(self.config, trainer, self.datamodule, self.module)
         self.fit_trainer = trainer
         self.plain = OmegaConf.to_container(self.config, resolve=True)
@@ -178,13 +176,8 @@ class Run:
 
     def mistakes_in(self, error: BaseException | None) -> list[str]:
         """What an error says of the configuration, if it came before the first step."""
-        if self.has_started or error is None:
-            return []
-        if isinstance(error, InstantiationException):
-            error = error.__cause__ if isinstance(error.__cause__, MISTAKES) else None
-        elif isinstance(error, TypeError | ImportError):  # of the code, not of a value
-            error = None
-        return str(error).splitlines() if isinstance(error, MISTAKES) else []
+        is_mistake = isinstance(error, ValueError | MisconfigurationException) and not self.has_started
+        return str(error).splitlines() if is_mistake else []
 
     def discard(self) -> None:
         """Remove what this attempt has written: nothing has been trained."""
