@@ -91,7 +91,9 @@ def processor() -> str:
 def git_state(root: Path = Path()) -> dict[str, Any] | None:
     """The commit that is checked out and whether anything differs from it; None outside a repository."""
     commit = git(root, "rev-parse", "HEAD")
-    return commit and {"commit": commit.decode().strip(), "dirty": bool(git(root, "status", "--porcelain"))}
+    if commit is None:
+        return None
+    return {"commit": commit.decode().strip(), "dirty": bool(git(root, "status", "--porcelain"))}
 
 
 def git(root: Path, *arguments: str) -> bytes | None:
