@@ -60,8 +60,8 @@ def rewrite(path: Path, columns: list[str], end: bytes, new_end: bytes, rows: in
         file.write(header.getvalue().encode())
         if path.exists():
             with path.open("rb") as old:
-                whole = (line for line in islice(old, 1, rows and rows + 1) if line.endswith(END))
-                file.writelines(line.removesuffix(end) + new_end for line in whole)
+                whole = (line for line in islice(old, 1, rows and rows + 1) if line.endswith(b"\n"))
+                file.writelines(line.replace(end, new_end) for line in whole)
     unfinished.replace(path)
 
 
@@ -70,7 +70,7 @@ def count(path: Path) -> tuple[int, int]:
     if not path.exists():
         return 0, 0
     with path.open("rb") as file:
-        return sum(line.endswith(END) for line in file) - 1, len(columns_of(path))
+        return sum(line.endswith(b"\n") for line in file) - 1, len(columns_of(path))
 
 
 def keep(path: Path, rows: int, columns: int) -> None:
