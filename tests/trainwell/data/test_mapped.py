@@ -88,7 +88,7 @@ def test_a_preparation_that_was_killed_is_begun_anew(own_file: OwnFile, tmp_path
     program = (
         "import os\n"
         "from trainwell.data import mapped\n"
-        "mapped.write_splits = lambda path, folder, standardize: (folder / 'x').touch() or os.kill(os.getpid(), 9)\n"
+        "mapped.write_splits = lambda wanted, folder: (folder / 'x').touch() or os.kill(os.getpid(), 9)\n"
         f"mapped.map_npz({path!r}, standardize=True)\n"
     )
     ended = subprocess.run([sys.executable, "-c", program], env=ENVIRONMENT, timeout=120)

@@ -1,6 +1,7 @@
 """A LightningDataModule whose samples are tensors: whole batches by one index, on the trainer's device if they fit."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -8,7 +9,8 @@ from lightning import LightningDataModule
 from torch import Tensor
 
 from .batches import Batches, Samples
-from .split import SPLIT_SEED
+from .readers import chunks
+from .split import SPLIT_SEED, SplitRule
 from .standardize import Standardizer, network_input
 
 
@@ -17,7 +19,8 @@ class InMemoryDataModule(LightningDataModule):
 
     ``load`` may also set ``standardizer``, by which its samples were standardized: new samples then are, too; and
     ``target_names``: of every class, number or label. ``label_noise`` is the share of the train samples that are given
-    a wrong class, always the same samples.
+    a wrong class, always the same samples. ``rule`` says how to split; with a ``fold``, one of ``folds`` parts of all
+    samples that are not test samples validates.
     """
 
     targets = "classes"  # or "numbers", "labels": what the targets are
@@ -28,11 +31,14 @@ class InMemoryDataModule(LightningDataModule):
     target_names: Sequence[str] | None = None
     standardizer: Standardizer | None = None
 
-    def __init__(self, *, batch_size: int, seed: int, label_noise: float = 0.0) -> None:
+    def __init__(
+        self, *, batch_size: int, seed: int, label_noise: float = 0.0, fold: int | None = None, folds: int = 5
+    ) -> None:
         super().__init__()
         self.batch_size = batch_size
         self.seed = seed
         self.label_noise = label_noise
+        self.rule = SplitRule(fold=fold, folds=folds)
         self.loaded = False
 
     def load(self) -> None:
@@ -42,6 +48,8 @@ class InMemoryDataModule(LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Load, the first time that it is called."""
         if not self.loaded:
+            if self.label_noise and self.targets != "classes":
+                raise ValueError(f"data.label_noise must be 0 where the targets are {self.targets}: it changes classes")
             self.load()
             if self.label_noise:
                 self.train = with_label_noise(self.train, self.num_classes, self.label_noise)
@@ -86,6 +94,13 @@ class InMemoryDataModule(LightningDataModule):
             rule = "an integer" if integers else "within the range of float32"
             raise ValueError(f"every value must be {rule}, as the network takes it, got {x[bad][0]}")
         return torch.from_numpy(made)
+
+    def new_samples(self, path: Path) -> Iterator[Tensor]:
+        """The samples of a file, to predict on, as the network takes them: some (N, *in_shape) at a time.
+
+        Raises: ValueError: the file does not fit the data that the network was trained on.
+        """
+        return map(self.prepared, chunks(path, self.in_shape))
 
 
 def available_memory(device: torch.device) -> int:

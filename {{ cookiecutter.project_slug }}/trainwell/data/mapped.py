@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -20,14 +21,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .batches import Samples
-from .npz import read_npz, refuse_other_files
+from .npz import read_arrays, refuse_other_files
 from .prepare import prepared, split_arrays
-from .split import SPLIT_SEED, VALIDATION_FRACTION
+from .split import PARTS, SPLIT_SEED, SplitRule
 from .standardize import Standardizer
 
 log = logging.getLogger(__name__)
 
-SPLITS = ("train", "val", "test")
 MADE_OF = "made_of.json"
 
 
@@ -55,7 +55,32 @@ def madvise() -> Callable[[int, int, int], int] | None:
     return call
 
 
-def map_npz(path: str, standardize: bool) -> tuple[list[Samples], Standardizer | None]:
+class Wanted(NamedTuple):
+    """Which samples to prepare; the arguments of ``load_npz``."""
+
+    path: str
+    standardize: bool
+    targets: str
+    rule: SplitRule
+
+    @property
+    def folder(self) -> Path:
+        """Where they lie: every split has a folder of its own, so that folds can be trained on side by side."""
+        name = "standardized" if self.standardize else "as_given"
+        if (self.targets, self.rule) != ("classes", SplitRule()):
+            name += f"_{crc32(repr((self.targets, self.rule)).encode()):08x}"
+        return Path(f"{self.path}.mapped", name)
+
+    def sources(self) -> dict[str, Any]:
+        """What prepared samples depend on: the files, the split and the version of this module."""
+        files = [Path(path) for path in (self.path, self.rule.val_path, self.rule.test_path) if path is not None]
+        stats = [[file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+        return {"files": stats, "targets": self.targets, "split": [*self.rule, SPLIT_SEED], "version": 3}
+
+
+def map_npz(
+    path: str, standardize: bool, targets: str = "classes", rule: SplitRule | None = None
+) -> tuple[list[Samples], Standardizer | None]:
     """What ``load_npz`` makes of the same file, number for number, with inputs that stay on disk.
 
     The first time the samples are prepared, a block in memory at a time, and written into ``FILE.npz.mapped``, a folder
@@ -64,11 +89,11 @@ def map_npz(path: str, standardize: bool) -> tuple[list[Samples], Standardizer |
     Raises: ValueError: every fault of the file, a line each; the folder cannot be written.
     """
     refuse_other_files(path)
-    folder = Path(f"{path}.mapped", "standardized" if standardize else "as_given")
-    with alone_in(folder.parent):
-        if made_of(folder) != wanted_of(path):
-            prepare(path, folder, standardize)
-        return opened(folder)
+    wanted = Wanted(path, standardize, targets, rule or SplitRule())
+    with alone_in(wanted.folder.parent):
+        if made_of(wanted.folder) != wanted.sources():
+            prepare(wanted)
+        return opened(wanted.folder)
 
 
 @contextmanager
@@ -88,39 +113,34 @@ def alone_in(folder: Path) -> Iterator[None]:
         raise
 
 
-def wanted_of(path: str) -> dict[str, Any]:
-    """What prepared samples depend on: the file, the split and the version of this module."""
-    file = Path(path).stat()
-    split = [VALIDATION_FRACTION, SPLIT_SEED]
-    return {"bytes": file.st_size, "changed": file.st_mtime_ns, "split": split, "version": 2}
-
-
 def made_of(folder: Path) -> dict[str, Any] | None:
     path = folder / MADE_OF
     return json.loads(path.read_text("utf-8")) if path.exists() else None
 
 
-def prepare(path: str, folder: Path, standardize: bool) -> None:
-    """Fill ``folder``, which gets its name when it is whole."""
+def prepare(wanted: Wanted) -> None:
+    """Fill the folder, which gets its name when it is whole."""
+    folder, sources = wanted.folder, wanted.sources()
     unfinished = folder.with_name(f"{folder.name}.unfinished")
     for old in (folder, unfinished):
         shutil.rmtree(old, ignore_errors=True)
-    wanted = wanted_of(path)
     unfinished.mkdir()
     try:
-        write_splits(path, unfinished, standardize)
+        write_splits(wanted, unfinished)
         shutil.rmtree(unfinished / "unpacked")
-        (unfinished / MADE_OF).write_text(json.dumps(wanted), encoding="utf-8")
+        (unfinished / MADE_OF).write_text(json.dumps(sources), encoding="utf-8")
         unfinished.replace(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-    log.info(f"prepared     {folder}: it is made anew when {Path(path).name} changes, and may be deleted")
+    log.info(f"prepared     {folder}: it is made anew when {Path(wanted.path).name} changes, and may be deleted")
 
 
-def write_splits(path: str, folder: Path, standardize: bool) -> None:
-    splits, standardizer = split_arrays(path, read_npz(path, folder / "unpacked"), standardize)
-    for name, split in zip(SPLITS, splits, strict=True):
-        np.save(folder / f"{name}_y.npy", split.y.astype(np.int64))
+def write_splits(wanted: Wanted, folder: Path) -> None:
+    path, standardize, targets, rule = wanted
+    arrays = read_arrays(path, rule, folder / "unpacked")
+    splits, standardizer = split_arrays(path, arrays, standardize, targets, rule)
+    for name, split in zip(PARTS, splits, strict=True):
+        np.save(folder / f"{name}_y.npy", split.y)
         dtype = "<i8" if split.x.dtype.kind in "iu" and standardizer is None else "<f4"
         shape = (len(split.places), *split.x.shape[1:])
         bar = {"desc": f"preparing {name}", "unit": " blocks", "leave": False, "disable": None}
@@ -134,7 +154,7 @@ def write_splits(path: str, folder: Path, standardize: bool) -> None:
 
 def opened(folder: Path) -> tuple[list[Samples], Standardizer | None]:
     splits: list[Samples] = []
-    for name in SPLITS:
+    for name in PARTS:
         y = torch.from_numpy(np.load(folder / f"{name}_y.npy"))
         splits.append(MappedSamples(mapped(folder / f"{name}_x.npy"), y))
     if not (folder / "standardizer.npz").exists():

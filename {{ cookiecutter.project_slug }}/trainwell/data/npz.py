@@ -2,28 +2,43 @@
 
 import shutil
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
+from .npz_targets import ADVICE, FAULTS_OF_TARGETS
+from .split import SplitRule
 from .standardize import samples_per_block
 
 NAMES = ("x", "y", "x_test", "y_test")
-INTEGERS = "must hold classes as integers 0, 1, ..."
-NUMBERED = "save numpy.unique({name}, return_inverse=True)[1]"
-ADVICE = {
-    "U": NUMBERED,
-    "S": NUMBERED,
-    "M": 'save {name}.astype("int64")',
-    "m": 'save {name}.astype("int64")',
-    "b": "save {name}.astype(int)",
-}
+GIVEN = {"val": ("x_val", "y_val"), "test": ("x_test", "y_test")}  # the arrays of parts that are not cut from x and y
 
 
-def read_npz(path: str, folder: Path | None = None) -> dict[str, np.ndarray]:
-    """``x``, ``y`` and, if they are there, ``x_test``, ``y_test``; with a ``folder``, inputs are mapped from there.
+def read_arrays(path: str, rule: SplitRule, folder: Path | None = None) -> dict[str, np.ndarray]:
+    """The arrays of a file and, as ``x_val``, ``y_val``, ``x_test``, ``y_test``, of those that ``rule`` names.
+
+    Raises: ValueError: a file is of another kind, damaged, or lacks an array.
+    """
+    arrays = read_npz(path, folder, tuple(rule.column_keys()))
+    for name, key in rule.column_keys().items():
+        if name not in arrays:
+            raise ValueError(f"{key}={name}: {path} lacks such an array; it has {', '.join(arrays) or 'none'}")
+    for part, given in (("val", rule.val_path), ("test", rule.test_path)):
+        if given is None:
+            continue
+        if not arrays.keys().isdisjoint(GIVEN[part]):
+            raise ValueError(f"data.split.{part}_path={given}: {path} has {part} samples already, as x_{part}, y_{part}")
+        other = read_npz(given, folder and folder / part)
+        if missing := [name for name in ("x", "y") if name not in other]:
+            raise ValueError(f"data.split.{part}_path={given}: lacks the array {' and '.join(missing)}")
+        arrays |= dict(zip(GIVEN[part], (other["x"], other["y"]), strict=True))
+    return arrays
+
+
+def read_npz(path: str, folder: Path | None = None, others: Sequence[str] = ()) -> dict[str, np.ndarray]:
+    """``x``, ``y``, ``x_test``, ``y_test`` and ``others`` that are there; with a ``folder``, inputs are mapped from it.
 
     Raises: ValueError: it is another kind of file, or damaged.
     """
@@ -39,11 +54,11 @@ def read_npz(path: str, folder: Path | None = None) -> dict[str, np.ndarray]:
     with ZipFile(path) as archive:
         if folder is not None:
             refuse_too_little_room(path, 2 * sum(archive.getinfo(name).file_size for name in archive.namelist()))
-        for name in NAMES:
+        for name in dict.fromkeys((*NAMES, *others)):
             if f"{name}.npy" not in archive.namelist():
                 continue
             try:
-                if folder is not None and name.startswith("x"):
+                if folder is not None and name in ("x", "x_test"):
                     arrays[name] = np.load(archive.extract(f"{name}.npy", folder), mmap_mode="r", allow_pickle=False)
                 else:
                     with archive.open(f"{name}.npy") as file:
@@ -72,21 +87,21 @@ def refuse_too_little_room(path: str, needed: int) -> None:
         raise ValueError(f"data.path={path}: its samples, unpacked and prepared, need {sizes}")
 
 
-def faults_of(arrays: Mapping[str, np.ndarray], standardize: bool) -> Iterator[str]:
+def faults_of(arrays: Mapping[str, np.ndarray], standardize: bool, targets: str) -> Iterator[str]:
     """What keeps the arrays from being trained on, a sentence each."""
-    tested = not arrays.keys().isdisjoint({"x_test", "y_test"})
-    missing = [name for name in NAMES[: 4 if tested else 2] if name not in arrays]
+    given = [pair for pair in GIVEN.values() if not arrays.keys().isdisjoint(pair)]
+    missing = [name for pair in (("x", "y"), *given) for name in pair if name not in arrays]
     if missing:
         yield f"lacks the array {' and '.join(missing)} (of {', '.join(NAMES)} it has {', '.join(arrays) or 'none'})"
         return
-    for inputs, targets in (("x", "y"), ("x_test", "y_test"))[: 2 if tested else 1]:
-        x, y = arrays[inputs], arrays[targets]
+    for inputs, outputs in (("x", "y"), *given):
+        x, y = arrays[inputs], arrays[outputs]
         yield from faults_of_inputs(inputs, x)
-        yield from faults_of_targets(targets, y)
+        yield from FAULTS_OF_TARGETS[targets](outputs, y)
         if x.ndim and y.ndim and len(x) != len(y):
-            yield f"{inputs} has {len(x)} samples and {targets} has {len(y)}; they must be as many"
-    if tested:
-        yield from faults_of_test(arrays, standardize)
+            yield f"{inputs} has {len(x)} samples and {outputs} has {len(y)}; they must be as many"
+    for inputs, outputs in given:
+        yield from faults_between(arrays, inputs, outputs, standardize, targets)
 
 
 def faults_of_inputs(name: str, x: np.ndarray) -> Iterator[str]:
@@ -104,37 +119,17 @@ def faults_of_inputs(name: str, x: np.ndarray) -> Iterator[str]:
             yield f"{name} has missing or infinite values in {bad.sum()} samples, the first is sample {bad.argmax()}"
 
 
-def faults_of_targets(name: str, y: np.ndarray) -> Iterator[str]:
-    if y.dtype.kind == "f" and np.array_equal(y, np.trunc(y)):
-        yield f"{name} {INTEGERS}, it holds {y.dtype}; save {name}.astype(int)"
-    elif y.dtype.kind not in "iu":
-        advice = ADVICE.get(y.dtype.kind, "these are no classes").format(name=name)
-        yield f"{name} {INTEGERS}, it holds {y.dtype}; {advice}"
-    elif y.ndim != 1 or not len(y):
-        one_hot = y.ndim == 2 and y.shape[1] > 1
-        advice = f"; save {name}.{'argmax(axis=1)' if one_hot else 'ravel()'}" if y.ndim == 2 else ""
-        yield f"{name} must have the shape (samples,), it has {y.shape}{advice}"
-    elif y.min() < 0:
-        yield f"{name} must hold classes from 0, it holds {y.min()}"
-    elif name == "y":
-        present, counts = np.unique(y, return_counts=True)
-        absent = np.setdiff1d(np.arange(min(int(present[-1]), len(present) + 4)), present)
-        if len(present) < 2:
-            yield "y must hold at least two classes, it holds one"
-        elif len(absent):
-            detail = f"no sample has class {', '.join(map(str, absent[:5]))}; {NUMBERED.format(name=name)}"
-            yield f"y must use every class from 0 to {present[-1]}; {detail}"
-        elif counts.min() < 5:
-            scarce = f"class {present[counts.argmin()]} has {counts.min()}"
-            yield f"y must have at least 5 samples of every class to split, {scarce}"
-
-
-def faults_of_test(arrays: Mapping[str, np.ndarray], standardize: bool) -> Iterator[str]:
-    x, y, x_test, y_test = (arrays[name] for name in NAMES)
-    if x.shape[1:] != x_test.shape[1:]:
-        yield f"samples of x_test have the shape {x_test.shape[1:]}, those of x {x.shape[1:]}"
-    if (x.dtype.kind in "iu") != (x_test.dtype.kind in "iu") and not standardize:
-        yield f"x holds {x.dtype} and x_test {x_test.dtype}; save both as integers or both as floats"
-    unknown = np.setdiff1d(y_test, y)
-    if y.dtype.kind in "iu" and y_test.dtype.kind in "iu" and len(unknown):
-        yield f"y_test has classes that y lacks: {', '.join(map(str, unknown[:5]))}"
+def faults_between(
+    arrays: Mapping[str, np.ndarray], inputs: str, outputs: str, standardize: bool, targets: str
+) -> Iterator[str]:
+    """What keeps samples that are given apart, such as ``x_test``, from being like those of ``x``."""
+    x, y, x_given, y_given = (arrays[name] for name in ("x", "y", inputs, outputs))
+    if x.shape[1:] != x_given.shape[1:]:
+        yield f"samples of {inputs} have the shape {x_given.shape[1:]}, those of x {x.shape[1:]}"
+    if (x.dtype.kind in "iu") != (x_given.dtype.kind in "iu") and not standardize:
+        yield f"x holds {x.dtype} and {inputs} {x_given.dtype}; save both as integers or both as floats"
+    if targets != "classes":
+        if y.shape[1:] != y_given.shape[1:]:
+            yield f"{outputs} has the shape {y_given.shape}, y {y.shape}; they must have as many columns"
+    elif y.dtype.kind in "iu" and y_given.dtype.kind in "iu" and len(unknown := np.setdiff1d(y_given, y)):
+        yield f"{outputs} has classes that y lacks: {', '.join(map(str, unknown[:5]))}"

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 from .batches import Samples
-from .npz import faults_of, read_npz
-from .split import stratified_split
+from .npz import GIVEN, faults_of, read_arrays
+from .split import PARTS, SplitRule, split_samples
 from .standardize import Standardizer, fit, network_input, samples_per_block
 
 
@@ -25,35 +25,50 @@ class Split(NamedTuple):
         yield from (self.x[self.places[start : start + at_once]] for start in range(0, len(self.places), at_once))
 
 
-def load_npz(path: str, standardize: bool) -> tuple[list[Samples], Standardizer | None]:
+def load_npz(
+    path: str, standardize: bool, targets: str = "classes", rule: SplitRule | None = None
+) -> tuple[list[Samples], Standardizer | None]:
     """Train, validation and test samples, in memory, and what they were standardized by.
 
     Raises: ValueError: every fault of the file, a line each.
     """
-    splits, standardizer = split_arrays(path, read_npz(path), standardize)
+    rule = rule or SplitRule()
+    splits, standardizer = split_arrays(path, read_arrays(path, rule), standardize, targets, rule)
     inputs = [np.concatenate([*prepared(path, split, standardizer)]) for split in splits]
     return [Samples.from_numpy(x, split.y) for x, split in zip(inputs, splits, strict=True)], standardizer
 
 
 def split_arrays(
-    path: str, arrays: Mapping[str, np.ndarray], standardize: bool
+    path: str, arrays: Mapping[str, np.ndarray], standardize: bool, targets: str, rule: SplitRule
 ) -> tuple[list[Split], Standardizer | None]:
     """Train, validation and test samples, and what standardizes them, measured on the train samples.
 
     Raises: ValueError: every fault of the arrays, a line each.
     """
-    if faults := [f"data.path={path}: {fault}" for fault in faults_of(arrays, standardize)]:
+    if faults := [f"data.path={path}: {fault}" for fault in faults_of(arrays, standardize, targets)]:
         raise ValueError("\n".join(faults))
-    x, y = arrays["x"], arrays["y"]
-    splits = [Split("x", x, np.flatnonzero(mask), y[mask]) for mask in stratified_split(y, "y_test" in arrays)]
-    if "y_test" in arrays:
-        splits[2] = Split("x_test", arrays["x_test"], np.arange(len(arrays["y_test"])), arrays["y_test"])
+    y = arrays["y"]
+    given = [part for part, (name, _) in GIVEN.items() if name in arrays]
+    classes = y if targets == "classes" else np.zeros(len(y), dtype=int)
+    masks = split_samples(classes, rule, arrays, given=given)
+    splits = []
+    for part, mask in zip(PARTS, masks, strict=True):
+        inputs, outputs = GIVEN[part] if part in given else ("x", "y")
+        places = np.arange(len(arrays[outputs])) if part in given else np.flatnonzero(mask)
+        splits.append(Split(inputs, arrays[inputs], places, as_targets(arrays[outputs][places], targets)))
     if not standardize:
         return splits, None
     standardizer = fit(torch.from_numpy(block.astype(np.float64)) for block in splits[0].blocks())
     if not standardizer.deviation.isfinite().all():
         raise ValueError(f"data.path={path}: x has values too large to be standardized; scale them down")
     return splits, standardizer
+
+
+def as_targets(y: np.ndarray, targets: str) -> np.ndarray:
+    """Classes (N,), numbers (N, K) or labels (N, L), in the types of ``Samples``."""
+    if targets == "numbers":
+        return y.reshape(len(y), -1).astype(np.float32)
+    return y.astype(np.int64)
 
 
 def prepared(path: str, split: Split, standardizer: Standardizer | None) -> Iterator[np.ndarray]:

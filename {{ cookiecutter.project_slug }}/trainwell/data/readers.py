@@ -5,12 +5,21 @@ A file that does not fit is a ValueError that names the file, the row as it is c
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 CHUNK = 1024  # samples in memory at a time
+AS_TEXT: dict[str, Any] = {
+    "header": None,
+    "dtype": str,
+    "na_filter": False,
+    "skip_blank_lines": False,
+    "encoding": "utf-8-sig",
+}
 
 Chunks = Iterator[tuple[Sequence[str], np.ndarray]]  # the columns' names and some rows
 
@@ -49,19 +58,26 @@ def from_csv(path: Path, in_shape: tuple[int, ...]) -> Chunks:
     """A first line that is not all numbers holds the columns' names."""
     import pandas  # takes half a second
 
-    given = {"header": None, "dtype": str, "na_filter": False, "skip_blank_lines": False, "encoding": "utf-8-sig"}
-    named = False
-    try:
-        first = pandas.read_csv(path, nrows=1, **given).to_numpy()[0]
+    with no_faults_in_csv(path):
+        first = pandas.read_csv(path, nrows=1, **AS_TEXT).to_numpy()[0]
         named = not all(map(is_number, first))
         names = [f"column {name}" for name in (first if named else range(len(first)))]
         refuse_misfit(path, names, in_shape)
-        row = 0
-        with pandas.read_csv(path, chunksize=CHUNK, **given) as reader:
-            for frame in reader:
-                table = frame.to_numpy()[1 if named and row == 0 else 0 :]
-                yield names, numbers(path, names, table, row)
-                row += len(table)
+    row = 0
+    with no_faults_in_csv(path, named), pandas.read_csv(path, chunksize=CHUNK, **AS_TEXT) as reader:
+        for frame in reader:
+            table = frame.to_numpy()[1 if named and row == 0 else 0 :]
+            yield names, numbers(path, names, table, row)
+            row += len(table)
+
+
+@contextmanager
+def no_faults_in_csv(path: Path, named: bool = False) -> Iterator[None]:
+    """Raises: ValueError: what pandas says of a file that is no table, in words; ``named``: its first line is names."""
+    import pandas
+
+    try:
+        yield
     except pandas.errors.EmptyDataError as error:
         raise ValueError(f"{path} has no rows") from error
     except pandas.errors.ParserError as error:
@@ -95,20 +111,29 @@ def is_number(cell: str) -> bool:
 
 
 def from_parquet(path: Path, in_shape: tuple[int, ...]) -> Chunks:
+    with opened_parquet(path) as file:
+        from pyarrow import types
+
+        for field in file.schema_arrow:
+            if not (types.is_floating(field.type) or types.is_integer(field.type) or types.is_boolean(field.type)):
+                raise ValueError(f"{path}: column {field.name} must hold numbers, it holds {field.type}")
+        names = [f"column {name}" for name in file.schema_arrow.names]
+        refuse_misfit(path, names, in_shape)
+        for batch in file.iter_batches(batch_size=CHUNK):  # what is missing becomes NaN
+            columns = [column.to_numpy(zero_copy_only=False).astype(np.float64) for column in batch.columns]
+            yield names, np.stack(columns, axis=1)
+
+
+@contextmanager
+def opened_parquet(path: Path) -> Iterator[Any]:
+    """A ``pyarrow.parquet.ParquetFile``. Raises: ValueError: it is another kind of file, or pyarrow is missing."""
     try:
-        from pyarrow import ArrowException, parquet, types
+        from pyarrow import ArrowException, parquet
     except ImportError as error:
         raise ValueError(f'{path} needs pyarrow: pip install -c constraints.txt ".[parquet]"') from error
     try:
         with parquet.ParquetFile(path) as file:
-            for field in file.schema_arrow:
-                if not (types.is_floating(field.type) or types.is_integer(field.type) or types.is_boolean(field.type)):
-                    raise ValueError(f"{path}: column {field.name} must hold numbers, it holds {field.type}")
-            names = [f"column {name}" for name in file.schema_arrow.names]
-            refuse_misfit(path, names, in_shape)
-            for batch in file.iter_batches(batch_size=CHUNK):  # what is missing becomes NaN
-                columns = [column.to_numpy(zero_copy_only=False).astype(np.float64) for column in batch.columns]
-                yield names, np.stack(columns, axis=1)
+            yield file
     except (ArrowException, OSError) as error:
         raise ValueError(f"{path} is no .parquet file, or a damaged one") from error
 

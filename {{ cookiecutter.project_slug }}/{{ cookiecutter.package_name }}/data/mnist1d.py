@@ -5,12 +5,14 @@ from functools import cache
 import numpy as np
 from trainwell.data.batches import Samples
 from trainwell.data.in_memory import InMemoryDataModule
-from trainwell.data.split import VALIDATION_FRACTION, stratified_choice
+from trainwell.data.split import split_samples
 from trainwell.rng import preserved_random_states
 
 
 class MNIST1D(InMemoryDataModule):
     """3200 train, 800 validation and the 1000 published test samples; standardized by the authors.
+
+    With a ``fold``, the samples that are not test samples are cut into ``folds`` parts, one of which validates.
 
     Source: Greydanus and Kobak 2024, ICML, arXiv:2011.14439.
     """
@@ -18,8 +20,8 @@ class MNIST1D(InMemoryDataModule):
     def load(self) -> None:
         made = published()
         x, y = made["x"].astype(np.float32), made["y"]
-        val = stratified_choice(y, VALIDATION_FRACTION)
-        self.train = Samples.from_numpy(x[~val], y[~val])
+        train, val, _ = split_samples(y, self.rule, given=["test"])
+        self.train = Samples.from_numpy(x[train], y[train])
         self.val = Samples.from_numpy(x[val], y[val])
         self.test = Samples.from_numpy(made["x_test"], made["y_test"])
         self.num_classes = 10

@@ -1,0 +1,95 @@
+"""Every fault that keeps the targets of a user's ``.npz`` file from being trained on, by the kind of target."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+INTEGERS = "must hold classes as integers 0, 1, ..."
+NUMBERED = "save numpy.unique({name}, return_inverse=True)[1]"
+ADVICE = {
+    "U": NUMBERED,
+    "S": NUMBERED,
+    "M": 'save {name}.astype("int64")',
+    "m": 'save {name}.astype("int64")',
+    "b": "save {name}.astype(int)",
+}
+FOR_NUMBERS = "; for numbers type task=regression"
+
+
+def faults_of_classes(name: str, y: np.ndarray) -> Iterator[str]:
+    if y.dtype.kind == "f" and np.isnan(y).any():
+        yield from faults_of_holes(name, y)
+    elif y.dtype.kind == "f" and np.array_equal(y, np.trunc(y)):
+        yield f"{name} {INTEGERS}, it holds {y.dtype}; save {name}.astype(int)"
+    elif y.dtype.kind not in "iu":
+        advice = ADVICE.get(y.dtype.kind, "these are no classes").format(name=name)
+        yield f"{name} {INTEGERS}, it holds {y.dtype}; {advice}{FOR_NUMBERS if y.dtype.kind == 'f' else ''}"
+    elif y.ndim != 1 or not len(y):
+        yield f"{name} must have the shape (samples,), it has {y.shape}{advice_on_columns(name, y)}"
+    elif y.min() < 0:
+        yield f"{name} must hold classes from 0, it holds {y.min()}{FOR_NUMBERS}"
+    elif name == "y":
+        present, counts = np.unique(y, return_counts=True)
+        absent = np.setdiff1d(np.arange(min(int(present[-1]), len(present) + 4)), present)
+        if len(present) < 2:
+            yield "y must hold at least two classes, it holds one"
+        elif len(absent):
+            detail = f"no sample has class {', '.join(map(str, absent[:5]))}; {NUMBERED.format(name=name)}"
+            yield f"y must use every class from 0 to {present[-1]}; {detail}{FOR_NUMBERS}"
+        elif counts.min() < 5:
+            scarce = f"class {present[counts.argmin()]} has {counts.min()}"
+            yield f"y must have at least 5 samples of every class to split, {scarce}"
+
+
+def advice_on_columns(name: str, y: np.ndarray) -> str:
+    if y.ndim != 2:
+        return ""
+    if y.shape[1] < 2:
+        return f"; save {name}.ravel()"
+    are_labels = np.isin(y, (0, 1)).all()
+    return f"; save {name}.argmax(axis=1), or type task={'multilabel' if are_labels else 'regression'}"
+
+
+def faults_of_numbers(name: str, y: np.ndarray) -> Iterator[str]:
+    if y.dtype.kind not in "fiu":
+        yield f"{name} must hold numbers, it holds {y.dtype}; for classes type task=classification"
+    elif y.ndim not in (1, 2) or 0 in y.shape:
+        yield f"{name} must have the shape (samples,) or (samples, numbers), it has {y.shape}"
+    elif not np.isfinite(y).all():
+        yield from faults_of_holes(name, y)
+    elif np.abs(y).max() > np.finfo("f4").max:
+        yield f"{name} has values beyond the range of float32; scale them down"
+    elif name == "y":
+        yield from faults_of_constants(y)
+
+
+def faults_of_labels(name: str, y: np.ndarray) -> Iterator[str]:
+    if y.ndim != 2 or 0 in y.shape:
+        advice = f"; save {name}.reshape(-1, 1)" if y.ndim == 1 and np.isin(y, (0, 1)).all() else ""
+        yield f"{name} must have the shape (samples, labels), it has {y.shape}{advice}"
+    elif y.dtype.kind not in "fiub" or not (fits := np.isin(y, (0, 1))).all():
+        found = f"it holds {y[~fits][0]}" if y.dtype.kind in "fiub" else f"it holds {y.dtype}"
+        yield f"{name} must hold 1 where a sample has the label and 0 elsewhere, {found}{FOR_NUMBERS}"
+    elif name == "y":
+        yield from faults_of_constants(y)
+
+
+def faults_of_holes(name: str, y: np.ndarray) -> Iterator[str]:
+    bad = ~np.isfinite(y).reshape(len(y), -1).all(axis=1)
+    yield f"{name} has missing or infinite values in {bad.sum()} samples, the first is sample {bad.argmax()}"
+
+
+def faults_of_constants(y: np.ndarray) -> Iterator[str]:
+    """A target that is the same in every sample leaves nothing to learn."""
+    columns = y.reshape(len(y), -1)
+    constant = (columns == columns[0]).all(axis=0)
+    if constant.any():
+        which = "y" if y.ndim == 1 else f"column {constant.argmax()} of y"
+        yield f"{which} is {columns[0, constant.argmax()]} in every sample: there is nothing to learn"
+
+
+FAULTS_OF_TARGETS: dict[str, Callable[[str, np.ndarray], Iterator[str]]] = {
+    "classes": faults_of_classes,
+    "numbers": faults_of_numbers,
+    "labels": faults_of_labels,
+}
