@@ -1,6 +1,7 @@
 """The two ways in which a command ends without a traceback."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from .findings import Finding
 
@@ -19,3 +20,16 @@ class RunFailed(Exception):
     def __init__(self, reason: str, *findings: Finding) -> None:
         super().__init__(reason)
         self.findings = findings
+
+
+def together(*checks: Callable[[], Any]) -> list[Any]:
+    """The results of all checks. Raises: ValueError: what each of them refuses, a line each."""
+    results, faults = [], []
+    for check in checks:
+        try:
+            results.append(check())
+        except ValueError as error:
+            faults.append(str(error))
+    if faults:
+        raise ValueError("\n".join(faults))
+    return results

@@ -81,7 +81,7 @@ def interval(opening: str, low: float, high: float, closing: str, words: str) ->
     above, below = (operator.ge if opening == "[" else operator.gt), (operator.le if closing == "]" else operator.lt)
     if high == float("inf"):
         words = f"{low:g} or more" if opening == "[" else f"above {low:g}"
-    return Rule(words, lambda value: above(value, low) and below(value, high))
+    return Rule(words, lambda value: isinstance(value, int | float) and above(value, low) and below(value, high))
 
 
 def conflicts(

@@ -5,6 +5,7 @@ ValueError raised by them, before training starts.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from . import constraints
 
 KINDS = {bool: "true or false", int: "a whole number", float: "a number"}
 NULLABLE = ("trainer.gradient_clip_val", "trainer.gradient_clip_algorithm", "trainer.check_val_every_n_epoch")
+WAYS_TO_SPLIT = ("column", "group", "time", "val_path", "test_path")  # keys of data.split
 OPEN = ("trainer", "callbacks", "logger", "optimizer", "task", "loss", "data")  # their values go on to other code
 
 
@@ -44,7 +46,7 @@ def unread(config: DictConfig, as_written: DictConfig) -> Iterator[str]:
     """Keys that were added where no function takes them. What stands in OPEN is passed on as it is."""
     known = {key for key, _ in leaves(as_written)} | set(missing(as_written)) | set(as_written)
     for key, _ in leaves(config):
-        if key not in known and key.partition(".")[0] not in OPEN:
+        if key not in known and (key.partition(".")[0] not in OPEN or key.startswith("data.split.")):
             yield key
 
 
@@ -154,9 +156,29 @@ def one_known_monitor(config: DictConfig) -> Iterator[str]:
         yield f"monitor must be one of {', '.join(known)}, got {shown(config.monitor)}"
 
 
+def one_way_to_split(config: DictConfig) -> Iterator[str]:
+    split = config.data.get("split")
+    if not isinstance(split, DictConfig):
+        return
+    used = [key for key in WAYS_TO_SPLIT if split.get(key) is not None]
+    for first, second in combinations(used, 2):
+        if {first, second} & {"column"} or {first, second} == {"group", "time"}:
+            yield f"data.split.{first} and data.split.{second} are two ways to split: set one of them to null"
+    if config.data.get("fold") is not None and split.get("val_path") is not None:
+        yield "data.fold chooses the validation samples itself: set data.split.val_path to null"
+
+
+def fold_among_folds(config: DictConfig) -> Iterator[str]:
+    fold, folds = config.data.get("fold"), config.data.get("folds")
+    if isinstance(fold, int) and isinstance(folds, int) and fold >= folds:
+        yield f"data.fold must be below data.folds, {folds}, got {fold}"
+
+
 RULES_ACROSS_KEYS = (
     callbacks_that_are_needed,
     steps_and_validations,
     patience_that_never_runs_out,
     one_known_monitor,
+    one_way_to_split,
+    fold_among_folds,
 )

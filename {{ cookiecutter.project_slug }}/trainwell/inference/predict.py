@@ -2,17 +2,25 @@
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..config.options import REQUIRED, Option
-from ..data.readers import READERS, chunks
+from ..data.readers import READERS
 from .command import draft, run_command
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+    from torch import Tensor
+
+    from ..data.in_memory import InMemoryDataModule
 
 log = logging.getLogger(__name__)
 
 SUMMARY = "Predict new samples with the best weights of a run."
 NOTES = """A .csv file (with or without column names) or a .parquet file has a column for each number of a sample, in
-the order of the training data; an .npy file is an array of samples. Samples are standardized as in training. The
-output has a line for each sample: the likeliest class, its probability, and the probability of every class."""
+the order of the training data; an .npy file is an array of samples. After data=table, columns are found by their names,
+and others left out. Samples are prepared as in training. The output has a line for each sample: of classes the
+likeliest, its probability, and that of every class; of labels the probability of each; of numbers the prediction."""
 
 
 def check_input(value: str) -> str | None:
@@ -48,20 +56,38 @@ def predict_file(folder: Path, input: str, output: str) -> None:
     from ..runs.load import load_run
     from . import scores
 
-    run = load_run(folder)
+    run = load_run(folder, stage="predict")
     data = run.data
     if not isinstance(data, InMemoryDataModule):
         raise ValueError(f"predict needs an InMemoryDataModule, which prepares new samples; got {type(data).__name__}")
     device, count = scores.device_for(run.config), 0
     task = run.task.to(device)
     with draft(Path(output)) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file, torch.no_grad():
-        for x in chunks(Path(input), data.in_shape):
-            outputs = task(data.prepared(x).to(device)).float().cpu()
-            are_logits = outputs.shape[1:] == (getattr(data, "num_classes", None),)
-            table = scores.table(outputs, are_logits)
-            if are_logits:
-                table = table.join(scores.numbered("probability", outputs.softmax(dim=-1)))
+        for x in data.new_samples(Path(input)):
+            table = predictions(task(x.to(device)).float().cpu(), data)
             table.index += count
             table.to_csv(file, index_label="sample", header=not count)
             count += len(x)
     log.info(f"predicted {count} samples: {output}")
+
+
+def predictions(outputs: "Tensor", data: "InMemoryDataModule") -> "DataFrame":
+    """A row for each sample: names of classes and probabilities, or numbers, as ``data.targets`` are."""
+    import pandas
+
+    from . import scores
+
+    names = data.target_names
+    if data.targets == "classes" and outputs.shape[1:] == (data.num_classes,):
+        chances = outputs.softmax(dim=-1)
+        table = scores.table(outputs, are_logits=True)
+        if names is not None:
+            table["prediction"] = [names[place] for place in table["prediction"]]
+        made = scores.numbered("probability", chances)
+    elif data.targets == "labels" and outputs.ndim == 2:
+        table, made = None, scores.numbered("probability", outputs.sigmoid())
+    else:
+        table, made = None, scores.numbered("output" if names is None else "prediction", outputs)
+    if names is not None and made.shape[1] == len(names):
+        made.columns = pandas.Index([f"{made.columns[0].rpartition('_')[0]}_{name}" for name in names])
+    return made if table is None else table.join(made)

@@ -1,7 +1,7 @@
 """Build what a configuration describes, and load a run that has ended."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,8 @@ from lightning import LightningDataModule, LightningModule, seed_everything
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
-from .checkpoint_io import load_weights
+from ..data.in_memory import InMemoryDataModule
+from .checkpoint_io import load_weights, read_checkpoint
 from .find import find
 from .stored_config import read_config
 
@@ -27,8 +28,10 @@ class TrainedRun(NamedTuple):
     folder: Path
 
 
-def load_run(run: str | Path) -> TrainedRun:
+def load_run(run: str | Path, *, stage: str = "fit") -> TrainedRun:
     """Load a run: its folder, the short id at the end of it, ``latest``, or its W&B path.
+
+    With ``stage="predict"``, a data module that has saved what it measured needs no training data.
 
     Raises: ValueError: there is no such run, its configuration is not allowed, its weights are missing or damaged, or
         its data or network cannot be built.
@@ -38,7 +41,8 @@ def load_run(run: str | Path) -> TrainedRun:
     weights = folder / "checkpoints" / "best.ckpt"
     if not weights.exists():
         raise ValueError(f"{folder} has no weights yet: checkpoints/best.ckpt is missing")
-    data, task = build(config)
+    data = build_data(config, read_checkpoint(weights), stage)
+    task = build_task(config, data)
     with mistakes_as_value_errors():
         if not takes_data(config):
             data.prepare_data()
@@ -57,13 +61,22 @@ def build(config: DictConfig) -> tuple[LightningDataModule, LightningModule]:
     return data, build_task(config, data)
 
 
-def build_data(config: DictConfig) -> LightningDataModule:
-    """Build the data module; set it up for ``fit`` if the task is built from it."""
+def build_data(
+    config: DictConfig, checkpoint: Mapping[str, Any] | None = None, stage: str = "fit"
+) -> LightningDataModule:
+    """Build the data module; set it up if the task is built from it.
+
+    Data in memory first get the state that a ``checkpoint`` keeps of them, which they set up with; Lightning gives a
+    data module its state when it has been set up.
+    """
     with mistakes_as_value_errors():
         data = instantiate(config.data)
+        in_memory = isinstance(data, InMemoryDataModule)
+        if in_memory and checkpoint is not None and (state := checkpoint.get(type(data).__qualname__)):
+            data.load_state_dict(state)
         if takes_data(config):
             data.prepare_data()
-            data.setup("fit")
+            data.setup(stage if in_memory else "fit")
     return data
 
 

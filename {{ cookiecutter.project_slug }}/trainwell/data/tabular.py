@@ -1,0 +1,92 @@
+"""A LightningDataModule of a table's rows: what was measured on its train rows is saved with a run and used again."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .batches import Samples
+from .columns import read_chunks
+from .encoding import CategoryEmbedding, TableEncoder
+from .in_memory import InMemoryDataModule
+
+log = logging.getLogger(__name__)
+
+
+class Fitted(NamedTuple):
+    """What a run keeps of its table: the target columns, the names of classes, numbers or labels, and the encoder."""
+
+    target: list[str]
+    names: list[str]
+    encoder: TableEncoder
+
+
+class TabularDataModule(InMemoryDataModule):
+    """Derive from it and define ``load``, which also sets ``fitted``, unless a run has restored that before.
+
+    With ``setup("predict")`` a run that has ended needs no file but the one to predict on.
+    """
+
+    fitted: Fitted | None = None
+
+    def setup(self, stage: str | None = None) -> None:
+        if stage == "predict" and self.fitted is not None and not self.loaded:
+            self.train = self.val = self.test = self.blank_rows(self.fitted)
+            if self.targets == "classes":
+                self.num_classes = len(self.fitted.names)
+            self.target_names = self.fitted.names
+            self.loaded = True
+        super().setup(stage)
+
+    def blank_rows(self, fitted: Fitted) -> Samples:
+        """Rows without a value, of every class, in place of the rows that the run was trained on."""
+        import pandas
+
+        count = max(2, len(fitted.names))
+        x = fitted.encoder(pandas.DataFrame(None, index=range(count), columns=fitted.encoder.columns, dtype=object))
+        y = np.arange(count) if self.targets == "classes" else np.arange(count)[:, None] % 2 * np.ones(len(fitted.names))
+        return Samples.from_numpy(x, y.astype(np.int64 if self.targets == "labels" else y.dtype))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain data, which Lightning puts into every checkpoint."""
+        if self.fitted is None:
+            return {}
+        target, names, encoder = self.fitted
+        return {"target": target, "names": names, "encoder": encoder.state()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Raises: ValueError: the table is not the one that was trained on."""
+        if self.loaded and state_dict != self.state_dict():
+            raise ValueError("data.path holds other rows than when the run began, which cannot be resumed with them")
+        encoder = TableEncoder.from_state(state_dict["encoder"])
+        self.fitted = Fitted(state_dict["target"], state_dict["names"], encoder)
+
+    def input_layer(self) -> nn.Module:
+        """What must come before a network, (B, F) -> (B, F'): embeddings of the categories, if they are not one-hot."""
+        assert self.fitted is not None, "setup comes before input_layer"
+        encoder = self.fitted.encoder
+        if encoder.one_hot or not encoder.categories:
+            return nn.Identity()
+        sizes = [len(column.values) for column in encoder.categories]
+        return CategoryEmbedding(self.train.x.shape[1] - len(sizes), sizes)
+
+    def new_samples(self, path: Path) -> Iterator[Tensor]:
+        """The columns are found by their names; others, such as a target, are left out.
+
+        Raises: ValueError: a column is missing, or a cell that must be a number is none.
+        """
+        assert self.fitted is not None, "setup comes before new_samples"
+        encoder, reported = self.fitted.encoder, set[str]()
+        for rows in read_chunks(path, encoder.columns):
+            for name, value in encoder.unseen(rows):
+                if name not in reported:
+                    log.warning(f"{path}: column {name} has values that no train row has, such as {value[:30]!r}")
+                    reported.add(name)
+            try:
+                yield torch.from_numpy(encoder(rows))
+            except ValueError as error:
+                raise ValueError(f"{path}: {error}") from error
