@@ -125,10 +125,11 @@ class TableEncoder(NamedTuple):
             yield (codes[:, None] == np.arange(1, len(column.values) + 1) if self.one_hot else codes).astype(np.float32)
 
     def unseen(self, rows: "DataFrame") -> Iterator[tuple[str, str]]:
-        """The name and the first value of each column with categories that no train row has."""
+        """The name of each column with categories that no train row has, and the first of them, in words."""
         for column in self.categories:
             if (unknown := column.codes(rows[column.name]) == 0).any():
-                yield column.name, str(rows[column.name][unknown].iloc[0])
+                value = rows[column.name][unknown].iloc[0]
+                yield column.name, "cells without one" if value is None else repr(str(value)[:30])
 
 
 class CategoryEmbedding(nn.Module):

@@ -61,7 +61,7 @@ class TabularDataModule(InMemoryDataModule):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Raises: ValueError: the table is not the one that was trained on."""
         if self.loaded and state_dict != self.state_dict():
-            raise ValueError("data.path holds other rows than when the run began, which cannot be resumed with them")
+            raise ValueError("data.path holds other rows than when the run began; a run is resumed with the same table")
         encoder = TableEncoder.from_state(state_dict["encoder"])
         self.fitted = Fitted(state_dict["target"], state_dict["names"], encoder)
 
@@ -84,7 +84,7 @@ class TabularDataModule(InMemoryDataModule):
         for rows in read_chunks(path, encoder.columns):
             for name, value in encoder.unseen(rows):
                 if name not in reported:
-                    log.warning(f"{path}: column {name} has values that no train row has, such as {value[:30]!r}")
+                    log.warning(f"{path}: column {name} has values that no train row has, such as {value}")
                     reported.add(name)
             try:
                 yield torch.from_numpy(encoder(rows))

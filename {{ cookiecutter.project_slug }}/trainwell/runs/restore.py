@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from lightning import LightningModule
+from lightning import LightningDataModule, LightningModule
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from omegaconf import DictConfig, OmegaConf
 
 from ..callbacks.resumable_checkpoint import LAST, NEXT, PREVIOUS, rotate
+from ..data.in_memory import InMemoryDataModule
 from .checkpoint_io import first_misfit, read_checkpoint
 
 log = logging.getLogger(__name__)
@@ -37,11 +38,11 @@ class ResumePoint:
     seconds: float = 0.0
 
 
-def resume_point(config: DictConfig, task: LightningModule) -> ResumePoint:
+def resume_point(config: DictConfig, task: LightningModule, data: LightningDataModule | None = None) -> ResumePoint:
     """Find the newest checkpoint of a run that is whole; a damaged one is reported and passed over.
 
-    Raises: ValueError: there are checkpoints and none can be read, or the configuration or the network has changed, or
-        a checkpoint names files outside the run folder.
+    Raises: ValueError: there are checkpoints and none can be read, or the configuration, the network or data in memory
+        have changed, or a checkpoint names files outside the run folder.
     """
     folder = Path(config.run_folder)
     unreadable = []
@@ -62,6 +63,8 @@ def resume_point(config: DictConfig, task: LightningModule) -> ResumePoint:
                 f"resume={folder}: the code has changed since the run began: {misfit}; resume it with the code of that "
                 "time, whose commit is in provenance.json"
             )
+        if isinstance(data, InMemoryDataModule) and (state := checkpoint.get(type(data).__qualname__)):
+            data.load_state_dict(state)  # as Lightning will, but before the folder is touched
         for state in checkpoint["callbacks"].values():
             localize_checkpoint_state(state, folder / "checkpoints")
         for reason in unreadable:

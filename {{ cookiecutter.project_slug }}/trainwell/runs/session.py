@@ -78,7 +78,7 @@ class Run:
         """The module of ``config.task``; its weights depend on ``config.seed`` alone."""
         self.module = load.build_task(self.config, data)
         if self.start.resumes:
-            self.resumed = restore.resume_point(self.config, self.module)
+            self.resumed = restore.resume_point(self.config, self.module, data)
         return self.module
 
     def trainer(self) -> Trainer:
