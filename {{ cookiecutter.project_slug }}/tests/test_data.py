@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from sklearn.datasets import load_digits
@@ -14,6 +15,7 @@ from trainwell.data.in_memory import InMemoryDataModule
 from your_package.data.arrays import Arrays
 from your_package.data.digits import Digits
 from your_package.data.mnist1d import MNIST1D, published
+from your_package.data.table import Table
 
 SPLITS = ("train", "val", "test")
 
@@ -25,13 +27,32 @@ def made(kind: type[InMemoryDataModule], **keys: Any) -> InMemoryDataModule:
     return data
 
 
-def own(folder: Path, *, standardize: bool = True, memory: str = "load", **changes: Any) -> InMemoryDataModule:
+def own(
+    folder: Path, *, standardize: bool = True, memory: str = "load", keys: dict[str, Any] | None = None, **changes: Any
+) -> InMemoryDataModule:
     """60 samples of shape (2, 3) in 3 classes, from a file."""
     x = np.random.default_rng(0).normal(3, 5, (60, 2, 3))
     x[:, 0, 0] = 7
     arrays = {"x": x, "y": np.arange(60) % 3} | changes
     np.savez(folder / "own.npz", **{name: array for name, array in arrays.items() if array is not None})
-    return made(Arrays, path=str(folder / "own.npz"), standardize=standardize, memory=memory)
+    keys = {"targets": "classes", "split": {}, "fold": None, "folds": 5} | (keys or {})
+    return made(Arrays, path=str(folder / "own.npz"), standardize=standardize, memory=memory, **keys)
+
+
+TABLE = {"target": "kind", "targets": "classes", "drop": [], "as_numbers": [], "as_categories": [], "fold": None}
+
+
+def own_table(folder: Path, **keys: Any) -> Table:
+    """100 rows with a number that is sometimes missing, a category, two numbers to predict and two classes."""
+    generator = np.random.default_rng(0)
+    size = generator.normal(50, 10, 100).round(3)
+    rows = {"size": np.where(size > 62, np.nan, size), "colour": generator.choice(["red", "blue", ""], 100)}
+    rows |= {"kind": np.where(size > 50, "large", "small"), "price": 2 * size, "weight": size - 3}
+    pandas.DataFrame(rows).to_csv(folder / "own.csv", index=False)
+    given = TABLE | {"categories": "onehot", "split": {}, "folds": 5, "drop": ["price", "weight"]} | keys
+    data = made(Table, path=str(folder / "own.csv"), **given)
+    assert isinstance(data, Table)
+    return data
 
 
 @pytest.mark.parametrize("kind", [MNIST1D, Digits])
@@ -109,3 +130,49 @@ def test_every_fault_in_own_arrays_is_named(tmp_path: Path) -> None:
         own(tmp_path, x=np.full((60, 4), np.nan), y=np.arange(60) % 3 * 2)
     assert "x has missing or infinite values in 60 samples" in str(refusal.value)
     assert "no sample has class 1, 3" in str(refusal.value)
+
+
+@pytest.mark.parametrize("memory", ["load", "map"])
+def test_own_arrays_may_hold_numbers_or_labels(memory: str, tmp_path: Path) -> None:
+    y = np.random.default_rng(3).normal(size=(60, 2))
+    numbers = own(tmp_path, memory=memory, y=y, keys={"targets": "numbers"})
+    assert numbers.train.y.dtype == torch.float32
+    assert numbers.num_outputs == 2
+    labels = own(tmp_path, memory=memory, y=y > 0, keys={"targets": "labels"})
+    assert labels.train.y.dtype == torch.int64
+    assert (labels.val.y == (numbers.val.y > 0)).all()
+
+
+def test_folds_validate_on_every_sample_once_and_test_on_the_same() -> None:
+    whole, folds = made(MNIST1D), [made(MNIST1D, fold=fold, folds=3) for fold in range(3)]
+    samples = [{sample.numpy().tobytes() for sample in data.val.x} for data in folds]
+    assert sum(map(len, samples)) == len(set.union(*samples)) == 4000
+    assert all(torch.equal(data.test.x, whole.test.x) for data in folds)
+    assert [len(made(Digits, fold=fold, folds=3).val.y) for fold in range(3)] == [480, 479, 479]
+
+
+def test_own_table_is_numbers_what_is_missing_and_categories(tmp_path: Path) -> None:
+    data = own_table(tmp_path)
+    assert data.target_names == ["large", "small"]
+    assert data.in_shape == (1 + 1 + 3,)
+    size, missing, *colours = torch.cat([data.train.x, data.val.x, data.test.x]).T
+    assert data.train.x[:, 0].mean().item() == pytest.approx(0, abs=1e-6)
+    assert torch.equal(torch.stack(colours).sum(dim=0), torch.ones(100))
+    assert 0 < missing.sum() < 30
+    assert size[missing.bool()].unique().numel() == 1
+
+
+def test_own_table_gives_its_embeddings_to_the_task(tmp_path: Path) -> None:
+    data = own_table(tmp_path, categories="embed")
+    assert data.in_shape == (1 + 1 + 1,)
+    embedded = data.input_layer()(data.val.x)
+    assert torch.equal(embedded[:, :2], data.val.x[:, :2])
+    assert embedded.shape == (16, 2 + 3)
+    assert isinstance(own_table(tmp_path).input_layer(), torch.nn.Identity)
+
+
+def test_own_table_has_several_numbers_to_predict(tmp_path: Path) -> None:
+    data = own_table(tmp_path, target=["price", "weight"], targets="numbers", drop=["kind"])
+    assert data.num_outputs == 2
+    assert data.target_names == ["price", "weight"]
+    assert torch.allclose(data.train.y[:, 0] / 2 - 3, data.train.y[:, 1], atol=1e-4)

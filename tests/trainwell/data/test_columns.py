@@ -67,7 +67,10 @@ def test_a_file_that_is_no_such_table_is_one_sentence(text: str, said: str) -> N
 
 
 COLUMNS: dict[str, tuple[Sequence[object], str]] = {
-    "dates": ([f"2026-01-{day % 28 + 1:02}" for day in range(N)], "column it holds dates or times, such as '2026-01-01'"),
+    "dates": (
+        [f"2026-01-{day % 28 + 1:02}" for day in range(N)],
+        "column it holds dates or times, such as '2026-01-01'",
+    ),
     "German dates": ([f"{day % 28 + 1}.1.2026 12:30" for day in range(N)], "column it holds dates or times"),
     "months": ([f"{day % 28 + 1} March 2026" for day in range(N)], "column it holds dates or times"),
     "names": ([f"Mr {number}" for number in range(N)], "column it has 60 different texts in 60 rows, such as 'Mr 0'"),
@@ -75,7 +78,7 @@ COLUMNS: dict[str, tuple[Sequence[object], str]] = {
     "a hole in words": (["?"] + ["1.5", "2"] * 30, "column it holds numbers, but row 0 has '?': leave cells without"),
     "infinite": (["1.5"] * 59 + ["inf"], "column it holds numbers, but row 59 has 'inf'"),
     "nothing": ([None] * N, "column it has no value in any row: type data.drop=[it]"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("cells", "said"), COLUMNS.values(), ids=COLUMNS.keys())
@@ -99,6 +102,6 @@ def test_a_column_is_what_the_configuration_says_whatever_it_looks_like() -> Non
 
 
 def test_all_columns_are_reported_together() -> None:
-    with pytest.raises(ValueError, match="data.path") as refusal:
+    with pytest.raises(ValueError, match=r"^data.path") as refusal:
         kinds_of(pandas.DataFrame({"a": [None] * 30, "b": [f"text {n}" for n in range(30)]}), [], [])
     assert len(str(refusal.value).splitlines()) == 2

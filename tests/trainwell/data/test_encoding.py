@@ -21,7 +21,13 @@ def rows(seed: int, count: int = 200, **changes: Any) -> pandas.DataFrame:
     size, price = generator.normal(1e6, 3, count), generator.lognormal(3, 1, count)
     size[generator.random(count) < 0.2] = np.nan
     colour = generator.choice(["red", "green", "blue", None], count)
-    made = {"size": size, "price": price, "same": 7.0, "colour": colour, "zip": generator.choice(["1", "10", "2"], count)}
+    made = {
+        "size": size,
+        "price": price,
+        "same": 7.0,
+        "colour": colour,
+        "zip": generator.choice(["1", "10", "2"], count),
+    }
     return pandas.DataFrame(made | changes)
 
 
@@ -78,11 +84,11 @@ def test_embeddings_stand_beside_the_numbers_and_an_unseen_value_is_zeros() -> N
 
 
 def test_what_cannot_be_measured_or_encoded_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="column size has no value in the train rows: type data.drop=.size.") as refusal:
+    with pytest.raises(ValueError, match=r"^column size has no value in the train rows") as refusal:
         TableEncoder.fit(rows(0, size=np.nan, price=[1e300, *[0] * 199]), KINDS, one_hot=True)
     assert "column price has values too large to be standardized" in str(refusal.value)
     encoder = TableEncoder.fit(rows(0), KINDS, one_hot=True)
-    with pytest.raises(ValueError, match="^row 1, column price: 'cheap' is no number"):
+    with pytest.raises(ValueError, match=r"^row 1, column price: 'cheap' is no number"):
         encoder(rows(1, 2, price=["3", "cheap"]))
     with pytest.raises(ValueError, match="has no column zip; it has size, price, same, colour"):
         encoder(rows(1).drop(columns="zip"))

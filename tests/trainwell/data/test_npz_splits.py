@@ -83,9 +83,19 @@ FAULTS: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
     "classes": ("labels", {"y": np.arange(60) % 3}, {}, "y must have the shape (samples, labels), it has (60,)"),
     "other numbers": ("labels", {"y": LABELS + 1}, {}, "y must hold 1 where a sample has the label and 0 elsewhere"),
     "no array": ("classes", {}, {"group": "patient"}, "data.split.group=patient: "),
-    "two test sets": ("classes", {"x_test": np.ones((3, 2, 3)), "y_test": np.arange(3)}, {"test_path": "own.npz"}, "already"),
-    "other columns": ("numbers", {"y": NUMBERS, "x_test": np.ones((3, 2, 3)), "y_test": np.arange(3)}, {}, "as many columns"),
-}  # fmt: skip
+    "two test sets": (
+        "classes",
+        {"x_test": np.ones((3, 2, 3)), "y_test": np.arange(3)},
+        {"test_path": "own.npz"},
+        "already",
+    ),
+    "other columns": (
+        "numbers",
+        {"y": NUMBERS, "x_test": np.ones((3, 2, 3)), "y_test": np.arange(3)},
+        {},
+        "as many columns",
+    ),
+}
 
 
 @READ

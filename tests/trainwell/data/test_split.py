@@ -42,7 +42,7 @@ def test_the_default_split_is_that_of_earlier_versions_bit_for_bit() -> None:
     val = np.zeros(500, dtype=bool)
     val[~test] = stratified_choice(CLASSES[~test], 0.2)
     assert np.array_equal(split_samples(CLASSES), [~test & ~val, val, test])
-    train, val, none = split_samples(CLASSES, given=["test"])
+    _, val, none = split_samples(CLASSES, given=["test"])
     assert np.array_equal(val, stratified_choice(CLASSES, 0.2))
     assert not none.any()
 
@@ -60,7 +60,9 @@ def test_a_single_large_group_does_not_leave_a_part_empty() -> None:
     assert set(groups[group_choice(np.zeros(100, dtype=int), groups, 0.02)]) == {"c"}
 
 
-@pytest.mark.parametrize("times", [TIMES, np.datetime64("2026-01-01") + TIMES, (np.datetime64("2026") + TIMES).astype(str)])
+@pytest.mark.parametrize(
+    "times", [TIMES, np.datetime64("2026-01-01") + TIMES, (np.datetime64("2026") + TIMES).astype(str)]
+)
 def test_by_time_the_last_rows_test_and_those_before_validate(times: np.ndarray) -> None:
     train, val, test = split_samples(NONE, SplitRule(time="t"), {"t": times})
     assert TIMES[train].max() + 1 == TIMES[val].min() == 320
@@ -75,7 +77,7 @@ def test_a_column_says_where_each_row_belongs() -> None:
     said = GENERATOR.choice(["train", "val", "test"], 500).astype(object)
     masks = split_samples(CLASSES, SplitRule(column="part"), {"part": said})
     assert all(np.array_equal(mask, said == part) for mask, part in zip(masks, ("train", "val", "test"), strict=True))
-    train, val, test = split_samples(CLASSES, SplitRule(column="part", fold=0), {"part": said})
+    _, val, test = split_samples(CLASSES, SplitRule(column="part", fold=0), {"part": said})
     assert np.array_equal(test, said == "test")
     assert val.sum() == pytest.approx((~test).sum() / 5, abs=1)
 
@@ -93,17 +95,45 @@ def test_folds_are_scikit_learns_and_validate_on_every_sample_once() -> None:
 
 FEW = np.repeat([0, 1], [490, 10])
 FAULTS: dict[str, tuple[np.ndarray, dict[str, Any], str]] = {
-    "length": (CLASSES, {"group": "short"}, "data.split.group=short must have a value for each of the 500 samples, it has 3"),
+    "length": (
+        CLASSES,
+        {"group": "short"},
+        "data.split.group=short must have a value for each of the 500 samples, it has 3",
+    ),
     "hole": (CLASSES, {"group": "holes"}, "data.split.group=holes must have a value in every row, row 7 has none"),
-    "other words": (CLASSES, {"column": "groups"}, "data.split.column=groups must say train, val or test in every row, row 0 "),
-    "one group": (CLASSES, {"group": "same"}, "data.split.group=same must have at least 3 groups, one for each part, it has 1"),
-    "no time": (CLASSES, {"time": "words"}, "data.split.time=words must hold numbers or dates such as 2026-01-31, row 0 has b"),
-    "folds": (NONE, {"fold": 0, "folds": 401}, "data.folds must be at most the number of samples that are no test samples, 400"),
+    "other words": (
+        CLASSES,
+        {"column": "groups"},
+        "data.split.column=groups must say train, val or test in every row, row 0 ",
+    ),
+    "one group": (
+        CLASSES,
+        {"group": "same"},
+        "data.split.group=same must have at least 3 groups, one for each part, it has 1",
+    ),
+    "no time": (
+        CLASSES,
+        {"time": "words"},
+        "data.split.time=words must hold numbers or dates such as 2026-01-31, row 0 has b",
+    ),
+    "folds": (
+        NONE,
+        {"fold": 0, "folds": 401},
+        "data.folds must be at most the number of samples that are no test samples, 400",
+    ),
     "folds of a class": (FEW, {"fold": 0, "folds": 9}, "samples of every class that are no test samples, 8, got 9"),
-    "folds of groups": (NONE, {"group": "groups", "fold": 0, "folds": 99}, "the number of groups that are no test samples, 3"),
-    "an absent class": (FEW, {"time": "order"}, "data.split.time=order: every class must be in every split, the val split lacks no"),
+    "folds of groups": (
+        NONE,
+        {"group": "groups", "fold": 0, "folds": 99},
+        "the number of groups that are no test samples, 3",
+    ),
+    "an absent class": (
+        FEW,
+        {"time": "order"},
+        "data.split.time=order: every class must be in every split, the val split lacks no",
+    ),
     "an empty part": (NONE, {"column": "all"}, "data.split.column=all: no sample is left for the val split"),
-}  # fmt: skip
+}
 COLUMNS = {
     "short": np.arange(3),
     "holes": np.where(np.arange(500) == 7, None, GROUPS),
@@ -116,7 +146,9 @@ COLUMNS = {
 
 
 @pytest.mark.parametrize(("classes", "keys", "said"), FAULTS.values(), ids=FAULTS.keys())
-def test_what_cannot_be_split_is_one_sentence_with_the_key(classes: np.ndarray, keys: dict[str, Any], said: str) -> None:
+def test_what_cannot_be_split_is_one_sentence_with_the_key(
+    classes: np.ndarray, keys: dict[str, Any], said: str
+) -> None:
     with pytest.raises(ValueError, match="data") as refusal:
         split_samples(classes, SplitRule(**keys), COLUMNS, names=["yes", "no", "2", "3"])
     assert said in str(refusal.value)

@@ -42,14 +42,22 @@ FAULTS: dict[str, tuple[Sequence[str], str, str]] = {
     "a constant": (["same"], "classes", "data.target=same: is x in every row"),
     "a class of one": (["rare"], "classes", "every class needs 3 rows or more, one for each split; y has 1"),
     "no value": (["hole"], "classes", "data.target=hole: column hole has no value in 1 rows, the first is row 0"),
-    "numbers as classes": (["price"], "classes", "has 60 different values in 60 rows; for numbers type task=regression"),
+    "numbers as classes": (
+        ["price"],
+        "classes",
+        "has 60 different values in 60 rows; for numbers type task=regression",
+    ),
     "text as classes": (["text"], "classes", "has 60 different values in 60 rows; these are no classes"),
     "several classes": (["species", "rank"], "classes", "data.target=[species,rank]: must be one column of classes"),
-    "text as numbers": (["species"], "numbers", "column species holds text, such as 'b', and no numbers; for classes type"),
+    "text as numbers": (
+        ["species"],
+        "numbers",
+        "column species holds text, such as 'b', and no numbers; for classes type",
+    ),
     "constant numbers": (["never"], "numbers", "column never is 0 in every row: there is nothing to learn"),
     "numbers as labels": (["price", "new"], "labels", "column price must hold 1 or 0, true or false, row 1 has '1.5'"),
     "a constant label": (["sold", "never"], "labels", "column never is 0 in every row"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("columns", "kind", "said"), FAULTS.values(), ids=FAULTS.keys())

@@ -1,4 +1,4 @@
-"""A table by real commands: trained, predicted with what the run was trained with, folded, and refused before training."""
+"""A table by real commands: trained, predicted as it was trained, folded, and refused before training."""
 
 import runpy
 import subprocess
@@ -46,7 +46,7 @@ def test_new_rows_are_predicted_with_what_the_run_was_trained_with(project: Path
     said = ended(command("predict", "run=latest", "input=new.csv", "output=out.csv", trainwell=True))
     assert "new.csv: column colour has values that no train row has, such as 'teal'" in said
     found = pandas.read_csv("out.csv")
-    assert found.columns.tolist() == ["sample", "prediction", "confidence", "probability_setosa", "probability_virginica"]
+    assert [*found] == ["sample", "prediction", "confidence", "probability_setosa", "probability_virginica"]
     assert found.iloc[:, 3:].to_numpy() == pytest.approx(expected, abs=1e-6)
     assert found["prediction"].tolist() == [["setosa", "virginica"][place] for place in expected.argmax(axis=1)]
     (project / "own.csv").unlink()
@@ -60,7 +60,7 @@ def test_new_rows_are_predicted_with_what_the_run_was_trained_with(project: Path
         "size,colour\n": "new.csv has no rows",
     }.items():
         Path("new.csv").write_text(text)
-        with pytest.raises(ValueError, match="^new.csv") as refusal:
+        with pytest.raises(ValueError, match=r"^new.csv") as refusal:
             predict_file(run.folder, "new.csv", "out.csv")
         assert fault in str(refusal.value)
 
@@ -104,11 +104,19 @@ REFUSED = {
     ),
     "ranges": (
         ("data.fold=first", "data.folds=1", "data.split.val=1.0", "+data.split.last=3", "data.categories=sum"),
-        ["data.fold must be 0 or more, got first", "data.folds must be 2 or more, got 1", "data.split.val must be in (0,"]
-        + ["data.split.last: nothing reads such a key", "data.categories must be onehot or embed, got sum"],
+        [
+            "data.fold must be 0 or more, got first",
+            "data.folds must be 2 or more, got 1",
+            "data.split.val must be in (0,",
+            "data.split.last: nothing reads such a key",
+            "data.categories must be onehot or embed, got sum",
+        ],
     ),
-    "label noise": (("data.targets=numbers", "data.label_noise=0.1"), ["data.label_noise must be 0 where the targets are"]),
-}  # fmt: skip
+    "label noise": (
+        ("data.targets=numbers", "data.label_noise=0.1"),
+        ["data.label_noise must be 0 where the targets are"],
+    ),
+}
 
 
 @pytest.mark.parametrize(("keys", "sentences"), REFUSED.values(), ids=REFUSED.keys())

@@ -25,6 +25,7 @@ DATE = re.compile(
 ID = re.compile(r"(.*[\W_])?(id|uuid|guid|key|index)|.*[a-z](ID|Id)|unnamed.*|", re.IGNORECASE)
 FEW = 20  # distinct values that are never taken for free text or identifiers
 MOST_DISTINCT = 0.5  # of the values of a column of categories
+AS_TABLE = AS_TEXT | {"skip_blank_lines": True, "skipinitialspace": True}
 LOOKED_AT = 1000  # values, to recognize dates by
 
 
@@ -80,7 +81,7 @@ def cells_of_csv(path: Path, most: int) -> "Iterator[tuple[list[str], DataFrame]
     names: list[str] = []
     with (
         no_faults_in_csv(path, named=True),
-        pandas.read_csv(path, chunksize=most, **(AS_TEXT | {"skip_blank_lines": True, "skipinitialspace": True})) as reader,
+        pandas.read_csv(path, chunksize=most, **AS_TABLE) as reader,
     ):
         for frame in reader:
             cells = frame.astype(object).mask(frame.isna() | frame.isin(MISSING), None)
@@ -175,13 +176,13 @@ def fault_of_categories(name: str, column: "Series", as_told: bool) -> str | Non
     some: list[Any] = [str(cell).strip() for cell in present.iloc[:LOOKED_AT]]
     if all(map(DATE.fullmatch, some)):
         return (
-            f"holds dates or times, such as {some[0]!r}: type data.drop=[{name}], or replace them with numbers, such as "
-            "the days since the first"
+            f"holds dates or times, such as {some[0]!r}: type data.drop=[{name}], or replace them with numbers, such "
+            "as the days since the first"
         )
     distinct = present.nunique()
     if distinct > max(FEW, MOST_DISTINCT * len(present)):
         return (
-            f"has {distinct} different texts in {len(present)} rows, such as {some[0][:30]!r}, like identifiers or free "
-            f"text: type data.drop=[{name}], or data.as_categories=[{name}] if they are categories"
+            f"has {distinct} different texts in {len(present)} rows, such as {some[0][:30]!r}, like identifiers or "
+            f"free text: type data.drop=[{name}], or data.as_categories=[{name}] if they are categories"
         )
     return None

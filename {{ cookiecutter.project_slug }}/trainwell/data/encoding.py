@@ -1,8 +1,8 @@
 """From the columns of a table to the matrix that a network sees, by what the train rows hold.
 
 A number that is missing becomes the median, with a column that says so; then numbers are standardized. A category
-becomes a column of 0 and 1 for each value (one-hot), or a code for an embedding. No value is a value of its own. A value
-that no train row has becomes zeros, or the code 0, whose embedding is zero.
+becomes a column of 0 and 1 for each value (one-hot), or a code for an embedding; no value is a value of its own. A
+value that no train row has becomes zeros, or the code 0, whose embedding is zero.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -94,7 +94,7 @@ class TableEncoder(NamedTuple):
     @property
     def columns(self) -> list[str]:
         """The columns that it reads."""
-        return [column.name for column in (*self.numbers, *self.categories)]
+        return [*(column.name for column in self.numbers), *(column.name for column in self.categories)]
 
     def __call__(self, rows: "DataFrame") -> np.ndarray:
         """Raises: ValueError: a column is missing, or a cell that must be a number is none, or too large."""

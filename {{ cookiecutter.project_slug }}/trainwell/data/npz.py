@@ -29,7 +29,9 @@ def read_arrays(path: str, rule: SplitRule, folder: Path | None = None) -> dict[
         if given is None:
             continue
         if not arrays.keys().isdisjoint(GIVEN[part]):
-            raise ValueError(f"data.split.{part}_path={given}: {path} has {part} samples already, as x_{part}, y_{part}")
+            raise ValueError(
+                f"data.split.{part}_path={given}: {path} has {part} samples already, x_{part} and y_{part}"
+            )
         other = read_npz(given, folder and folder / part)
         if missing := [name for name in ("x", "y") if name not in other]:
             raise ValueError(f"data.split.{part}_path={given}: lacks the array {' and '.join(missing)}")

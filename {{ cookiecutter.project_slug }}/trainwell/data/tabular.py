@@ -48,8 +48,10 @@ class TabularDataModule(InMemoryDataModule):
 
         count = max(2, len(fitted.names))
         x = fitted.encoder(pandas.DataFrame(None, index=range(count), columns=fitted.encoder.columns, dtype=object))
-        y = np.arange(count) if self.targets == "classes" else np.arange(count)[:, None] % 2 * np.ones(len(fitted.names))
-        return Samples.from_numpy(x, y.astype(np.int64 if self.targets == "labels" else y.dtype))
+        if self.targets == "classes":
+            return Samples.from_numpy(x, np.arange(count))
+        y = np.tile(np.arange(count)[:, None] % 2, len(fitted.names))
+        return Samples.from_numpy(x, y.astype(np.float32) if self.targets == "numbers" else y)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain data, which Lightning puts into every checkpoint."""

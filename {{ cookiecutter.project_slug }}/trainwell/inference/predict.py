@@ -78,7 +78,7 @@ def predictions(outputs: "Tensor", data: "InMemoryDataModule") -> "DataFrame":
     from . import scores
 
     names = data.target_names
-    if data.targets == "classes" and outputs.shape[1:] == (data.num_classes,):
+    if data.targets == "classes" and outputs.shape[1:] == (getattr(data, "num_classes", None),):
         chances = outputs.softmax(dim=-1)
         table = scores.table(outputs, are_logits=True)
         if names is not None:
