@@ -31,6 +31,9 @@ class Samples(NamedTuple):
         return Samples(self.x[index], self.y[index])
 
 
+Transform = Callable[[Samples, Tensor, int], Samples]  # of a batch, the places (B,) of its samples, the epoch
+
+
 class EpochState:
     """Where an epoch is: what ``set_epoch`` of a sampler begins, and what a checkpoint keeps of a loader."""
 
@@ -62,7 +65,7 @@ class Batches(EpochState):
         samples: Samples,
         batch_size: int,
         seed: int | None = None,
-        transform: Callable[[Samples, Tensor, int], Samples] | None = None,
+        transform: Transform | None = None,
     ) -> None:
         self.samples = samples
         self.batch_size = batch_size

@@ -8,7 +8,7 @@ import torch
 from lightning import LightningDataModule
 from torch import Tensor
 
-from .batches import Batches, Samples
+from .batches import Batches, Samples, Transform
 from .readers import chunks
 from .split import SPLIT_SEED, SplitRule
 from .standardize import Standardizer, network_input
@@ -18,9 +18,10 @@ class InMemoryDataModule(LightningDataModule):
     """Derive from it and define ``load``, which sets ``train``, ``val``, ``test`` and, for classes, ``num_classes``.
 
     ``load`` may also set ``standardizer``, by which its samples were standardized: new samples then are, too; and
-    ``target_names``: of every class, number or label. ``label_noise`` is the share of the train samples that are given
-    a wrong class, always the same samples. ``rule`` says how to split; with a ``fold``, one of ``folds`` parts of all
-    samples that are not test samples validates.
+    ``target_names``: of every class, number or label; and ``transform``, which makes a batch of its samples, such as
+    pixels, what the network takes. ``label_noise`` is the share of the train samples that are given a wrong class,
+    always the same samples. ``rule`` says how to split; with a ``fold``, one of ``folds`` parts of all samples that are
+    not test samples validates.
     """
 
     targets = "classes"  # or "numbers", "labels": what the targets are
@@ -30,6 +31,7 @@ class InMemoryDataModule(LightningDataModule):
     num_classes: int
     target_names: Sequence[str] | None = None
     standardizer: Standardizer | None = None
+    transform: Transform | None = None
 
     def __init__(
         self, *, batch_size: int, seed: int, label_noise: float = 0.0, fold: int | None = None, folds: int = 5
@@ -67,13 +69,23 @@ class InMemoryDataModule(LightningDataModule):
 
     def train_dataloader(self) -> Batches:
         same_batches = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
-        return Batches(self.on_device(self.train), self.batch_size, None if same_batches else self.seed)
+        samples = self.on_device(self.train)
+        seed = None if same_batches else self.seed
+        return Batches(samples, self.batch_size, seed, self.train_transform(samples))
 
     def val_dataloader(self) -> Batches:
-        return Batches(self.on_device(self.val), self.batch_size)
+        return Batches(self.on_device(self.val), self.batch_size, transform=self.transform)
 
     def test_dataloader(self) -> Batches:
-        return Batches(self.on_device(self.test), self.batch_size)
+        return Batches(self.on_device(self.test), self.batch_size, transform=self.transform)
+
+    def train_transform(self, samples: Samples) -> Transform | None:
+        """What is done to batches of the train ``samples`` in training, such as an augmentation."""
+        return self.transform
+
+    def batches(self, split: str) -> Batches:
+        """Of a split as the network is evaluated on it: in the order of its samples, without augmentation."""
+        return Batches(getattr(self, split), self.batch_size, transform=self.transform)
 
     def on_device(self, samples: Samples) -> Samples:
         """Move samples to the trainer's device if all splits fill at most half of the memory available there."""
@@ -88,7 +100,7 @@ class InMemoryDataModule(LightningDataModule):
 
         Raises: ValueError: float32 cannot hold a value, or the network takes integers and a value is none.
         """
-        integers = not self.train.x.is_floating_point()
+        integers = self.standardizer is None and not self.train.x.is_floating_point()
         made, bad = network_input(x, self.standardizer, integers)
         if bad.any():
             rule = "an integer" if integers else "within the range of float32"

@@ -9,6 +9,7 @@ from lightning import LightningDataModule
 from torch import Tensor
 
 from ..data.batches import Batches, Samples
+from ..data.in_memory import InMemoryDataModule
 
 MOST_COLLECTED = 5_000  # samples taken from a loader that does not hold them in memory
 MOST_AT_ONCE = 1_000  # samples evaluated at a time
@@ -31,18 +32,22 @@ class Problem:
 
 
 def problem_of(data: LightningDataModule) -> Problem | None:
-    """The samples of ``Batches`` as they are; of other loaders, the first ones that they yield.
+    """The samples of ``Batches`` as they are; of other loaders, and of those that transform, the first that they yield.
+
+    They are not augmented.
 
     None if there is no validation loader or if a batch is no pair of tensors ``(x, y)``.
     """
     data.prepare_data()
     data.setup("fit")
     has_val = type(data).val_dataloader is not LightningDataModule.val_dataloader
-    loader = data.train_dataloader()
-    train, val = first_batches(loader), first_batches(data.val_dataloader()) if has_val else []
+    loader, val_loader = data.train_dataloader(), data.val_dataloader() if has_val else []
+    if isinstance(data, InMemoryDataModule) and data.transform is not None:
+        loader, val_loader = data.batches("train"), data.batches("val")
+    train, val = first_batches(loader), first_batches(val_loader)
     if not train or not val:
         return None
-    in_memory = isinstance(loader, Batches)
+    in_memory = are_held(loader)
     return Problem(
         train=joined(train),
         val=joined(val),
@@ -53,9 +58,14 @@ def problem_of(data: LightningDataModule) -> Problem | None:
     )
 
 
+def are_held(loader: Any) -> bool:
+    """Whether the samples lie in memory as the network takes them."""
+    return isinstance(loader, Batches) and loader.transform is None
+
+
 def first_batches(loader: Any) -> list[Samples]:
     """What a loader yields until there are enough samples; nothing if the batches are no pairs of one shape."""
-    if isinstance(loader, Batches):
+    if are_held(loader):
         samples = loader.samples
         return [samples if samples.x.device.type == "cpu" else Samples(samples.x.cpu(), samples.y.cpu())]
     batches: list[Samples] = []

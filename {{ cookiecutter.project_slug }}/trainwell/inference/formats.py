@@ -38,6 +38,8 @@ def raw_samples(data: LightningDataModule) -> Tensor:
     """
     if isinstance(data, InMemoryDataModule):
         x, standardizer = data.val.x[:MOST_SAMPLES], data.standardizer
+        if data.transform is not None:  # which standardizes batches; pixels are kept as they are
+            return x if x.is_floating_point() else x.float()
         return x if standardizer is None else (x.double() * standardizer.deviation + standardizer.mean).float()
     batch = next(iter(batches_of(data, "val")[0]))
     if not (isinstance(batch, tuple | list) and isinstance(batch[0], Tensor)):

@@ -16,7 +16,6 @@ from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
 from ..comparison.statistics import Interval, bootstrap
-from ..data.batches import Batches, Samples
 from ..data.in_memory import InMemoryDataModule
 
 RESAMPLED = 10**7  # samples in all resamples of a metric, which are 200 to 1000; bounds the time
@@ -53,8 +52,8 @@ def batches_of(data: LightningDataModule, split: str) -> tuple[Iterable[Any], Te
     Raises: ValueError: there is no such split.
     """
     if isinstance(data, InMemoryDataModule):
-        samples: Samples = getattr(data, split)
-        return Batches(samples, data.batch_size), samples.x
+        batches = data.batches(split)
+        return batches, batches.samples.x
     try:
         return getattr(data, f"{split}_dataloader")(), None
     except MisconfigurationException as error:  # of Lightning's own method
