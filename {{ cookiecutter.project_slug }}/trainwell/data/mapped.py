@@ -32,17 +32,22 @@ MADE_OF = "made_of.json"
 
 
 class MappedSamples(Samples):
-    """Samples whose inputs lie in a mapped file. Those of a batch are requested at once, and so read side by side."""
+    """Samples whose inputs lie in a mapped file."""
 
     def at(self, index: Tensor) -> Samples:
-        advise = madvise()
-        if advise is not None:
-            size = self.x[0].nbytes
-            addresses = self.x.data_ptr() + size * index
-            before = addresses % mmap.PAGESIZE  # advice is about whole pages
-            for start, length in zip((addresses - before).tolist(), (before + size).tolist(), strict=True):
-                advise(start, length, mmap.MADV_WILLNEED)
+        request(self.x, index)
         return super().at(index)
+
+
+def request(x: Tensor, index: Tensor) -> None:
+    """Ask for samples (B,) of a mapped tensor at once, so that the system reads them side by side."""
+    advise = madvise()
+    if advise is not None:
+        size = x[0].nbytes
+        addresses = x.data_ptr() + size * index
+        before = addresses % mmap.PAGESIZE  # advice is about whole pages
+        for start, length in zip((addresses - before).tolist(), (before + size).tolist(), strict=True):
+            advise(start, length, mmap.MADV_WILLNEED)
 
 
 @cache
@@ -97,11 +102,11 @@ def map_npz(
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
+def alone_in(folder: Path, refusal: str = "data.memory=map cannot write") -> Iterator[None]:
     """Let other processes wait, such as those of ``trainer=ddp``; where nothing comes of it, leave nothing."""
     lock = folder / "lock"
     try:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         with FileLock(lock):
             yield
     except (OSError, ValueError) as error:
@@ -109,7 +114,7 @@ def alone_in(folder: Path) -> Iterator[None]:
             lock.unlink(missing_ok=True)
             folder.rmdir()
         if isinstance(error, OSError):
-            raise ValueError(f"data.memory=map cannot write {folder}: {error.strerror or error}") from error
+            raise ValueError(f"{refusal} {folder}: {error.strerror or error}") from error
         raise
 
 
