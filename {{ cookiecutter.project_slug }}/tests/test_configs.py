@@ -26,7 +26,7 @@ PROMISED = {
     "task": "classification",
     "loss": "cross_entropy label_smoothing",
     "network": "mlp cnn transformer custom",
-    "data": "mnist1d digits arrays table",
+    "data": "mnist1d digits arrays table images",
     "optimizer": "adamw adam sgd",
     "scheduler": "constant cosine one_cycle plateau",
     "trainer": "default cpu gpu ddp smoke",

@@ -4,13 +4,21 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from lightning import LightningDataModule
+from torch import Tensor
 from torchmetrics import Metric
 
 from .supervised import SupervisedTask, metrics_for
 
 
 class Classification(SupervisedTask):
-    """Train a network from inputs to logits, (B, *in_shape) -> (B, num_classes), on classes (B,)."""
+    """Train a network from inputs to logits, (B, *in_shape) -> (B, num_classes), on classes (B,).
+
+    Or on probabilities of classes (B, num_classes), as mixup makes them; metrics compare the likeliest class.
+    """
+
+    def compare(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        loss, outputs, targets = super().compare(x, y)
+        return loss, outputs, targets.argmax(dim=-1) if targets.is_floating_point() else targets
 
     @classmethod
     def from_data(

@@ -73,10 +73,14 @@ class SupervisedTask(lightning.LightningModule):
     def evaluate(self, batch: Any, name: str) -> Tensor:
         """Mean loss of a batch, which is added to the epoch's metrics."""
         x, y = batch
-        outputs = self.network(x)
-        loss = self.loss(outputs, y)
-        cast(EpochMetrics, self.metrics[f"{name}_metrics"]).update(loss, outputs, y)
+        loss, outputs, targets = self.compare(x, y)
+        cast(EpochMetrics, self.metrics[f"{name}_metrics"]).update(loss, outputs, targets)
         return loss
+
+    def compare(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The mean loss of a batch, and the outputs and targets that its metrics compare."""
+        outputs = self.network(x)
+        return self.loss(outputs, y), outputs, y
 
     def on_train_epoch_end(self) -> None:
         self.log_metrics("train")

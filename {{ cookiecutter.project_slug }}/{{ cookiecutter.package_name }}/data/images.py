@@ -1,0 +1,80 @@
+"""Your own images: a folder of each class, or an index file."""
+
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor
+from trainwell.data.batches import Samples, Transform
+from trainwell.data.image_cache import MappedImages, cached_pixels
+from trainwell.data.image_folder import ImageList, list_images
+from trainwell.data.in_memory import InMemoryDataModule
+from trainwell.data.split import stratified_split
+from trainwell.data.standardize import Standardizer, fit, samples_per_block
+
+from .augment import Augment
+
+
+class Images(InMemoryDataModule):
+    """Images (C, size, size) of any size and mode, decoded once; each channel has mean 0 and deviation 1 in training.
+
+    ``path`` is a folder with a folder of each class, or with train, val and test that have these, or a table
+    ``index.csv`` with the columns file, label and, optionally, split. Splits that are not given are drawn from the
+    train images, a fifth each. What is decoded is kept in ``PATH.images``, or in the folder ``cache``; with
+    ``memory="map"`` batches are read from there, with ``"load"`` all pixels are kept in memory, a byte each.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: str,
+        size: int,
+        channels: int,
+        memory: str,
+        cache: str | None,
+        augment: Augment,
+        batch_size: int,
+        seed: int,
+        label_noise: float,
+    ) -> None:
+        super().__init__(batch_size=batch_size, seed=seed, label_noise=label_noise)
+        self.path, self.size, self.channels = path, size, channels
+        self.memory, self.cache, self.augment = memory, cache, augment
+
+    def load(self) -> None:
+        listed = list_images(self.path)
+        pixels = cached_pixels(self.path, listed.files, self.size, self.channels, self.cache)
+        self.train, self.val, self.test = (
+            Samples(self.kept(pixels, places), torch.from_numpy(listed.y)[places]) for places in split(listed)
+        )
+        self.standardizer = of_channels(self.train.x)
+        self.transform = self.standardized
+        self.num_classes, self.target_names = len(listed.classes), listed.classes
+
+    def kept(self, pixels: Tensor, places: Tensor) -> Tensor:
+        return cast(Tensor, MappedImages(pixels, places)) if self.memory == "map" else pixels[places]
+
+    def standardized(self, batch: Samples, index: Tensor, epoch: int) -> Samples:
+        assert self.standardizer is not None
+        mean, deviation = (part.to(batch.x.device, torch.float32) for part in self.standardizer)
+        return Samples((batch.x - mean) / deviation, batch.y)
+
+    def train_transform(self, samples: Samples) -> Transform:
+        return self.augment.transform(samples, self.standardized, self.seed, self.num_classes)
+
+
+def split(listed: ImageList) -> list[Tensor]:
+    """The places of the train, validation and test images; those that are not given are drawn from the train images."""
+    places = {name: np.flatnonzero(listed.splits == name) for name in ("train", "val", "test")}
+    if missing := [name for name in ("val", "test") if not len(places[name])]:
+        masks = stratified_split(listed.y[places["train"]], test_given=len(missing) == 1)
+        places |= {name: places["train"][mask] for name, mask in zip(("train", *missing), masks, strict=False)}
+    return [torch.from_numpy(part) for part in places.values()]
+
+
+def of_channels(x: Tensor) -> Standardizer:
+    """What gives each channel mean 0 and deviation 1 over all pixels of the images (N, C, H, W)."""
+    at_once = samples_per_block(tuple(x.shape))
+    blocks = (x[start : start + at_once] for start in range(0, len(x), at_once))
+    found = fit(block.movedim(1, -1).flatten(0, -2) for block in blocks)
+    return Standardizer(*(part.view(-1, 1, 1) for part in found))
