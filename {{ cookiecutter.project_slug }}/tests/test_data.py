@@ -1,6 +1,7 @@
 """The data modules: what they make of their source, and what they refuse."""
 
 import random
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -8,16 +9,20 @@ import numpy as np
 import pandas
 import pytest
 import torch
+from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.preprocessing import StandardScaler
 from trainwell.data.in_memory import InMemoryDataModule
 
 from your_package.data.arrays import Arrays
+from your_package.data.augment import Augment
 from your_package.data.digits import Digits
+from your_package.data.images import Images
 from your_package.data.mnist1d import MNIST1D, published
 from your_package.data.table import Table
 
 SPLITS = ("train", "val", "test")
+OFF = ("flip", "shift", "erase", "mixup")
 
 
 def made(kind: type[InMemoryDataModule], **keys: Any) -> InMemoryDataModule:
@@ -176,3 +181,53 @@ def test_own_table_has_several_numbers_to_predict(tmp_path: Path) -> None:
     assert data.num_outputs == 2
     assert data.target_names == ["price", "weight"]
     assert torch.allclose(data.train.y[:, 0] / 2 - 3, data.train.y[:, 1], atol=1e-4)
+
+
+def photos(folder: Path, *, memory: str = "load", augmented: bool = False, splits: tuple[str, ...] = ("",)) -> Images:
+    """30 images of two classes and three sizes, in each of the splits."""
+    generator = np.random.default_rng(0)
+    for split, label, number in product(splits, ("cat", "dog"), range(15)):
+        path = folder / "photos" / split / label / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = generator.integers(0, 200, (8 + number % 3, 9, 3), dtype=np.uint8) // [1, 2, 4]
+        Image.fromarray(pixels.astype(np.uint8)).save(path)
+    keys = {"flip": 0.5, "shift": 1, "erase": 0.5, "mixup": 0.2} if augmented else dict.fromkeys(OFF, 0)
+    augment = Augment(**keys, erase_area=0.33)
+    own: Any = {"path": str(folder / "photos"), "size": 8, "channels": 3, "cache": None, "memory": memory}
+    return made(Images, **own, augment=augment)
+
+
+@pytest.mark.parametrize("memory", ["load", "map"])
+def test_images_are_standardized_by_the_channels_of_their_train_images(memory: str, tmp_path: Path) -> None:
+    data = photos(tmp_path, memory=memory)
+    assert (data.in_shape, data.num_classes, data.target_names) == ((3, 8, 8), 2, ["cat", "dog"])
+    assert [len(getattr(data, split).y) for split in SPLITS] == [20, 4, 6]
+    assert [getattr(data, split).y.sum() for split in SPLITS] == [10, 2, 3]
+    x = torch.cat([x for x, _ in data.train_dataloader()]).double()
+    assert x.mean(dim=(0, 2, 3)).tolist() == pytest.approx([0, 0, 0], abs=1e-6)
+    assert x.std(dim=(0, 2, 3), correction=0).tolist() == pytest.approx([1, 1, 1], abs=1e-6)
+    (batch,) = data.test_dataloader()
+    assert torch.allclose(batch.x, data.prepared(data.test.x[:].numpy()), atol=1e-6)
+
+
+def test_only_train_images_are_augmented(tmp_path: Path) -> None:
+    plain, augmented = photos(tmp_path), photos(tmp_path, augmented=True)
+    for name in ("val_dataloader", "test_dataloader"):
+        assert all(
+            torch.equal(a.x, b.x) for a, b in zip(getattr(plain, name)(), getattr(augmented, name)(), strict=True)
+        )
+    a, b = (next(iter(data.train_dataloader())) for data in (plain, augmented))
+    assert (a.x != b.x).flatten(1).any(dim=1).all()
+    assert b.y.shape == (20, 2)
+    assert torch.equal(next(iter(augmented.batches("train"))).x, next(iter(plain.batches("train"))).x)
+
+
+def test_given_splits_are_kept_and_others_are_drawn_from_the_train_images(tmp_path: Path) -> None:
+    for splits, expected in (
+        (("train", "val", "test"), [30, 30, 30]),
+        (("train", "val"), [24, 30, 6]),
+        (("train", "test"), [24, 6, 30]),
+        (("train",), [20, 4, 6]),
+    ):
+        data = photos(tmp_path / "_".join(splits), splits=splits)
+        assert [len(getattr(data, split).y) for split in SPLITS] == expected

@@ -99,7 +99,7 @@ def made_of(root: Path, files: Sequence[Path], size: int, channels: int) -> dict
 def opened(folder: Path, wanted: dict[str, Any]) -> Tensor | None:
     """The pixels, if they are what is wanted, before and after they are opened: another process may replace them."""
     pixels, record = names_in(folder, wanted)
-    with suppress(FileNotFoundError, ValueError):  # one is missing, or cut off
+    with suppress(OSError, ValueError):  # one is missing, or cut off
         if json.loads(record.read_text("utf-8")) == wanted:
             found = mapped(pixels)
             return found if json.loads(record.read_text("utf-8")) == wanted else None
@@ -131,7 +131,7 @@ def write(path: str, files: Sequence[Path], folder: Path, wanted: dict[str, Any]
                 else:
                     file.write(made.tobytes())
         if faults:
-            raise ValueError(in_lines(path, faults, f"{len(faults)} of {len(files)} images cannot be read"))
+            raise ValueError(in_lines(path, sorted(faults), f"{len(faults)} of {len(files)} images cannot be read"))
         unfinished.replace(pixels)
         unfinished.write_text(json.dumps(wanted), encoding="utf-8")
         unfinished.replace(record)
