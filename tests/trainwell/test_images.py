@@ -65,6 +65,11 @@ def test_every_command_about_a_run_reads_images(project: Path, command: Command)
     light = np.full((3, 3, 8, 8), 180, np.uint8)
     np.save(project / "new.npy", light)
     assert predict.main(["run=latest", "input=new.npy", "output=new.csv"]) == 0
+    assert predict.main(["run=latest", "input=photos", "output=photos.csv"]) == 0
+    of_folder = pandas.read_csv(project / "photos.csv")
+    assert len(of_folder) == 120
+    right = [Path(row.file).parent.name == ("dark", "light")[row.prediction] for row in of_folder.itertuples()]
+    assert np.mean(right) > 0.9
     assert export.main(["run=latest", "format=torch"]) == 0
     logits = torch.export.load(run / "model.pt2").module()(torch.from_numpy(light).float())
     predicted = pandas.read_csv(project / "new.csv")

@@ -17,8 +17,8 @@ import trainwell
 from PIL import Image
 from torch import Tensor
 from trainwell.data import image_cache
-from trainwell.data.image_cache import MappedImages, cached_pixels, decode, decoded
-from trainwell.data.image_folder import list_images
+from trainwell.data.image_cache import MappedImages, cached_pixels, decode, decoded, new_images
+from trainwell.data.image_folder import list_images, new_files
 from trainwell.data.mapped import madvise
 
 Photos = Callable[..., Path]
@@ -298,3 +298,21 @@ def test_the_record_says_what_pixels_are_made_of(photos: Photos) -> None:
         "bytes": length,
         "files": "",
     }
+
+
+def test_new_images_are_those_of_a_folder_a_table_or_a_file(photos: Photos, tmp_path: Path) -> None:
+    folder = photos()
+    files = sorted(folder.glob("*/*"))
+    (tmp_path / "new.csv").write_text(
+        "file,width\n" + "".join(f"{file.relative_to(tmp_path)},12\n" for file in files[:2])
+    )
+    for path, expected in ((folder, files), (tmp_path / "new.csv", files[:2]), (files[0], files[:1])):
+        (made,) = new_images(path, 8, 3)
+        assert new_files(path) == expected
+        assert np.array_equal(made, [decode(file, 8, 3) for file in expected])
+    (tmp_path / "bad.csv").write_text("path\nx.png")
+    with pytest.raises(ValueError, match=r"bad.csv: must have the columns file; it has path"):
+        next(new_images(tmp_path / "bad.csv", 8, 3))
+    files[3].write_text("no image")
+    with pytest.raises(ValueError, match=r"input=.*photos: .*cat/3.png: is no image, or damaged"):
+        next(new_images(folder, 8, 3))

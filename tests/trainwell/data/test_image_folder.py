@@ -99,7 +99,7 @@ def test_a_classification_needs_two_classes(photos: Photos) -> None:
 
 
 INDEXES = {
-    "file,class\na.png,cat": "must have the columns file, label and, if splits are given, split",
+    "file,class\na.png,cat": "must have the columns file, label; it has file, class",
     "file,label\na.png,": "row 1: needs file, label",
     "file,label,split\na.png,cat,dev": "row 1: needs file, label and, as split, train, val or test; it has",
     "file,label\na.png,cat\na.png,dog": "a.png is listed 2 times",

@@ -22,7 +22,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from tqdm import tqdm
 
-from .image_folder import in_lines
+from .image_folder import in_lines, new_files
 from .mapped import alone_in, mapped, request
 
 log = logging.getLogger(__name__)
@@ -131,12 +131,28 @@ def write(path: str, files: Sequence[Path], folder: Path, wanted: dict[str, Any]
                 else:
                     file.write(made.tobytes())
         if faults:
-            raise ValueError(in_lines(path, sorted(faults), f"{len(faults)} of {len(files)} images cannot be read"))
+            raise ValueError(
+                in_lines(f"data.path={path}", sorted(faults), f"{len(faults)} of {len(files)} images cannot be read")
+            )
         unfinished.replace(pixels)
         unfinished.write_text(json.dumps(wanted), encoding="utf-8")
         unfinished.replace(record)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def new_images(path: Path, size: int, channels: int) -> Iterator[np.ndarray]:
+    """The pixels (B, channels, size, size) of a folder, a table of files or a file, some images at a time.
+
+    Raises: ValueError: there is no image, or one cannot be decoded.
+    """
+    files = new_files(path)
+    for start in range(0, len(files), AT_ONCE):
+        some = files[start : start + AT_ONCE]
+        pixels = [*decoded(some, size, channels)]
+        if faults := [f"{file}: {made}" for file, made in zip(some, pixels, strict=True) if isinstance(made, str)]:
+            raise ValueError(in_lines(f"input={path}", faults, f"{len(faults)} of {len(some)} images cannot be read"))
+        yield np.stack(pixels)
 
 
 def decoded(files: Sequence[Path], size: int, channels: int) -> Iterator[np.ndarray | str]:

@@ -4,7 +4,7 @@ import csv
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,17 +49,18 @@ def list_images(path: str) -> ImageList:
     if found or not faults:
         faults += faults_of(found)
     if faults:
-        raise ValueError(in_lines(path, faults, f"{len(faults)} faults"))
+        raise ValueError(in_lines(f"data.path={path}", faults, f"{len(faults)} faults"))
     classes = sorted({image.label for image in found})
     order = np.random.default_rng(SPLIT_SEED).permutation(len(found))
     files, labels, splits = zip(*(found[place] for place in order), strict=True)
     return ImageList(list(files), np.searchsorted(classes, labels), np.array(splits), classes)
 
 
-def in_lines(path: str, faults: list[str], count: str) -> str:
+def in_lines(where: str, faults: list[str], count: str) -> str:
+    """A message of a line each; of many faults the first ones."""
     more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
     head = [count] if len(faults) > 1 else []
-    return "\n".join(f"data.path={path}: {line}" for line in (*head, *faults[:SHOWN], *more))
+    return "\n".join(f"{where}: {line}" for line in (*head, *faults[:SHOWN], *more))
 
 
 def in_folder(root: Path, faults: list[str]) -> Iterator[Image]:
@@ -73,8 +74,8 @@ def in_folder(root: Path, faults: list[str]) -> Iterator[Image]:
         if not (of_classes := visible_folders(part)):
             faults.append(f"{part} has no folders of classes; give each class one, such as {part / 'cat' / '1.png'}")
         for folder in of_classes:
-            files = [file for file in files_below(folder) if not file.name.startswith(".")]
-            images = [file for file in files if file.suffix.lower() in SUFFIXES]
+            files = [*files_below(folder)]
+            images = [file for file in files if is_image(file)]
             if not images:
                 faults.append(f"{folder} holds no image ({' '.join(SUFFIXES)}), and {len(files)} other files")
             others += len(files) - len(images)
@@ -87,34 +88,59 @@ def visible_folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
+def is_image(file: Path) -> bool:
+    return file.suffix.lower() in SUFFIXES
+
+
 def files_below(folder: Path) -> Iterator[Path]:
-    """Raises: OSError: a folder cannot be read."""
+    """All but hidden ones. Raises: OSError: a folder cannot be read."""
 
     def refuse(error: OSError) -> None:
         raise error
 
     for place, _, names in os.walk(folder, onerror=refuse):
-        yield from (Path(place, name) for name in names)
+        yield from (Path(place, name) for name in names if not name.startswith("."))
 
 
 def in_index(path: Path, faults: list[str]) -> Iterator[Image]:
     """The rows of a table; files are relative to it."""
+    for number, row in enumerate(rows_of(path, faults, COLUMNS[:2]), start=1):
+        split = SPLITS.get(row.get("split", "train").lower())
+        if not row["file"] or not row["label"] or split is None:
+            given = {name: row[name] for name in COLUMNS if name in row}
+            faults.append(f"row {number}: needs file, label and, as split, train, val or test; it has {given}")
+        else:
+            yield Image(path.parent / row["file"], row["label"], split)
+
+
+def rows_of(path: Path, faults: list[str], columns: Sequence[str]) -> Iterator[dict[str, str]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file)
+            rows = csv.DictReader(file, restkey="", restval="")
             names = list(rows.fieldnames or ())
-            if not set(COLUMNS[:2]) <= set(names):
-                faults.append(f"must have the columns file, label and, if splits are given, split; it has {names}")
-                return
-            for number, row in enumerate(rows, start=1):
-                given = {name: (row[name] or "").strip() for name in COLUMNS if name in names}
-                split = SPLITS.get(given.get("split", "train").lower())
-                if not given["file"] or not given["label"] or split is None:
-                    faults.append(f"row {number}: needs file, label and, as split, train, val or test; it has {given}")
-                else:
-                    yield Image(path.parent / given["file"], given["label"], split)
+            if set(columns) <= set(names):
+                yield from ({name: row[name].strip() for name in names} for row in rows)
+            else:
+                faults.append(f"must have the columns {', '.join(columns)}; it has {', '.join(names) or 'none'}")
     except (UnicodeDecodeError, csv.Error) as error:
         faults.append(f"is no table in UTF-8 with commas between its columns ({error})")
+
+
+def new_files(path: Path) -> list[Path]:
+    """Images without labels: those below a folder, those in the column ``file`` of a table, or a single one.
+
+    Raises: ValueError: there are none.
+    """
+    faults: list[str] = []
+    if path.is_dir():
+        files = sorted(file for file in files_below(path) if is_image(file))
+    elif path.suffix == ".csv":
+        files = [path.parent / row["file"] for row in rows_of(path, faults, COLUMNS[:1])]
+    else:
+        files = [path]
+    if not files or faults:
+        raise ValueError(in_lines(str(path), faults or [f"holds no image ({' '.join(SUFFIXES)})"], ""))
+    return files
 
 
 def faults_of(images: list[Image]) -> Iterator[str]:

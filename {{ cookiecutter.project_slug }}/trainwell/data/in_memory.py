@@ -114,6 +114,9 @@ class InMemoryDataModule(LightningDataModule):
         """
         return map(self.prepared, chunks(path, self.in_shape))
 
+    def new_names(self, path: Path) -> Sequence[str] | None:
+        """The files that the samples at ``path`` come from; None: they are rows of one."""
+        return None
 
 def available_memory(device: torch.device) -> int:
     """What is free on the device and what this process has reserved there before."""

@@ -29,6 +29,8 @@ def chunks(path: Path, in_shape: tuple[int, ...]) -> Iterator[np.ndarray]:
 
     Raises: ValueError: a column or the shape does not fit, or a value is missing, infinite or no number.
     """
+    if path.suffix not in READERS:
+        raise ValueError(f"{path} must be a {', '.join(READERS)} file")
     count = 0
     for names, table in READERS[path.suffix](path, in_shape):
         finite = np.isfinite(table).reshape(len(table), prod(in_shape))

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config.options import REQUIRED, Option
+from ..data.image_folder import SUFFIXES
 from ..data.readers import READERS
 from .command import draft, run_command
 
@@ -19,13 +20,15 @@ log = logging.getLogger(__name__)
 SUMMARY = "Predict new samples with the best weights of a run."
 NOTES = """A .csv file (with or without column names) or a .parquet file has a column for each number of a sample, in
 the order of the training data; an .npy file is an array of samples. After data=table, columns are found by their names,
-and others left out. Samples are prepared as in training. The output has a line for each sample: of classes the
-likeliest, its probability, and that of every class; of labels the probability of each; of numbers the prediction."""
+and others left out; after data=images the input is a folder of images, a .csv file with a column file, or one image.
+Samples are prepared as in training. The output has a line for each sample: of classes the likeliest, its probability,
+and that of every class; of labels the probability of each; of numbers the prediction."""
 
 
 def check_input(value: str) -> str | None:
     path = Path(value)
-    return None if path.suffix in READERS and path.is_file() else "must be a .csv, .npy or .parquet file that exists"
+    fits = path.is_dir() or (path.is_file() and path.suffix.lower() in (*READERS, *SUFFIXES))
+    return None if fits else "must be a .csv, .npy or .parquet file that exists, or images"
 
 
 def check_output(value: str) -> str | None:
@@ -34,7 +37,7 @@ def check_output(value: str) -> str | None:
 
 
 OPTIONS = {
-    "input": Option(REQUIRED, "new samples without targets: a .csv, .npy or .parquet file of any length", check_input),
+    "input": Option(REQUIRED, "new samples without targets: a .csv, .npy or .parquet file, or images", check_input),
     "output": Option(REQUIRED, "a .csv file to write", check_output),
 }
 
@@ -60,12 +63,14 @@ def predict_file(folder: Path, input: str, output: str) -> None:
     data = run.data
     if not isinstance(data, InMemoryDataModule):
         raise ValueError(f"predict needs an InMemoryDataModule, which prepares new samples; got {type(data).__name__}")
-    device, count = scores.device_for(run.config), 0
+    device, count, names = scores.device_for(run.config), 0, data.new_names(Path(input))
     task = run.task.to(device)
     with draft(Path(output)) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file, torch.no_grad():
         for x in data.new_samples(Path(input)):
             table = predictions(task(x.to(device)).float().cpu(), data)
             table.index += count
+            if names is not None:
+                table.insert(0, "file", names[count : count + len(x)])
             table.to_csv(file, index_label="sample", header=not count)
             count += len(x)
     log.info(f"predicted {count} samples: {output}")

@@ -1,13 +1,15 @@
 """Your own images: a folder of each class, or an index file."""
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 from trainwell.data.batches import Samples, Transform
-from trainwell.data.image_cache import MappedImages, cached_pixels
-from trainwell.data.image_folder import ImageList, list_images
+from trainwell.data.image_cache import MappedImages, cached_pixels, new_images
+from trainwell.data.image_folder import ImageList, list_images, new_files
 from trainwell.data.in_memory import InMemoryDataModule
 from trainwell.data.split import stratified_split
 from trainwell.data.standardize import Standardizer, fit, samples_per_block
@@ -58,6 +60,15 @@ class Images(InMemoryDataModule):
         assert self.standardizer is not None
         mean, deviation = (part.to(batch.x.device, torch.float32) for part in self.standardizer)
         return Samples((batch.x - mean) / deviation, batch.y)
+
+    def new_samples(self, path: Path) -> Iterator[Tensor]:
+        """Those of a folder of images, of a table with the column ``file``, of an image, or of an ``.npy`` file."""
+        if path.suffix == ".npy":
+            return super().new_samples(path)
+        return map(self.prepared, new_images(path, self.size, self.channels))
+
+    def new_names(self, path: Path) -> list[str] | None:
+        return None if path.suffix == ".npy" else [str(file) for file in new_files(path)]
 
     def train_transform(self, samples: Samples) -> Transform:
         return self.augment.transform(samples, self.standardized, self.seed, self.num_classes)
