@@ -4,6 +4,7 @@ import contextlib
 import logging
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 OWN = __name__.partition(".")[0]
@@ -28,6 +29,19 @@ def quiet_lightning() -> None:
     """Leave out the tips that each Trainer prints; keep what ``trainer.profiler=simple`` reports."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)
+
+
+@contextlib.contextmanager
+def quiet_terminal() -> Iterator[None]:
+    """Show only warnings in the terminal; log files get everything."""
+    terminals = [handler for handler in logging.getLogger().handlers if type(handler) is logging.StreamHandler]
+    for handler in terminals:
+        handler.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for handler in terminals:
+            handler.setLevel(logging.NOTSET)
 
 
 class LogFile(logging.FileHandler):

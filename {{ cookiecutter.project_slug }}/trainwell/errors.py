@@ -1,4 +1,4 @@
-"""The two ways in which a command ends without a traceback."""
+"""The ways in which a command or a run ends without a traceback."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -33,3 +33,7 @@ def together(*checks: Callable[[], Any]) -> list[Any]:
     if faults:
         raise ValueError("\n".join(faults))
     return results
+
+
+class Pruned(Exception):
+    """A search has ended the run early, because its others do better."""

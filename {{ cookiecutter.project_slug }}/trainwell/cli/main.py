@@ -25,6 +25,7 @@ COMMANDS = {  # each with the module whose `main(arguments)` carries it out
     "evaluate": ("inference.evaluate", "metrics of a run's best weights on a split, with intervals and plots"),
     "doctor": ("cli.doctor", "check configuration, data and the first steps of training"),
     "compare": ("comparison.command", "compare runs: table, CSV file and page"),
+    "tune": ("search.command", "search for hyperparameters with Optuna, and go on with a search that was interrupted"),
     "predict": ("inference.predict", "predict new samples with a run's best weights"),
     "export": ("inference.export", "export a run's best weights to ONNX or torch.export"),
 }

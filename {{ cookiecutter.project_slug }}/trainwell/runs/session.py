@@ -2,7 +2,9 @@
 
 import logging
 import math
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
@@ -19,13 +21,25 @@ from .. import console
 from ..callbacks.best_weights import BestWeights
 from ..callbacks.interrupts import OutOfTime
 from ..callbacks.resumable_checkpoint import ResumableCheckpoint
-from ..errors import Refused, RunFailed
+from ..errors import Pruned, Refused, RunFailed
 from ..loggers.wandb import SafeWandbLogger
 from ..metrics import higher_is_better
 from . import checkpoint_io, folder, load, metrics_csv, preflight, provenance, reproduce, request, restore, secrets
 from . import summary as run_summary
 
 log = logging.getLogger(__name__)
+
+FURTHER_CALLBACKS: ContextVar[Sequence[Callback]] = ContextVar("further callbacks", default=())
+
+
+@contextmanager
+def further_callbacks(*callbacks: Callback) -> Iterator[None]:
+    """Give the runs of the block callbacks that are not part of their configuration."""
+    token = FURTHER_CALLBACKS.set(callbacks)
+    try:
+        yield
+    finally:
+        FURTHER_CALLBACKS.reset(token)
 
 
 class Run:
@@ -88,7 +102,7 @@ class Run:
         settings = {key: value for key, value in self.config.trainer.items() if key != "max_time"}
         with load.mistakes_as_value_errors():
             callbacks = list(instantiate(self.config.callbacks).values())
-            trainer = instantiate(settings, callbacks=[*callbacks, Started(self)], logger=False)
+            trainer = instantiate(settings, callbacks=[*callbacks, *FURTHER_CALLBACKS.get(), Started(self)], logger=False)
             loggers = list(instantiate(self.config.logger).values())
         preflight.check(self.config, trainer, self.datamodule, self.module)
         self.fit_trainer = trainer
@@ -261,6 +275,8 @@ class Started(Callback):
 def status_of(trainer: Trainer, error: BaseException | None) -> str:
     if isinstance(error, OutOfTime):
         return "out_of_time"
+    if isinstance(error, Pruned):
+        return "pruned"
     if error is not None:
         return "interrupted" if isinstance(error, KeyboardInterrupt | SystemExit) else "failed"
     return "stopped_early" if trainer.should_stop else "finished"

@@ -1,0 +1,1 @@
+"""Search for hyperparameters with Optuna: spaces, studies, pruning, results."""
