@@ -68,6 +68,15 @@ def add_running_means(trainer: "Trainer", saved: dict[str, dict[str, Any]]) -> N
             setattr(metrics[key], name, value.to(current.device) + current)
 
 
+def starts_further_processes(trainer: "Trainer") -> bool:
+    """Whether this trainer runs the command line again for each further device, as Lightning 2.6 does for ``ddp``."""
+    from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
+
+    launcher = trainer.strategy.launcher
+    externally = getattr(getattr(launcher, "cluster_environment", None), "creates_processes_externally", False)
+    return isinstance(launcher, _SubprocessScriptLauncher) and trainer.world_size > 1 and not externally
+
+
 def is_compiled(module: "Module") -> bool:
     """Whether ``torch.compile`` or ``module.compile`` was applied to this very module, as torch 2.13 records it."""
     return module._compiled_call_impl is not None or hasattr(module, "_orig_mod")

@@ -46,13 +46,13 @@ def test_a_line_becomes_what_optuna_samples_from(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_line_is_named(tmp_path: Path, line: str, rule: str) -> None:
-    with pytest.raises(ValueError, match="mine.yaml") as refused:
+    with pytest.raises(ValueError, match=r"mine\.yaml") as refused:
         read(tmp_path, line)
     assert rule in str(refused.value)
 
 
 def test_all_wrong_lines_are_named_together(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="mine.yaml") as refused:
+    with pytest.raises(ValueError, match=r"mine\.yaml") as refused:
         read(tmp_path, "a: [relu]\nb: 3\n")
     assert len(str(refused.value).splitlines()) == 2
 

@@ -114,13 +114,12 @@ class ResumableCheckpoint(Checkpoint):
             self.restored = self.results = None
             forget_restart(trainer)
         late = time.monotonic() - self.saved_at >= self.seconds or trainer.global_step - self.saved_step >= self.steps
-        asked = self.is_asked_to_stop(trainer)
-        if not (any_process(trainer, late) or asked) or not no_step_is_half_done(trainer, batch_idx):
+        wanted = late or self.interrupts.asked is not None or self.is_out_of_time()
+        if not any_process(trainer, wanted) or not no_step_is_half_done(trainer, batch_idx):
             return
         if has_position(trainer.train_dataloader):
             self.save(trainer)
-        if asked:
-            self.stop_if_asked(trainer)
+        self.stop_if_asked(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.save(trainer)
@@ -131,9 +130,6 @@ class ResumableCheckpoint(Checkpoint):
     def is_out_of_time(self) -> bool:
         left = self.timer.time_remaining() if self.timer is not None else None
         return left is not None and left <= 0
-
-    def is_asked_to_stop(self, trainer: Trainer) -> bool:
-        return any_process(trainer, self.interrupts.asked is not None or self.is_out_of_time())
 
     def stop_if_asked(self, trainer: Trainer) -> None:
         """Raises: SystemExit: after a signal. OutOfTime: at the time limit."""

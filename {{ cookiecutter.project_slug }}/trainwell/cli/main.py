@@ -9,13 +9,14 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from typing import Any
 
 from omegaconf import DictConfig
 
-from ..console import set_up_output
+from ..console import quiet_terminal, set_up_output
 from ..errors import Refused, RunFailed
 
 log = logging.getLogger(__name__)
@@ -94,11 +95,14 @@ def with_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:
     if arguments.help:
         print(compose.help_text(config_name))
         return
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that a run that is terminated writes its summary
+    prepare_process()
+    this_process = os.getpid()
     refusals: list[str] = []  # collected, not raised: Hydra would print lines of its own around an error
 
     @functools.wraps(task)
     def checked(config: DictConfig) -> Any:
+        if os.getpid() != this_process:
+            return launched_job(task, config_name, config)
         try:
             return task_of_job(task, config_name, config, arguments.multirun)
         except Refused as refused:
@@ -117,6 +121,13 @@ def with_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:
             raise Refused(compose.explain(config_name, arguments.overrides, complaint)) from complaint
     if refusals:
         raise Refused(refusals)
+
+
+def prepare_process() -> None:
+    """Set up the output of this process, and let a run that is terminated write its summary."""
+    set_up_output()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 
 
 def null_groups(overrides: list[str]) -> list[str]:
@@ -148,6 +159,22 @@ def task_of_job(task: Callable[[DictConfig], Any], config_name: str, config: Dic
             log.info(done)
             return None
     return task(config)
+
+
+def launched_job(task: Callable[[DictConfig], Any], config_name: str, config: DictConfig) -> Any:
+    """Run one job of a sweep in a process of a Hydra launcher: one line in the terminal, everything in train.log."""
+    from hydra.core.hydra_config import HydraConfig
+
+    prepare_process()
+    job = f"run {HydraConfig.get().job.num + 1}: {' '.join(HydraConfig.get().overrides.task)}"
+    try:
+        with quiet_terminal():
+            value = task_of_job(task, config_name, config, multirun=True)
+    except Exception as error:
+        log.info(f"{job}: {error}")
+        raise
+    log.info(f"{job}: {config.monitor} {value:.4g}")
+    return value
 
 
 def refuse_sweep(config_name: str, overrides: list[str], config_dir: str | None) -> None:

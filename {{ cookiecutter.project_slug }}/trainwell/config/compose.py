@@ -67,13 +67,18 @@ def help_text(config_name: str) -> str:
 
 
 def jobs(config_name: str, overrides: Sequence[str]) -> list[list[str]]:
-    """The overrides of each job of a sweep: one list for every combination, those of a ``sweep`` file included."""
-    chosen = [override for override in overrides if key_of(override) == "sweep"]
-    swept = composed(config_name, chosen).hydra.sweeper.params or {}
+    """The overrides of each job of a sweep: one list for every combination, those of a ``sweep`` file included.
+
+    A sweeper that chooses values as it goes cannot list its jobs: then one list, of all that is not swept.
+    """
+    chosen = [override for override in overrides if key_of(override).partition("/")[0] in ("sweep", "hydra")]
+    sweeper = composed(config_name, chosen).hydra.sweeper
+    swept = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
     parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-    return jobs_of_the_basic_sweeper(
-        parser.parse_overrides([*(f"{key}={value}" for key, value in swept.items()), *overrides])
-    )
+    if not sweeper._target_.endswith(".BasicSweeper"):
+        parsed = parser.parse_overrides(list(overrides))
+        return [[str(override.input_line) for override in parsed if not override.is_sweep_override()]]
+    return jobs_of_the_basic_sweeper(parser.parse_overrides([*swept, *overrides]))
 
 
 def mistakes(config_name: str, config: DictConfig, hydra: Any) -> list[str]:

@@ -55,7 +55,8 @@ class EpochState:
 class Batches(EpochState):
     """An iterable of batches ``(x, y)`` of at most ``batch_size`` samples; with a ``seed``, shuffled in every epoch.
 
-    With several processes each gets every n-th sample of the order; the last ones, too few to share, are left out.
+    With several processes each gets every n-th sample of the order. Of a shuffled order the last ones, too few to share
+    evenly, are left out; without a seed, as in validation, none is, and all processes have as many batches.
     The order is drawn with the first batch: Lightning calls ``loader.sampler.set_epoch`` after ``iter``.
     ``transform``, such as an augmentation, is called with a batch, the indices (B,) of its samples and the epoch.
     """
@@ -74,25 +75,27 @@ class Batches(EpochState):
         self.sampler, self.batch_sampler = self, None
 
     def __len__(self) -> int:
-        return -(-(len(self.samples.y) // world_size()) // self.batch_size)
+        count, processes = len(self.samples.y), world_size()
+        largest_share = -(-count // processes) if self.seed is None else count // processes
+        return -(-largest_share // self.batch_size)
 
     def __iter__(self) -> Iterator[Samples]:
         first, self.first_batch = self.first_batch, 0  # only a resumed epoch starts later than at its beginning
         order = epoch_order(len(self.samples.y), self.seed, self.epoch).to(self.samples.x.device)
-        for number, index in enumerate(order.split(self.batch_size)[first:], start=first + 1):
+        even = self.seed is None and world_size() > 1
+        indices = order.tensor_split(len(self)) if even else order.split(self.batch_size)
+        for number, index in enumerate(indices[first:], start=first + 1):
             self.next_batch = number % len(self)
             batch = self.samples.at(index)
             yield batch if self.transform is None else self.transform(batch, index, self.epoch)
 
 
 def epoch_order(count: int, seed: int | None, epoch: int) -> Tensor:
-    """This process's share of the indices 0 to ``count - 1``, in the epoch's order; without a seed, ascending."""
+    """This process's share of the indices 0 to ``count - 1``, in the epoch's order; without a seed, all, ascending."""
     if seed is None:
-        order = torch.arange(count)
-    else:
-        order = torch.randperm(count, generator=torch.Generator().manual_seed(mixed(seed, epoch)))
-    share = count // world_size()
-    return order[rank() :: world_size()][:share]
+        return torch.arange(count)[rank() :: world_size()]
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(mixed(seed, epoch)))
+    return order[rank() :: world_size()][: count // world_size()]
 
 
 def mixed(*numbers: int) -> int:

@@ -21,7 +21,8 @@ Key = tuple[int, int, int]  # the epoch, the place in its order among all proces
 class ResumableLoader(DataLoader[Any]):
     """A DataLoader over a map-style dataset, with its keywords, that leaves the global random states alone.
 
-    With several processes each gets every n-th sample of the order; the last ones, too few to share, are left out.
+    With several processes each gets every n-th sample of the order. The last ones, too few to share evenly, are left
+    out where samples are shuffled, and otherwise only where some processes would have a batch more than others.
     """
 
     sampler: "EpochOrder"
@@ -59,11 +60,16 @@ class EpochOrder(EpochState, DistributedSampler[Any]):
         self.count, self.batch_size, self.order_seed = len(dataset), batch_size, seed
 
     def __len__(self) -> int:
-        return self.count // world_size()
+        """Samples of this process: without shuffling all are used, unless some processes had a batch more then."""
+        share = self.count // world_size()
+        batches, with_one_more = (-(-size // self.batch_size) for size in (share, share + 1))
+        if self.order_seed is None and batches == with_one_more:
+            return len(range(rank(), self.count, world_size()))
+        return share
 
     def __iter__(self) -> Iterator[Key]:
         first, self.first_batch = self.first_batch * self.batch_size, 0
-        order = epoch_order(self.count, self.order_seed, self.epoch).tolist()
+        order = epoch_order(self.count, self.order_seed, self.epoch)[: len(self)].tolist()
         for place, index in enumerate(order[first:], start=first):
             yield self.epoch, place * world_size() + rank(), index
 

@@ -15,7 +15,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
-FOLDER_OF_THIS_RUN = "RUN_FOLDER"  # in the environment, for the other processes of a run on several devices
+from .processes import agreed
+
 LONGEST_NAME = 100  # bytes; file systems take 255
 TEST_EVALUATIONS = "test_evaluations.txt"
 
@@ -24,14 +25,7 @@ def name(overrides: list[str]) -> Path:
     """A folder for this run that no other has: ``runs/<experiment or train>/<date>_<time>_<short id>``."""
     experiment = experiment_name(overrides) or "train"
     unique = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(4)}"
-    return same_in_every_process(Path("runs", experiment, unique))
-
-
-def same_in_every_process(chosen: Path) -> Path:
-    """What the first process of a run has chosen; the processes that Lightning starts for the same run inherit it."""
-    if "LOCAL_RANK" not in os.environ:
-        os.environ[FOLDER_OF_THIS_RUN] = str(chosen)
-    return Path(os.environ[FOLDER_OF_THIS_RUN])
+    return agreed(Path("runs", experiment, unique))
 
 
 def experiment_name(overrides: list[str]) -> str | None:
@@ -73,11 +67,15 @@ def write_config(folder: Path, config: DictConfig) -> None:
     write_whole(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
 
 
-def enter_in_sweep(folder: Path, hydra: Any) -> None:
-    """Add a job's folder to ``runs.txt`` in the folder of its sweep, if it belongs to one."""
+def is_sweep(hydra: Any) -> bool:
     from hydra.types import RunMode
 
-    if hydra is not None and hydra.mode is RunMode.MULTIRUN:
+    return hydra is not None and hydra.mode is RunMode.MULTIRUN
+
+
+def enter_in_sweep(folder: Path, hydra: Any) -> None:
+    """Add a job's folder to ``runs.txt`` in the folder of its sweep, if it belongs to one."""
+    if is_sweep(hydra):
         sweep = Path(hydra.sweep.dir)
         sweep.mkdir(parents=True, exist_ok=True)
         with (sweep / "runs.txt").open("a", encoding="utf-8") as file:

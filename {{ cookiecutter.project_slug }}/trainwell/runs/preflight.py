@@ -5,13 +5,21 @@ from omegaconf import DictConfig
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..data.batches import Batches
+from ..lightning_internals import starts_further_processes
 
 
-def check(config: DictConfig, trainer: Trainer, data: LightningDataModule, module: LightningModule) -> None:
+def check(
+    config: DictConfig, trainer: Trainer, data: LightningDataModule, module: LightningModule, multirun: bool
+) -> None:
     """Check the batches of the train split against the trainer and the module.
 
     Raises: ValueError: every mistake, a line each.
     """
+    if multirun and starts_further_processes(trainer):
+        raise ValueError(
+            "a sweep cannot start further processes for its runs: type trainer.strategy=ddp_spawn, or start the runs "
+            "one by one, without -m"
+        )
     loader = data.train_dataloader() if config.task.get("_partial_") else None  # set up already; others may not be
     if not isinstance(loader, Batches):
         return

@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from . import find, folder
+from . import find, folder, processes
 from .stored_config import read_config, read_invocation, read_values
 
 KEYS = ("resume", "reproduce")
@@ -126,7 +126,7 @@ def start(config: DictConfig) -> Start:
         raise ValueError("\n".join(found))
     run = find.find(request.name)
     if request.key == "resume":
-        run = folder.same_in_every_process(run)
+        run = processes.agreed(run)
         own = with_display_of(config, read_config(run))
         for limit in request.limits:
             OmegaConf.update(own, limit, OmegaConf.select(config, limit))

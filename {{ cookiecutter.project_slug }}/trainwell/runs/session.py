@@ -24,7 +24,19 @@ from ..callbacks.resumable_checkpoint import ResumableCheckpoint
 from ..errors import Pruned, Refused, RunFailed
 from ..loggers.wandb import SafeWandbLogger
 from ..metrics import higher_is_better
-from . import checkpoint_io, folder, load, metrics_csv, preflight, provenance, reproduce, request, restore, secrets
+from . import (
+    checkpoint_io,
+    folder,
+    load,
+    metrics_csv,
+    preflight,
+    processes,
+    provenance,
+    reproduce,
+    request,
+    restore,
+    secrets,
+)
 from . import summary as run_summary
 
 log = logging.getLogger(__name__)
@@ -102,9 +114,10 @@ class Run:
         settings = {key: value for key, value in self.config.trainer.items() if key != "max_time"}
         with load.mistakes_as_value_errors():
             callbacks = list(instantiate(self.config.callbacks).values())
-            trainer = instantiate(settings, callbacks=[*callbacks, *FURTHER_CALLBACKS.get(), Started(self)], logger=False)
+            callbacks += [*FURTHER_CALLBACKS.get(), Started(self)]
+            trainer = instantiate(settings, callbacks=callbacks, logger=False)
             loggers = list(instantiate(self.config.logger).values())
-        preflight.check(self.config, trainer, self.datamodule, self.module)
+        preflight.check(self.config, trainer, self.datamodule, self.module, folder.is_sweep(hydra_config()))
         self.fit_trainer = trainer
         self.plain = OmegaConf.to_container(self.config, resolve=True)
         self.open_folder(trainer)
@@ -138,6 +151,8 @@ class Run:
             self.resources.enter_context(folder.lock(self.folder))
             provenance.write(self.folder, self.start.overrides)
             folder.save_configuration(self.folder, self.config, hydra_config())
+        elif not trainer.is_global_zero:
+            processes.wait_for(self.folder / "config.yaml")
         self.is_recorded = True
         handler = console.copy_to(self.folder / "train.log")
         self.resources.callback(handler.close)
