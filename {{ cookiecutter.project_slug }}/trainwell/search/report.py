@@ -104,7 +104,7 @@ def write_experiment(study: Study, best: FrozenTrial, trials: int) -> Path:
         "# @package _global_",
         f"# Question: which values does the search {study.plan.search} find?",
         f"# Command:  {' '.join(['python train.py', f'+experiment={path.stem}', *untold])}",
-        f"# Result:   {study.plan.monitor} {best.value:.4f}, best of {trials} trials, not tested ({date.today():%Y-%m})",
+        f"# Result:   {study.plan.monitor} {best.value:.4f}, best of {trials} trials, untested ({date.today():%Y-%m})",
         source,
     ]
     body = yaml.safe_dump({"defaults": defaults}, sort_keys=False) + "\n" if defaults else ""
