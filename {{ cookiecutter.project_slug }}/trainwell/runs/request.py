@@ -117,7 +117,7 @@ def start(config: DictConfig) -> Start:
     """What is to be trained: ``config`` in a folder of its own, or what ``resume`` and ``reproduce`` ask for."""
     overrides = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
     choices = plain(HydraConfig.get().runtime.choices) if HydraConfig.initialized() else {}
-    request = asked_for(overrides) or of_config(config) or requeued()
+    request = asked_for(overrides) or of_config(config) or requeued(overrides)
     if request is None:
         config = copy.deepcopy(config)  # the caller's stays as it is
         config.run_folder = str(folder.name(overrides))
@@ -144,15 +144,17 @@ def of_config(config: DictConfig) -> Request | None:
     return next((Request(key, str(config[key])) for key in KEYS if config.get(key) is not None), None)
 
 
-def requeued() -> Request | None:
-    """The run that a SLURM job started before the job was requeued."""
+def requeued(overrides: Sequence[str]) -> Request | None:
+    """The run that a SLURM job started before the job was requeued; of a sweep, the one with the same overrides."""
     if os.environ.get("SLURM_RESTART_COUNT", "0") == "0":
         return None
-    if HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN:
-        return None
+    in_sweep = HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN
     for path in sorted(Path("runs").glob("*/*/provenance.json"), key=lambda path: path.parent.name, reverse=True):
-        if json.loads(path.read_text(encoding="utf-8"))["slurm_job"] == os.environ["SLURM_JOB_ID"]:
-            return Request("resume", str(path.parent))
+        run = path.parent
+        if json.loads(path.read_text(encoding="utf-8"))["slurm_job"] != os.environ["SLURM_JOB_ID"]:
+            continue
+        if not in_sweep or read_invocation(run).overrides == list(overrides):
+            return Request("resume", str(run))
     return None
 
 
