@@ -118,6 +118,7 @@ class InMemoryDataModule(LightningDataModule):
         """The files that the samples at ``path`` come from; None: they are rows of one."""
         return None
 
+
 def available_memory(device: torch.device) -> int:
     """What is free on the device and what this process has reserved there before."""
     return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
