@@ -4,6 +4,7 @@ import os
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
@@ -35,7 +36,8 @@ def agreed(chosen: Path) -> Path:
 
 def job_number() -> int:
     """The number of this run in a sweep."""
-    return OmegaConf.select(HydraConfig.get(), "job.num", default=0) if HydraConfig.initialized() else 0
+    config: Any = HydraConfig.get() if HydraConfig.initialized() else OmegaConf.create()
+    return OmegaConf.select(config, "job.num", default=0)
 
 
 def through_store(chosen: Path) -> Path:

@@ -96,8 +96,8 @@ def refuse_mistakes(overrides: Sequence[str], where: str) -> None:
 
     try:
         config = compose.composed("train", overrides)
-    except compose.COMPLAINTS:
-        found = compose.explain("train", overrides)
+    except compose.COMPLAINTS as complaint:
+        found = compose.explain("train", overrides, complaint)
     else:
         found = compose.mistakes("train", compose.without_hydra(config), config.hydra)
     if found:

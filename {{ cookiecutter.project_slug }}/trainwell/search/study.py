@@ -18,10 +18,11 @@ from optuna.pruners import MedianPruner
 from optuna.samplers import TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from ..data.batches import mixed
-from ..runs.stored_config import parsed, read_text
+from ..runs.stored_config import parsed
 
 STUDIES = Path("runs", "studies")
 NAMES = "its folder, the short id at the folder's end, or latest"
@@ -50,7 +51,7 @@ class Study:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         journal = str(folder / "journal.log")
         storage = JournalStorage(JournalFileBackend(journal, lock_obj=JournalFileOpenLock(journal)))
-        direction = "maximize" if plan.mode == "max" else "minimize"
+        direction = StudyDirection.MAXIMIZE if plan.mode == "max" else StudyDirection.MINIMIZE
         pruner = MedianPruner(TRIALS_BEFORE_PRUNING, VALIDATIONS_BEFORE_PRUNING)
         self.optuna = optuna.create_study(
             study_name="study", storage=storage, direction=direction, pruner=pruner, load_if_exists=True
@@ -159,7 +160,7 @@ def find(name: str) -> Path:
 def open_study(folder: Path) -> Study:
     """Raises: ValueError: ``study.yaml`` is missing, malformed or not a study's."""
     path = folder / "study.yaml"
-    values: Any = OmegaConf.to_container(parsed(path, read_text(path), allow_interpolations=False))
+    values: Any = OmegaConf.to_container(parsed(path))
     try:
         return Study(folder, Plan(**values))
     except TypeError as error:

@@ -1,8 +1,8 @@
 """Your own images: a folder of each class, or an index file."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from trainwell.data.batches import Samples, Transform
 from trainwell.data.image_cache import MappedImages, cached_pixels, new_images
 from trainwell.data.image_folder import ImageList, list_images, new_files
 from trainwell.data.in_memory import InMemoryDataModule
-from trainwell.data.split import stratified_split
+from trainwell.data.split import SplitRule, split_samples
 from trainwell.data.standardize import Standardizer, fit, samples_per_block
 
 from .augment import Augment
@@ -22,8 +22,9 @@ class Images(InMemoryDataModule):
 
     ``path`` is a folder with a folder of each class, or with train, val and test that have these, or a table
     ``index.csv`` with the columns file, label and, optionally, split. Splits that are not given are drawn from the
-    train images, a fifth each. What is decoded is kept in ``PATH.images``, or in the folder ``cache``; with
-    ``memory="map"`` batches are read from there, with ``"load"`` all pixels are kept in memory, a byte each.
+    train images: ``split["test"]`` of all, ``split["val"]`` of the rest, or a ``fold``, see ``SplitRule``. What is
+    decoded is kept in ``PATH.images``, or in the folder ``cache``; with ``memory="map"`` batches are read from there,
+    with ``"load"`` all pixels are kept in memory, a byte each.
     """
 
     def __init__(
@@ -35,6 +36,9 @@ class Images(InMemoryDataModule):
         memory: str,
         cache: str | None,
         augment: Augment,
+        split: Mapping[str, Any],
+        fold: int | None,
+        folds: int,
         batch_size: int,
         seed: int,
         label_noise: float,
@@ -42,12 +46,14 @@ class Images(InMemoryDataModule):
         super().__init__(batch_size=batch_size, seed=seed, label_noise=label_noise)
         self.path, self.size, self.channels = path, size, channels
         self.memory, self.cache, self.augment = memory, cache, augment
+        self.rule = SplitRule(**split, fold=fold, folds=folds)
 
     def load(self) -> None:
         listed = list_images(self.path)
         pixels = cached_pixels(self.path, listed.files, self.size, self.channels, self.cache)
         self.train, self.val, self.test = (
-            Samples(self.kept(pixels, places), torch.from_numpy(listed.y)[places]) for places in split(listed)
+            Samples(self.kept(pixels, places), torch.from_numpy(listed.y)[places])
+            for places in split_images(listed, self.rule)
         )
         self.standardizer = of_channels(self.train.x)
         self.transform = self.standardized
@@ -74,12 +80,18 @@ class Images(InMemoryDataModule):
         return self.augment.transform(samples, self.standardized, self.seed, self.num_classes)
 
 
-def split(listed: ImageList) -> list[Tensor]:
-    """The places of the train, validation and test images; those that are not given are drawn from the train images."""
+def split_images(listed: ImageList, rule: SplitRule) -> list[Tensor]:
+    """The places of the train, validation and test images; those that are not given are drawn from the train images.
+
+    Raises: ValueError: there are too few images, or a fold is wanted where the validation images are given.
+    """
     places = {name: np.flatnonzero(listed.splits == name) for name in ("train", "val", "test")}
-    if missing := [name for name in ("val", "test") if not len(places[name])]:
-        masks = stratified_split(listed.y[places["train"]], test_given=len(missing) == 1)
-        places |= {name: places["train"][mask] for name, mask in zip(("train", *missing), masks, strict=False)}
+    given = [name for name in ("val", "test") if len(places[name])]
+    if rule.fold is not None and "val" in given:
+        raise ValueError(f"data.fold={rule.fold} chooses the validation images itself, but there are some already")
+    masks = split_samples(listed.y[places["train"]], rule, names=listed.classes, given=given)
+    train = places["train"]
+    places |= {name: train[mask] for name, mask in zip(places, masks, strict=True) if name not in given}
     return [torch.from_numpy(part) for part in places.values()]
 
 
