@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from .columns import lacks, read_table
+from .columns import as_categories, lacks, read_table
 from .split import PARTS, SplitRule, split_samples
 from .table_targets import Targets
 
@@ -39,10 +39,17 @@ class TableRows(NamedTuple):
         return cls(pandas.concat(frames), np.array(given))
 
     def split(self, targets: Targets, rule: SplitRule) -> list[np.ndarray]:
-        """Masks of the train, validation and test rows; the shares of all classes are alike."""
+        """Masks of the train, validation and test rows; the shares of all classes are alike.
+
+        Raises: ValueError: the rows cannot be split by the rule.
+        """
         own = self.given == ""
         columns = {name: self.rows[name].to_numpy()[own] for name in rule.column_keys()}
         given = sorted(set(self.given) - {""})
+        if rule.group is not None:
+            groups = as_categories(self.rows[rule.group])
+            if both := set(groups[own]) & set(groups[~own]):
+                raise ValueError(f"data.split.group={rule.group}: {min(both)} is in two files, and so in two parts")
         masks = [self.given == part for part in PARTS]
         chosen = split_samples(targets.classes[own], rule, columns, names=targets.names, given=given)
         for mask, of_own in zip(masks, chosen, strict=True):
