@@ -1,6 +1,7 @@
 """Small networks, and real Lightning fits in float64 that can be followed by hand."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,12 @@ from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 from torchmetrics import Metric
 from trainwell.data.batches import Batches, Samples
+from trainwell.data.in_memory import InMemoryDataModule
 
 from your_package.networks.layers import LayerFactories
 from your_package.tasks.classification import Classification
+from your_package.tasks.regression import Regression
+from your_package.tasks.supervised import SupervisedTask
 from your_package.techniques import (
     activation,
     dropout,
@@ -44,10 +48,15 @@ def layer_factories(**changes: Any) -> LayerFactories:
 
 def small_network(option: str, **changes: Any) -> nn.Module:
     """The network of ``configs/network/OPTION.yaml``, narrow, for images of 8 by 8 pixels of ten classes."""
+    torch.manual_seed(0)
+    return network_factory(option, **changes)((8, 8), 10)
+
+
+def network_factory(option: str, *, start: Mapping[str, Any] | None = None, **changes: Any) -> partial[nn.Module]:
+    """The same before it is called with shapes; ``start`` are keys such as ``freeze``."""
     config = OmegaConf.load(CONFIGS / "network" / f"{option}.yaml")
     del config.layers  # refers to other files
-    torch.manual_seed(0)
-    return instantiate(config, width=8)((8, 8), 10, layers=layer_factories(**changes))
+    return partial(instantiate(config, width=8, **(start or {})), layers=layer_factories(**changes))
 
 
 class RecordingSGD(SGD):
@@ -72,19 +81,47 @@ class RecordingSGD(SGD):
 def classification_of(
     network: nn.Module,
     *,
+    kind: type[SupervisedTask] = Classification,
+    loss: Callable[[Tensor, Tensor], Tensor] | None = None,
     optimizer: Callable[..., Optimizer] = RecordingSGD,
     decay: WeightDecay | None = None,
     schedule: Callable[..., Any] = scheduler.constant,
     metrics: Mapping[str, Metric] | None = None,
-) -> Classification:
-    return Classification(
+) -> SupervisedTask:
+    return kind(
         network,
-        loss=nn.CrossEntropyLoss(),
+        loss=loss or nn.CrossEntropyLoss(),
         metrics=metrics or {},
         optimizer=optimizer,
         scheduler=schedule,
         weight_decay=weight_decay.none() if decay is None else decay,
     ).double()
+
+
+def regression_of(network: nn.Module, **parts: Any) -> SupervisedTask:
+    return classification_of(network, kind=Regression, **{"loss": nn.MSELoss(), **parts})
+
+
+class SmallData(InMemoryDataModule):
+    """40 train and 20 validation images of 8 by 8 pixels, of which a linear map makes the targets."""
+
+    def __init__(self, targets: str, names: Sequence[str] = ("ant", "bee", "cat"), **keys: Any) -> None:
+        super().__init__(**{"batch_size": 16, "seed": 0, **keys})
+        self.targets, self.target_names, self.num_classes = targets, list(names), len(names)
+
+    def load(self) -> None:
+        generator = np.random.default_rng(0)
+        x = generator.normal(size=(80, 8, 8))
+        found = x.reshape(80, 64) @ generator.normal(size=(64, self.num_classes))
+        of_kind = {"classes": found.argmax(axis=1), "numbers": 100 + 20 * found, "labels": (found > 3).astype(int)}
+        samples = Samples.from_numpy(x, of_kind[self.targets])
+        self.train, self.val, self.test = (samples.at(index) for index in torch.arange(80).split([40, 20, 20]))
+
+
+def small_data(targets: str, **keys: Any) -> SmallData:
+    data = SmallData(targets, **keys)
+    data.setup("fit")
+    return data
 
 
 def fit(task: LightningModule, samples: Samples, batch_size: int, **settings: Any) -> Trainer:
@@ -116,7 +153,7 @@ def some_samples(count: int, features: int = 4, classes: int = 3, seed: int = 0)
     return Samples(x, torch.randint(classes, (count,), generator=generator))
 
 
-def linear_classification(decay: WeightDecay | None = None) -> Classification:
+def linear_classification(decay: WeightDecay | None = None) -> SupervisedTask:
     """One linear map from 4 features to 3 classes, always the same; its gradient is known in closed form."""
     torch.manual_seed(0)
     return classification_of(nn.Linear(4, 3), decay=decay)

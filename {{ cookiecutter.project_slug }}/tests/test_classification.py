@@ -20,6 +20,8 @@ from trainwell.data.batches import Batches, Samples
 
 from your_package.data.digits import Digits
 from your_package.tasks.classification import Classification
+from your_package.tasks.parameter_groups import without_lr_of
+from your_package.tasks.supervised import SupervisedTask
 from your_package.techniques import scheduler, weight_decay
 
 from tests.conftest import CONFIGS
@@ -43,7 +45,7 @@ SAMPLES = some_samples(24)
 # Loss and metrics
 
 
-def still(**parts: Any) -> Classification:
+def still(**parts: Any) -> SupervisedTask:
     """A task whose weights stay as they are."""
     torch.manual_seed(0)
     return classification_of(nn.Linear(4, 3), optimizer=partial(RecordingSGD, lr=0.0), **parts)
@@ -85,8 +87,9 @@ class DictBatches(LightningDataModule):
         return [{"image": torch.zeros(2, 4), "label": torch.zeros(2)}]
 
 
-def build(data: LightningDataModule, network: Callable[..., nn.Module], **parts: Any) -> Classification:
+def build(data: LightningDataModule, network: Callable[..., nn.Module], **parts: Any) -> SupervisedTask:
     usual: dict[str, Any] = {
+        "targets": "classes",
         "loss": nn.CrossEntropyLoss(),
         "metrics": {"accuracy": MulticlassAccuracy},
         "optimizer": RecordingSGD,
@@ -138,7 +141,9 @@ def test_a_network_that_does_not_fit_the_data_is_refused(
 
 
 def test_data_of_another_task_are_refused() -> None:
-    with pytest.raises(ValueError, match="batches .x, y. of two tensors, DictBatches gives .'image', 'label'."):
+    with pytest.raises(
+        ValueError, match=r"batches \(x, y\) of .* DictBatches gives {image: float32 \(2, 4\), label: float32 \(2,\)}"
+    ):
         build(DictBatches(), flat)
     with pytest.raises(ValueError, match="needs LightningDataModule.num_classes"):
         build(LightningDataModule(), flat)
@@ -217,7 +222,8 @@ def slope(w: np.ndarray, step: int) -> np.ndarray:
 
 
 def configured(option: str, **keys: Any) -> Callable[..., Optimizer]:
-    return instantiate(OmegaConf.load(CONFIGS / "optimizer" / f"{option}.yaml"), lr=LR, **keys)
+    optimizer, _ = without_lr_of(instantiate(OmegaConf.load(CONFIGS / "optimizer" / f"{option}.yaml"), lr=LR, **keys))
+    return optimizer
 
 
 def taken_by(option: str, decay: float = 0.0, **keys: Any) -> list[np.ndarray]:

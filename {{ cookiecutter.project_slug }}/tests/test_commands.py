@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from omegaconf import DictConfig
-from sklearn.metrics import f1_score
+from sklearn.metrics import cohen_kappa_score
 from trainwell.runs.load import load_run
 
 from tests.conftest import QUIET, SHORT, SMALL, run_in, start_in
@@ -42,10 +42,12 @@ def weights_of(run: Path, name: str = "last.ckpt") -> dict[str, bytes]:
 
 # From Python
 
+NAMES = ("loss", "accuracy", "f1", "auroc", "kappa")
+
 
 def test_a_run_leaves_everything_that_is_promised(compose: Compose, empty_folder: Path) -> None:
-    f1 = "+task.metrics.f1._target_=torchmetrics.classification.MulticlassF1Score"
-    best = train(compose(*SHORT, f1, "test=true", "trainer.log_every_n_steps=5"))
+    kappa = "+task.metrics.kappa._target_=torchmetrics.classification.MulticlassCohenKappa"
+    best = train(compose(*SHORT, kappa, "test=true", "trainer.log_every_n_steps=5"))
     run = only_run(empty_folder)
     files = {"config.yaml", "metrics.csv", "provenance.json", "summary.json", "train.log", "test_evaluations.txt"}
     assert files <= {path.name for path in run.iterdir()}
@@ -54,9 +56,10 @@ def test_a_run_leaves_everything_that_is_promised(compose: Compose, empty_folder
     assert summary["status"] == "finished"
     assert (summary["epochs"], summary["steps"]) == (3, 3 * 18)
     assert summary["best"]["val/loss"] == best
-    assert set(summary["test"]) == {"test/loss", "test/accuracy", "test/f1"}
-    assert set(summary["last"]) == {"epoch", "step", "val/loss", "val/accuracy", "val/f1"}
-    promised = {f"{split}/{name}" for split in ("train", "val") for name in ("loss", "accuracy", "f1")}
+    assert set(summary["test"]) == {f"test/{name}" for name in NAMES}
+    assert set(summary["last"]) == {"epoch", "step"} | {f"val/{name}" for name in NAMES}
+    assert set(summary["baseline"]) == {f"val/{name}" for name in NAMES}
+    promised = {f"{split}/{name}" for split in ("train", "val") for name in NAMES}
     promised |= {"gradient/norm", "gradient/clipped_fraction", "learning_rate", "throughput/samples_per_second"}
     rows = metrics_of(run)
     assert promised <= set(rows[0])
@@ -67,8 +70,8 @@ def test_a_run_leaves_everything_that_is_promised(compose: Compose, empty_folder
     loaded = load_run(run)
     with torch.no_grad():
         predictions = loaded.task(loaded.data.val.x).argmax(dim=-1)
-    f1_of_best = f1_score(loaded.data.val.y, predictions, average="macro")
-    assert summary["best"]["val/f1"] == pytest.approx(f1_of_best, rel=1e-5)  # torchmetrics counts in float32
+    kappa_of_best = cohen_kappa_score(loaded.data.val.y, predictions)
+    assert summary["best"]["val/kappa"] == pytest.approx(kappa_of_best, rel=1e-5)  # torchmetrics counts in float32
 
 
 def test_the_same_seed_gives_the_same_weights_bit_for_bit(

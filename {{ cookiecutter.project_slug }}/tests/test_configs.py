@@ -23,8 +23,8 @@ PROMISED = {
     "dropout": "none standard stochastic_depth",
     "weight_decay": "none l2 decoupled sklearn",
     "normalisation": "none layer batch rms",
-    "task": "classification",
-    "loss": "cross_entropy label_smoothing",
+    "task": "classification regression multilabel",
+    "loss": "cross_entropy label_smoothing focal mse mae huber bce",
     "network": "mlp cnn transformer custom",
     "data": "mnist1d digits arrays table images",
     "optimizer": "adamw adam sgd",
@@ -90,11 +90,11 @@ def test_training_with_every_option_moves_every_parameter(option: str) -> None:
 
 
 @pytest.mark.parametrize("option", options_of("loss"))
-def test_a_loss_is_finite_and_lower_for_the_right_class(option: str) -> None:
-    loss, targets = part(option), torch.tensor([0, 2])
-    right, wrong = (
-        loss(10 * nn.functional.one_hot(classes, 3).double(), targets) for classes in (targets, 2 - targets)
-    )
+def test_a_loss_is_finite_and_lower_for_the_right_outputs(option: str) -> None:
+    loss, classes = part(option), torch.tensor([0, 2])
+    outputs = 10 * nn.functional.one_hot(classes, 3).double()
+    targets = {"bce": outputs / 10, "mse": outputs, "mae": outputs, "huber": outputs}.get(option[5:], classes)
+    right, wrong = loss(outputs, targets), loss(outputs.flip(1), targets)
     assert 0 <= right < wrong < torch.inf
 
 
@@ -106,7 +106,15 @@ def targets_in(node: Any) -> list[tuple[str, set[str]]]:
     target = node.get("_target_", "")
     if target.startswith(OWN) and "${" not in target:
         found.append((target, {key for key in node if not key.startswith("_")}))
+    if node.get("factory", "???") != "???":  # what a network is made of gets the keys that building it leaves
+        own = {name for name, _ in keyword_only(target)}
+        found.append((node["factory"], {key for key in node if not key.startswith("_")} - own))
     return found
+
+
+def keyword_only(target: str) -> list[tuple[str, inspect.Parameter]]:
+    parameters = inspect.signature(get_object(target)).parameters
+    return [(name, found) for name, found in parameters.items() if found.kind is found.KEYWORD_ONLY]
 
 
 FILES = [path for path in sorted(CONFIGS.rglob("*.yaml")) if OWN in path.read_text("utf-8")]
@@ -116,7 +124,7 @@ FILES = [path for path in sorted(CONFIGS.rglob("*.yaml")) if OWN in path.read_te
 def test_the_keys_of_a_file_are_the_keyword_only_parameters_of_its_function(path: Path) -> None:
     for target, keys in targets_in(OmegaConf.to_container(OmegaConf.load(path))):
         parameters = inspect.signature(get_object(target)).parameters.values()
-        own = {parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
+        own = {name for name, _ in keyword_only(target)}
         if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):  # it passes others on
             assert own <= keys, target
         else:

@@ -1,4 +1,4 @@
-"""The MLP, the layers of which every network is built, what is true of every network, and custom networks."""
+"""The MLP, the layers of which every network is built, and what is true of every network."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from your_package.networks.cnn import CNN
-from your_package.networks.custom import custom
 from your_package.networks.layers import Branch, LayerContext
 from your_package.networks.mlp import MLP
 from your_package.networks.transformer import Transformer
@@ -102,14 +101,3 @@ def test_shapes_without_positions_are_refused_with_the_network_that_takes_them(
     keys = {"kernel": 3, "stages": 2} if network is CNN else {"heads": 2, "patch": 5, "stride": 1}
     with pytest.raises(ValueError, match="type network=mlp"):
         network(in_shape, 5, width=8, layers=layer_factories(), **keys)
-
-
-def test_a_custom_network_is_found_by_its_path() -> None:
-    assert custom(factory="torch.nn.Linear") is nn.Linear
-    assert custom(factory="functools.partial") is partial
-
-
-@pytest.mark.parametrize("factory", ["nowhere.build", "torch.nn.Linea", "torch..nn", ""])
-def test_a_custom_network_that_does_not_exist_is_refused_by_its_key(factory: str) -> None:
-    with pytest.raises(ValueError, match=r"network\.factory must name .* got"):
-        custom(factory=factory)

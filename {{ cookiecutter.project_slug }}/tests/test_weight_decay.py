@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from lightning import Callback, LightningModule, Trainer
-from sklearn.neural_network import MLPClassifier
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import SGD, AdamW
@@ -25,6 +25,7 @@ from tests.fitting import (
     gradient,
     gradient_of_step,
     linear_classification,
+    regression_of,
     small_network,
     some_samples,
 )
@@ -127,9 +128,14 @@ class LossCurve(Callback):
         self.curve.append(self.total / self.samples)
 
 
-def theirs(batch_size: int, learning_rate_init: float = 0.2, max_iter: int = 8, **keys: Any) -> MLPClassifier:
+Theirs = MLPClassifier | MLPRegressor
+
+
+def theirs(
+    batch_size: int, learning_rate_init: float = 0.2, max_iter: int = 8, y: Tensor = SAMPLES.y, **keys: Any
+) -> Theirs:
     """Fitted by scikit-learn, on the samples in their own order."""
-    return MLPClassifier(
+    return (MLPRegressor if y.is_floating_point() else MLPClassifier)(
         hidden_layer_sizes=(7, 6),
         solver="sgd",
         batch_size=batch_size,
@@ -140,11 +146,11 @@ def theirs(batch_size: int, learning_rate_init: float = 0.2, max_iter: int = 8, 
         n_iter_no_change=max_iter,
         random_state=0,
         **keys,
-    ).fit(SAMPLES.x.numpy(), SAMPLES.y.numpy())
+    ).fit(SAMPLES.x.numpy(), y.numpy())
 
 
-def curve_of_ours(option: str, alpha: float, batch_size: int, start: MLPClassifier, **optimizer: Any) -> list[float]:
-    """From the same weights, by a Lightning fit with our penalty."""
+def network_of(option: str, start: Theirs) -> nn.Module:
+    """A network with their weights."""
     factory = {"logistic": activation.sigmoid}.get(option) or getattr(activation, option)
     maps = [nn.Linear(*weight.shape) for weight in start.coefs_]
     with torch.no_grad():
@@ -152,11 +158,13 @@ def curve_of_ours(option: str, alpha: float, batch_size: int, start: MLPClassifi
             map.double().weight.copy_(torch.from_numpy(weight.T))
             map.bias.copy_(torch.from_numpy(bias))
     functions = [factory(LayerContext(map.out_features, layer, 2)) for layer, map in enumerate(maps[:-1])]
-    network = nn.Sequential(maps[0], functions[0], maps[1], functions[1], maps[2])
-    steps = partial(SGD, lr=0.2, **optimizer)
-    task = classification_of(network, optimizer=steps, decay=sklearn(alpha=alpha))
+    return nn.Sequential(maps[0], functions[0], maps[1], functions[1], maps[2])
+
+
+def curve_of(task: LightningModule, batch_size: int, y: Tensor = SAMPLES.y) -> list[float]:
+    """By a Lightning fit of ours."""
     curve = LossCurve()
-    fit(task, SAMPLES, batch_size, max_epochs=8, callbacks=[curve])
+    fit(task, Samples(SAMPLES.x, y), batch_size, max_epochs=8, callbacks=[curve])
     return curve.curve
 
 
@@ -178,8 +186,27 @@ def test_sklearn_reproduces_the_loss_curve_of_scikit_learn(
 ) -> None:
     keys: dict[str, Any] = {"activation": option, "alpha": alpha, "momentum": momentum, "nesterovs_momentum": nesterov}
     start = theirs(batch_size, learning_rate_init=1e-300, max_iter=1, **keys)  # too small a step to change a weight
-    ours = curve_of_ours(option, alpha, batch_size, start, momentum=momentum, nesterov=nesterov)
-    np.testing.assert_allclose(ours, theirs(batch_size, **keys).loss_curve_, rtol=0, atol=1e-9)
+    steps = partial(SGD, lr=0.2, momentum=momentum, nesterov=nesterov)
+    ours = classification_of(network_of(option, start), optimizer=steps, decay=sklearn(alpha=alpha))
+    np.testing.assert_allclose(curve_of(ours, batch_size), theirs(batch_size, **keys).loss_curve_, rtol=0, atol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer. Maximum iterations")
+@pytest.mark.parametrize(("option", "alpha", "batch_size", "momentum", "nesterov"), CASES[-6:])
+def test_sklearn_reproduces_the_loss_curve_of_a_regression_at_twice_the_loss(
+    option: str, alpha: float, batch_size: int, momentum: float, nesterov: bool
+) -> None:
+    """MLPRegressor's loss is half the mean squared error; twice its objective has the same steps at half its rate."""
+    y = (
+        SAMPLES.x[:, 0] * SAMPLES.x[:, 1] - SAMPLES.x[:, 2]
+    )  # one number: of several, its gradient is not that of its loss
+    keys: dict[str, Any] = {"activation": option, "alpha": alpha, "momentum": momentum, "nesterovs_momentum": nesterov}
+    keys |= {"y": y, "learning_rate_init": 0.05}
+    start = theirs(batch_size, max_iter=1, **{**keys, "learning_rate_init": 1e-300})
+    steps = partial(SGD, lr=0.05 / 2, momentum=momentum, nesterov=nesterov)
+    ours = regression_of(network_of(option, start), optimizer=steps, decay=sklearn(alpha=2 * alpha))
+    found = np.array(curve_of(ours, batch_size, y))
+    np.testing.assert_allclose(found / 2, theirs(batch_size, **keys).loss_curve_, rtol=0, atol=1e-9)
 
 
 class EveryKind(nn.Module):

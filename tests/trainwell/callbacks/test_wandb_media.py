@@ -113,7 +113,31 @@ def test_looking_at_predictions_changes_no_random_state() -> None:
     ids=["a dict", "real targets", "a class without logit", "inputs of another shape", "no forward"],
 )
 def test_what_has_no_worst_predictions_is_skipped(module: LightningModule, batch: Any) -> None:
-    assert worst_predictions(module, batch) == []
+    assert worst_predictions(module, batch) == {}
+
+
+class Fixed(LightningModule):
+    """Outputs that are its inputs."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+def test_the_worst_predictions_have_the_names_of_the_targets() -> None:
+    x = torch.tensor([[3.0, 0.0], [0.0, 4.0], [1.0, 0.0]])
+    found = worst_predictions(Fixed(), (x, torch.tensor([0, 0, 1])), ["ant", "bee"])
+    assert (found["target"], found["prediction"]) == (["ant", "bee", "ant"], ["bee", "ant", "ant"])
+    found = worst_predictions(Fixed(), (x, torch.tensor([[0, 1], [1, 1], [1, 0]])), ["ant", "bee"])
+    assert (found["target"], found["prediction"]) == (["bee", "ant, bee", "ant"], ["ant", "bee", "ant"])
+
+
+def test_of_numbers_the_largest_errors_come_first() -> None:
+    x = torch.tensor([[3.0, 0.0], [0.0, 4.0], [1.0, 0.0]])
+    found = worst_predictions(Fixed(), (x, torch.zeros(3, 2)), ["price", "age"])
+    columns = ["target price", "prediction price", "target age", "prediction age", "error", "input"]
+    assert list(found) == columns
+    assert (found["prediction age"], found["error"]) == ([4.0, 0.0, 0.0], [2.0, 1.5, 0.5])
+    assert list(worst_predictions(Fixed(), (x[:, :1], torch.zeros(3, 1))))[:2] == ["target", "prediction"]
 
 
 def test_a_histogram_leaves_out_what_is_not_finite() -> None:

@@ -29,7 +29,10 @@ def summary_of(project: Path) -> dict[str, object]:
         (["+trainer.fast_dev_run=true"], "for a quick check type trainer=smoke"),
         (["callbacks.checkpoint.monitor=val/accuracy"], "type monitor=val/accuracy for both"),
         (["+trainer.val_check_interval=1.5"], "trainer.val_check_interval must be in (0, 1]"),
-        (["monitor=val/f1"], "monitor must be one of train/loss, train/accuracy, val/loss, val/accuracy, got val/f1"),
+        (
+            ["monitor=val/kappa"],
+            "val/loss, val/accuracy, val/f1, val/auroc, got val/kappa",
+        ),
         (["resume=" + 5000 * "a"], "a run is named by its folder"),
         (["+optimizer.api_key=abc"], "api_key"),
         (["-m", "seed=0,1", "--cfg", "job"], "--cfg and --info show one configuration, so leave out -m"),
@@ -136,22 +139,24 @@ def test_a_closed_pipe_is_no_traceback(project: Path, command: Command) -> None:
 
 
 def test_a_metric_of_one_override_is_everywhere_that_metrics_are(command: Command, project: Path) -> None:
-    ended = command(*QUICK, "+task.metrics.f1._target_=torchmetrics.classification.MulticlassF1Score", "monitor=val/f1")
+    ended = command(
+        *QUICK, "+task.metrics.kappa._target_=torchmetrics.classification.MulticlassCohenKappa", "monitor=val/kappa"
+    )
     assert ended.returncode == 0, ended.stderr[-2000:]
-    assert " f1" in ended.stdout
+    assert " kappa" in ended.stdout
     (run,) = (project / "runs/train").iterdir()
-    assert "val/f1" in (run / "metrics.csv").read_text().splitlines()[0]
+    assert "val/kappa" in (run / "metrics.csv").read_text().splitlines()[0]
     summary = summary_of(project)
     rows = [line.split(",") for line in (run / "metrics.csv").read_text().splitlines()]
-    column = rows[0].index("val/f1")
+    column = rows[0].index("val/kappa")
     values = [float(row[column]) for row in rows[1:] if len(row) > column and row[column]]
-    assert summary["best"]["val/f1"] == max(values)
+    assert summary["best"]["val/kappa"] == max(values)
     evaluated = command("evaluate", "run=latest", trainwell=True)
     assert evaluated.returncode == 0, evaluated.stderr[-2000:]
-    assert "f1" in evaluated.stdout
+    assert "kappa" in evaluated.stdout
     compared = command("compare", "runs/train", trainwell=True)
     assert compared.returncode == 0, compared.stderr[-2000:]
-    assert "val/f1" in (project / "comparison.csv").read_text()
+    assert "val/kappa" in (project / "comparison.csv").read_text()
 
 
 def test_a_run_that_its_time_limit_ends_is_resumed_to_the_same_result(command: Command, project: Path) -> None:

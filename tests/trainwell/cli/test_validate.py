@@ -25,7 +25,7 @@ MISTAKES = {
     "a key that nothing reads": (["+dropout.slope=1"], ["dropout.slope: nothing reads such a key"]),
     "decay that the optimizer couples": (["weight_decay=decoupled", "optimizer=adam"], ["type optimizer=adamw"]),
     "patience that never runs out": (["trainer.max_epochs=5"], ["callbacks.early_stopping.patience", "~callbacks"]),
-    "a monitor that nobody logs": (["monitor=val/f1"], ["monitor must be one of train/loss", "got val/f1"]),
+    "a monitor that nobody logs": (["monitor=val/kappa"], ["monitor must be one of train/loss", "got val/kappa"]),
     "a callback that is null": (["callbacks.early_stopping=null"], ["type ~callbacks.early_stopping"]),
     "data without a path": (["data=arrays"], ["data.path must be given"]),
     "data that is not there": (["data=arrays", "data.path=none.npz"], ["data.path must be a file that exists"]),
@@ -36,6 +36,10 @@ MISTAKES = {
     "a momentum that is taken over": (
         ["scheduler=one_cycle", "optimizer=sgd", "optimizer.momentum=0.5"],
         ["optimizer.momentum would be ignored"],
+    ),
+    "a loss that does not suit the task": (
+        ["task=regression", "loss=focal"],
+        ["loss=focal is for classes, and this task has numbers; leave it out, or type task=classification"],
     ),
     "a bar that stays": (["trainer.enable_progress_bar=false"], ["type ~callbacks.progress_bar"]),
     "a penalty of a part of the batch": (

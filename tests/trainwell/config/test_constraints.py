@@ -86,6 +86,8 @@ CONFLICT = "# Conflict: {}: <own> and <other.size> do not go together"
         ("other.size raised", True),
         ("other.kind raised", False),
         ("other.nothing == 1", False),
+        ("other.nothing != 1", False),
+        ("nobody.kind != large", False),
     ],
 )
 def test_a_conflict_is_reported_where_all_its_conditions_hold(condition: str, meets: bool, tmp_path: Path) -> None:

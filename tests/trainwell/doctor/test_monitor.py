@@ -31,7 +31,7 @@ def network(depth: int = 2, activation: type[nn.Module] = nn.ReLU) -> nn.Module:
     return nn.Sequential(*layers, nn.Linear(4, 3))
 
 
-def monitor_of(folder: Path, every_n_steps: int, score: str = "accuracy") -> Monitor:
+def monitor_of(folder: Path, every_n_steps: int, score: str | None = "accuracy") -> Monitor:
     return Monitor(every_n_steps=every_n_steps, folder=str(folder), score=score)
 
 
@@ -143,6 +143,54 @@ def test_overfitting_is_judged_by_the_score_that_is_named(score: str, codes: lis
     monitor = monitor_of(tmp_path, 50, score)
     train(tmp_path, monitor, Memorizes("f1"), max_epochs=2)
     assert [finding.code for finding in monitor.findings] == codes
+
+
+class LossAlone(Memorizes):
+    """Logs no score, a train loss that falls, and validation losses that are given, one an epoch."""
+
+    def __init__(self, train_losses: tuple[float, ...], val_losses: tuple[float, ...]) -> None:
+        super().__init__("none")
+        self.train_losses, self.val_losses = train_losses, val_losses
+
+    def training_step(self, batch: Samples, batch_index: int) -> Tensor:
+        loss = torch.tensor(self.train_losses[self.current_epoch])
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.y))
+        return nn.functional.cross_entropy(self.layer(batch.x), batch.y)
+
+    def validation_step(self, batch: Samples, batch_index: int) -> None:
+        self.log("val/loss", torch.tensor(self.val_losses[self.current_epoch]), batch_size=len(batch.y))
+
+
+LOSSES = {  # with the validation loss of a constant guess, if that is known, and the evidence
+    "rises after a minimum": ((0.9, 0.6, 0.5), (0.8, 0.5, 0.8), None, "the validation loss rose from 0.5 to 0.8"),
+    "less than it explained before": (
+        (0.9, 0.6, 0.5),
+        (0.8, 0.7, 0.9),
+        1.0,
+        "explained loss 50.0% on training samples",
+    ),
+    "much better on train samples": ((0.5, 0.1, 0.01), (0.5, 0.5, 0.5), 1.0, "99.0% on training samples, 50.0% on"),
+    "falls": ((0.9, 0.6, 0.5), (0.8, 0.7, 0.6), 1.0, None),
+    "falls, without a guess": ((0.9, 0.6, 0.5), (0.8, 0.7, 0.6), None, None),
+    "below zero": ((-0.9, -1.6, -2.5), (-0.8, -0.5, -0.1), None, None),
+}
+
+
+@pytest.mark.parametrize("score", ["accuracy", None])
+@pytest.mark.parametrize(("train_losses", "val_losses", "guess", "evidence"), LOSSES.values(), ids=LOSSES.keys())
+def test_without_a_score_overfitting_is_judged_by_the_loss_alone(
+    train_losses: tuple[float, ...],
+    val_losses: tuple[float, ...],
+    guess: float | None,
+    evidence: str | None,
+    score: str | None,
+    tmp_path: Path,
+) -> None:
+    monitor = monitor_of(tmp_path, 50, score)
+    monitor.baseline = None if guess is None else {"val/loss": guess}
+    train(tmp_path, monitor, LossAlone(train_losses, val_losses), max_epochs=3)
+    assert [finding.code for finding in monitor.findings] == ["overfitting"] * (evidence is not None)
+    assert evidence is None or evidence in monitor.findings[0].evidence
 
 
 def test_two_optimizers_and_dict_batches_are_monitored(tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ def trained_project(baked: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     """A project with one run."""
     project = tmp_path_factory.mktemp("trained") / "project"
     shutil.copytree(baked, project)
-    f1 = "+task.metrics.f1._target_=torchmetrics.classification.MulticlassF1Score"
     command = [
         sys.executable,
         "train.py",
@@ -24,7 +23,6 @@ def trained_project(baked: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
         "trainer.max_epochs=3",
         "~callbacks.early_stopping",
         "logger=none",
-        f1,
     ]
     subprocess.run(command, cwd=project, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     return project

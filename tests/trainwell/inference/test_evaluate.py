@@ -12,15 +12,16 @@ import pandas
 import pytest
 import torch
 from lightning import LightningModule
-from omegaconf import OmegaConf
 from sklearn import metrics
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics import MeanSquaredError, MetricCollection
 from torchmetrics.classification import MulticlassAUROC
 from trainwell.errors import Refused
-from trainwell.inference import evaluate, plots, scores
+from trainwell.inference import evaluate, plots_of_classes, scores
 from trainwell.inference.evaluate import evaluate_run
+from trainwell.inference.figures import new_figure
+from trainwell.inference.plots_of_classes import write_classes
 from trainwell.inference.scores import Outputs
 from trainwell.runs.load import load_run
 
@@ -44,6 +45,7 @@ def test_every_metric_of_the_run_is_that_of_scikit_learn(trained: Path) -> None:
             "val/loss": metrics.log_loss(targets, probabilities, labels=range(10)),
             "val/accuracy": metrics.accuracy_score(targets, predictions),
             "val/f1": metrics.f1_score(targets, predictions, average="macro"),
+            "val/auroc": metrics.roc_auc_score(targets, probabilities, multi_class="ovr"),
         },
         abs=1e-6,
     )
@@ -72,7 +74,7 @@ def test_a_metric_that_keeps_all_samples_starts_anew_for_every_resample(monkeypa
     found = logits()
     task = LightningModule()
     task.metrics = MetricCollection({"auroc": MulticlassAUROC(4)})
-    (first,), (second,) = (scores.scores(task, found, OmegaConf.create({})).values() for _ in range(2))
+    (first,), (second,) = (scores.scores(task, found).values() for _ in range(2))
     assert first == second
     probabilities = found.outputs.double().softmax(dim=-1).numpy()
     assert first.value == pytest.approx(metrics.roc_auc_score(found.y.numpy(), probabilities, multi_class="ovr"))
@@ -82,22 +84,23 @@ def test_a_metric_that_keeps_all_samples_starts_anew_for_every_resample(monkeypa
 def test_the_calibration_error_is_what_a_count_by_hand_gives(tmp_path: Path) -> None:
     # 0.95 is in the last of 15 bins, twice, and right once; 0.55 is in another, and right.
     probabilities = torch.tensor([[0.95, 0.05], [0.95, 0.05], [0.45, 0.55]])
-    error = plots.write(tmp_path, Outputs(probabilities.log(), torch.tensor([0, 1, 1])), None)
+    error = write_classes(tmp_path, Outputs(probabilities.log(), torch.tensor([0, 1, 1])), None)["calibration_error"]
     assert error == pytest.approx((2 * abs(0.95 - 0.5) + abs(0.55 - 1)) / 3)
 
 
 def test_the_confusion_matrix_is_that_of_scikit_learn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[np.ndarray] = []
-    monkeypatch.setattr(plots, "confusion", lambda counts: drawn.append(counts) or plots.new_figure(1, 1))
+    monkeypatch.setattr(plots_of_classes, "confusion", lambda counts, _: drawn.append(counts) or new_figure(1, 1))
     found = logits()
-    plots.write(tmp_path, found, None)
+    write_classes(tmp_path, found, None)
     expected = metrics.confusion_matrix(found.y, found.outputs.argmax(dim=-1))
     assert (drawn[0] == expected).all()
 
 
 @pytest.mark.parametrize("classes", [2, 10, 40])
 def test_a_confusion_matrix_of_few_classes_has_numbers(classes: int) -> None:
-    axes, _ = plots.confusion(np.arange(classes**2).reshape(classes, classes)).axes
+    names = [f"class {number}" for number in range(classes)]
+    axes, _ = plots_of_classes.confusion(np.arange(classes**2).reshape(classes, classes), names).axes
     numbers = [text.get_text() for text in axes.texts]
     assert numbers == ([] if classes == 40 else [str(number) for number in range(classes**2)])
 
@@ -106,9 +109,9 @@ def test_the_most_confident_mistake_comes_first(tmp_path: Path, monkeypatch: pyt
     found = logits()
     drawn: list[Any] = []
     monkeypatch.setattr(
-        plots, "mistakes", lambda inputs, titles: drawn.append((inputs, titles)) or plots.new_figure(1, 1)
+        plots_of_classes, "mistakes", lambda inputs, titles: drawn.append((inputs, titles)) or new_figure(1, 1)
     )
-    plots.write(tmp_path, found, torch.arange(400.0).reshape(400, 1))
+    write_classes(tmp_path, found, torch.arange(400.0).reshape(400, 1))
     ((inputs, titles),) = drawn
     confidences = found.outputs.softmax(dim=-1).max(dim=-1).values.numpy()
     wrong = found.outputs.argmax(dim=-1).numpy() != found.y.numpy()
@@ -120,7 +123,7 @@ def test_the_most_confident_mistake_comes_first(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize("shape", [(40,), (8, 8), (1, 8, 8), (3, 8, 8), (2, 3, 4, 5)])
 def test_inputs_of_every_shape_can_be_drawn(shape: tuple[int, ...]) -> None:
     inputs = list(np.random.default_rng(0).normal(size=(5, *shape)))
-    figure = plots.mistakes(inputs, list("abcde"))
+    figure = plots_of_classes.mistakes(inputs, list("abcde"))
     figure.canvas.draw()
     assert [bool(axes.lines or axes.images) for axes in figure.axes] == [True] * 5
 
@@ -132,7 +135,7 @@ def test_evaluations_of_the_test_split_are_counted(trained: Path) -> None:
         evaluate_run(trained, "test")
         report = json.loads((trained / "evaluation/test/metrics.json").read_text())
         assert (report["evaluations"], report["samples"]) == (count, 359)
-        assert set(report["metrics"]) == {"loss", "accuracy", "f1"}
+        assert set(report["metrics"]) == {"loss", "accuracy", "f1", "auroc"}
     lines = (trained / "test_evaluations.txt").read_text().splitlines()
     assert [line.split("  ")[1] for line in lines] == [f"trainwell evaluate run={trained} split=test"] * 2
     for split in ("val", "test"):
@@ -194,9 +197,9 @@ def test_a_task_that_is_no_classification_is_evaluated_by_its_own_metrics() -> N
     x, y = torch.randn(50, 3), torch.randn(50, 1)
     found = scores.outputs_of(Regression(), DataLoader(TensorDataset(x, y), batch_size=8), torch.device("cpu"))
     assert torch.equal(found.outputs, x.sum(dim=1, keepdim=True))
-    (interval,) = scores.scores(Regression(), found, OmegaConf.create({})).values()
+    (interval,) = scores.scores(Regression(), found).values()
     assert interval.value == pytest.approx(((x.sum(dim=1) - y[:, 0]) ** 2).mean().item(), rel=1e-5)
-    assert not found.are_logits
+    assert found.kind == "numbers"
     assert found.table().columns.tolist() == ["target_0", "output_0"]
 
 

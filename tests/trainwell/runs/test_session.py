@@ -102,10 +102,21 @@ def test_what_only_the_parts_know_is_refused_too_and_leaves_nothing(
     assert not (project / "runs").exists()
 
 
-def test_a_monitor_of_unknown_direction_needs_one(project: Path) -> None:
-    hinge = "+task.metrics.exact._target_=torchmetrics.classification.MulticlassStatScores"
+UNDIRECTED = """
+from torchmetrics import MeanMetric
+
+class Undirected(MeanMetric):
+    def update(self, outputs, targets):
+        super().update((outputs.argmax(dim=1) == targets).float())
+"""
+
+
+def test_a_monitor_of_unknown_direction_needs_one(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(project)
+    (project / "own_metrics.py").write_text(UNDIRECTED)
+    exact = "+task.metrics.exact._target_=own_metrics.Undirected"
     with pytest.raises(trainwell.Refused, match="whether higher is better is not known; type monitor_mode=max or"):
-        trainwell.train([*SHORT, hinge, "monitor=val/exact"])
+        trainwell.train([*SHORT, exact, "monitor=val/exact"])
     assert not (project / "runs").exists()
 
 

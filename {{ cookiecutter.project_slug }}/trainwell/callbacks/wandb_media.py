@@ -1,5 +1,6 @@
 """What W&B shows beside curves: histograms of weights and the samples that are predicted worst."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,9 +8,9 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from ..loggers.wandb import STEP, safe_wandb_loggers
+from ..outputs import kind_of, losses_of
 from ..rng import preserved_random_states
 
 WORST = 8
@@ -22,8 +23,8 @@ class WandbMedia(Callback):
     """Log media to W&B after every ``every_n_validations``-th validation, beginning with the first.
 
     Of every parameter with at least two dimensions a histogram; of the first validation batch a table of the samples
-    with the largest loss, if the task is a classification: a batch (x, y) with one class index for each sample, and a
-    module that turns x into logits. Without a W&B logger this callback does nothing.
+    with the largest loss, if it is a pair (x, y), the module turns x into outputs, and ``outputs.kind_of`` knows what
+    these mean. Without a W&B logger this callback does nothing.
 
     Raises: ValueError: every_n_validations is below 1.
     """
@@ -69,10 +70,11 @@ class WandbMedia(Callback):
             if parameter.ndim >= 2
         }
         if isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy):  # others call all processes together
-            rows = worst_predictions(pl_module, batch)
-            if rows:
-                columns: list[str | int] = ["target", "prediction", "confidence", "loss", "input"]
-                media["worst predictions"] = wandb.Table(columns=columns, data=rows)
+            data = trainer.datamodule  # type: ignore[attr-defined]
+            columns = worst_predictions(pl_module, batch, getattr(data, "target_names", None))
+            if columns:
+                rows = [list(row) for row in zip(*columns.values(), strict=True)]
+                media["worst predictions"] = wandb.Table(columns=list(columns), data=rows)
         for logger in loggers:
             logger.log_objects({**media, STEP: trainer.global_step - 1})
 
@@ -86,28 +88,52 @@ def histogram(values: Tensor) -> tuple[np.ndarray, np.ndarray]:
 
 
 @torch.no_grad()
-def worst_predictions(module: LightningModule, batch: Any) -> list[list[Any]]:
-    """Target, prediction, confidence, loss and input of the samples with the largest loss; empty if this cannot be."""
-    if not is_classification_batch(batch):
-        return []
+def worst_predictions(module: LightningModule, batch: Any, names: Sequence[str] | None = None) -> dict[str, list[Any]]:
+    """Columns of a table of the samples with the largest loss, or of numbers error; empty if this cannot be.
+
+    ``names`` are those of classes, numbers or labels.
+    """
+    if not (isinstance(batch, tuple | list) and len(batch) == 2 and all(isinstance(part, Tensor) for part in batch)):
+        return {}
     x, y = batch
+    if x.ndim < 1 or y.ndim < 1 or len(x) != len(y):
+        return {}
     try:
         with preserved_random_states():
-            logits = module(x)
+            outputs = module(x)
     except (NotImplementedError, TypeError, RuntimeError):  # no forward, or one that takes something else
-        return []
-    if not (isinstance(logits, Tensor) and logits.ndim == 2 and len(logits) == len(y) and logits.shape[1] > y.max()):
-        return []
-    losses = cross_entropy(logits.float(), y, reduction="none")
-    confidences, predictions = logits.float().softmax(dim=-1).max(dim=-1)
+        return {}
+    if not isinstance(outputs, Tensor) or (kind := kind_of(outputs, y)) is None:
+        return {}
+    losses = losses_of(kind, outputs.float(), y)
     chosen = losses.argsort(descending=True)[:WORST]
-    columns = [values[chosen].tolist() for values in (y, predictions, confidences, losses)]
+    table = COLUMNS[kind](outputs[chosen].float(), y[chosen], names)
     inputs = [" ".join(f"{value:.2f}" for value in sample.flatten()[:SHOWN_INPUTS].tolist()) for sample in x[chosen]]
-    return [list(row) for row in zip(*columns, inputs, strict=True)]
+    return {**table, "error" if kind == "numbers" else "loss": losses[chosen].tolist(), "input": inputs}
 
 
-def is_classification_batch(batch: Any) -> bool:
-    if not (isinstance(batch, tuple | list) and len(batch) == 2 and all(isinstance(part, Tensor) for part in batch)):
-        return False
-    x, y = batch
-    return y.dtype == torch.int64 and y.ndim == 1 and x.ndim >= 1 and len(x) == len(y) > 0 and bool(y.min() >= 0)
+def of_classes(outputs: Tensor, y: Tensor, names: Sequence[str] | None) -> dict[str, list[Any]]:
+    confidences, predictions = outputs.softmax(dim=-1).max(dim=-1)
+    target, prediction = (values.tolist() for values in (y, predictions))
+    if names is not None:
+        target, prediction = ([names[place] for place in places] for places in (target, prediction))
+    return {"target": target, "prediction": prediction, "confidence": confidences.tolist()}
+
+
+def of_numbers(outputs: Tensor, y: Tensor, names: Sequence[str] | None) -> dict[str, list[Any]]:
+    columns: dict[str, list[Any]] = {}
+    for place in range(y.shape[1]):
+        name = "" if y.shape[1] == 1 else f" {place if names is None else names[place]}"
+        columns |= {f"target{name}": y[:, place].tolist(), f"prediction{name}": outputs[:, place].tolist()}
+    return columns
+
+
+def of_labels(outputs: Tensor, y: Tensor, names: Sequence[str] | None) -> dict[str, list[Any]]:
+    def named(given: Tensor) -> list[str]:
+        places = [row.nonzero().flatten().tolist() for row in given]
+        return [", ".join(str(place) if names is None else names[place] for place in row) for row in places]
+
+    return {"target": named(y), "prediction": named(outputs > 0)}
+
+
+COLUMNS = {"classes": of_classes, "numbers": of_numbers, "labels": of_labels}

@@ -107,8 +107,8 @@ def as_written(config_name: str, **choices: str) -> DictConfig:
 
 
 @cache
-def default_options(config_name: str) -> dict[str, str]:
-    return chosen_options(composed(config_name, []).hydra)
+def default_options(config_name: str, *overrides: str) -> dict[str, str]:
+    return chosen_options(composed(config_name, overrides).hydra)
 
 
 def chosen_options(hydra: Any) -> dict[str, str]:
@@ -123,7 +123,12 @@ def chosen_options(hydra: Any) -> dict[str, str]:
 def changed_groups(config_name: str, hydra: Any, choices: dict[str, str]) -> dict[str, str]:
     """The groups that an override or an experiment has changed, each with what changed it."""
     usual = default_options(config_name) if "experiment" in hydra.runtime.choices else choices
-    changed = {group: f"{group}={option}" for group, option in choices.items() if option != usual.get(group)}
+    brought = default_options(config_name, f"task={choices['task']}") if "task" in choices else {}  # such as its loss
+    changed = {
+        group: f"{group}={option}"
+        for group, option in choices.items()
+        if option != usual.get(group) and (group == "task" or option != brought.get(group))
+    }
     for override in hydra.overrides.task:
         group = key_of(override).partition(".")[0]
         changed[group] = f"{changed[group]} and {override}" if group in changed else override

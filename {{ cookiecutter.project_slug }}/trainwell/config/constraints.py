@@ -3,7 +3,8 @@
 ``# Range: rate in [0, 1)`` is about one key of the file: an interval, a set such as ``{norm, value}``, ``is odd``,
 ``is a file`` or ``is a folder``. ``# Conflict: trainer.precision == 16-mixed, optimizer.fused == true: SENTENCE`` is
 about several keys in full: SENTENCE is printed where all conditions hold. ``GROUP changed`` holds where the command
-line or an experiment has changed a group or key, ``KEY raised`` where a resumed run gets a larger value.
+line or an experiment has changed a group or key, ``KEY raised`` where a resumed run gets a larger value. No condition
+about the value of a key holds where there is no such key.
 """
 
 import operator
@@ -18,6 +19,7 @@ INTERVAL = re.compile(r"([\w.]+) in ([\[(])(\S+), (\S+)([\])])")
 CHOICE = re.compile(r"([\w.]+) in \{(.+)\}")
 KIND = re.compile(r"([\w.]+) is (odd|a file|a folder)")
 CONDITION = re.compile(r"([\w.]+) (==|!=|>|>=|<|<=|changed|raised)(?: (\S+))?")
+ABSENT = object()
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq,
     "!=": operator.ne,
@@ -111,7 +113,9 @@ def holds(condition: str, config: DictConfig, changed: Mapping[str, str], raised
     if comparison == "changed":
         group = key.partition(".")[0]
         return group in changed and (key == group or key in changed[group])
-    value = OmegaConf.select(config, key, throw_on_missing=False)
+    value = OmegaConf.select(config, key, default=ABSENT, throw_on_missing=False)
+    if value is ABSENT:
+        return False
     if comparison in ("==", "!="):
         return OPERATORS[comparison](str(value).lower(), wanted.lower())
     return isinstance(value, int | float) and OPERATORS[comparison](value, float(wanted))

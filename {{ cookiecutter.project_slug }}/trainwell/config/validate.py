@@ -16,7 +16,8 @@ from . import constraints
 KINDS = {bool: "true or false", int: "a whole number", float: "a number"}
 NULLABLE = ("trainer.gradient_clip_val", "trainer.gradient_clip_algorithm", "trainer.check_val_every_n_epoch")
 WAYS_TO_SPLIT = ("column", "group", "time", "val_path", "test_path")  # keys of data.split
-OPEN = ("trainer", "callbacks", "logger", "optimizer", "task", "loss", "data")  # their values go on to other code
+# Their values go on to other code.
+OPEN = ("trainer", "callbacks", "logger", "optimizer", "task", "loss", "data", "network")
 
 
 def mistakes(

@@ -21,7 +21,10 @@ DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropou
 
 @dataclass(frozen=True)
 class Scores:
-    """Loss and accuracy, in evaluation mode, on training and validation samples."""
+    """Loss and accuracy, in evaluation mode, on training and validation samples.
+
+    Where there is no accuracy, the share of the loss of a constant guess that is explained stands for it.
+    """
 
     train_loss: float
     train_accuracy: float
@@ -40,6 +43,8 @@ class History:
     clipped: bool = False
     dropout: dict[str, float] = field(default_factory=dict)  # layer -> rate
     rates: dict[int, float] = field(default_factory=dict)  # step -> learning rate
+    score: str = "accuracy"  # what stands in ``scores`` beside the loss
+    guess_loss: float | None = None  # of a constant guess, if the task is no classification
     chance: tuple[float, float] = (0.0, 0.0)  # validation accuracy of a constant guess, and its standard deviation
     learnable: float = 0.0  # validation accuracy of simple learners
     guessing: tuple[float, float, int] | None = None  # train loss and accuracy of a constant guess, number of samples
@@ -87,8 +92,8 @@ class History:
 
     @property
     def chance_loss(self) -> float:
-        """Cross-entropy if all classes are equally likely."""
-        return log(self.num_classes)
+        """Cross-entropy if all classes are equally likely; without classes, the loss of a constant guess."""
+        return log(self.num_classes) if self.guess_loss is None else self.guess_loss
 
     @property
     def learns(self) -> bool | None:

@@ -2,13 +2,14 @@
 
 import logging
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from lightning import LightningModule, Trainer
+from torch import Tensor
 
 from ..callbacks.training_stats import log_to_all
 from ..findings import Finding
@@ -17,7 +18,7 @@ from .history import History, Scores
 from .layer_statistics import LayerStatistics, Numbers, weights_of
 from .probe import Probe
 from .remedies import applicable, treated
-from .rules.optimization import overfits
+from .rules.optimization import grows_too_sure, overfits
 from .rules.order import findings_in_training
 
 log = logging.getLogger(__name__)
@@ -31,13 +32,15 @@ class Monitor(Probe):
     """Log ``diagnostics/<statistic>/<layer>`` every ``every_n_steps`` steps, and report each kind of finding once.
 
     Training is not changed: without this callback the weights are the same, bit for bit. ``score`` names a metric
-    between 0 and 1 that is logged as ``train/<score>`` and ``val/<score>``; without it overfitting is not judged.
+    between 0 and 1 that is logged as ``train/<score>`` and ``val/<score>``. Without it overfitting is judged by the
+    loss alone, in shares of ``val/loss`` in ``baseline``, which the run sets, else of the first validation loss.
     """
 
-    def __init__(self, *, every_n_steps: int, folder: str, score: str) -> None:
+    def __init__(self, *, every_n_steps: int, folder: str, score: str | None) -> None:
         self.every_n_steps = every_n_steps
         self.folder = Path(folder)
-        self.scores = [f"{split}/{metric}" for split in ("train", "val") for metric in ("loss", score)]
+        self.score = score
+        self.baseline: Mapping[str, float] | None = None
         self.findings: list[Finding] = []
         self.history: History | None = None
         self.judged = False
@@ -114,10 +117,27 @@ class Monitor(Probe):
         if not self.epoch_ended:  # when a run is resumed within an epoch, none has
             return
         self.epoch_ended = False
-        known = [float(trainer.callback_metrics[name]) for name in self.scores if name in trainer.callback_metrics]
-        if len(known) == len(self.scores) and self.history is not None:
-            self.history.scores[self.step] = Scores(*known)
-            self.report(trainer, overfits(self.history))
+        scores = None if self.history is None else self.scores_of(self.history, trainer.callback_metrics)
+        if self.history is not None and scores is not None:
+            self.history.scores[self.step] = scores
+            by_guess = self.history.guess_loss is not None and "val/loss" not in (self.baseline or {})
+            self.report(trainer, (grows_too_sure if by_guess else overfits)(self.history))
+
+    def scores_of(self, history: History, logged: Mapping[str, Tensor]) -> Scores | None:
+        """What was logged of both splits; instead of a score that was not, the explained share of the guess's loss."""
+        known = {name: float(logged[name]) for name in ("train/loss", "val/loss") if name in logged}
+        if len(known) < 2:
+            return None
+        train_loss, val_loss = known.values()
+        if {f"train/{self.score}", f"val/{self.score}"} <= logged.keys():
+            return Scores(
+                train_loss, float(logged[f"train/{self.score}"]), val_loss, float(logged[f"val/{self.score}"])
+            )
+        if history.guess_loss is None:
+            history.guess_loss = (self.baseline or {}).get("val/loss", val_loss)
+            history.score, history.chance = "explained loss", (0.0, CHANCE_DEVIATION)
+        guess = history.guess_loss
+        return Scores(train_loss, 1 - train_loss / guess, val_loss, 1 - val_loss / guess) if guess > 0 else None
 
     def judge_first_steps(self, trainer: Trainer) -> None:
         """Apply the rules to the first steps, once."""

@@ -51,7 +51,9 @@ def problem_of(data: LightningDataModule) -> Problem | None:
     return Problem(
         train=joined(train),
         val=joined(val),
-        num_classes=num_classes_of([batch.y for batch in (*train, *val)], getattr(data, "num_classes", None)),
+        num_classes=num_classes_of([batch.y for batch in (*train, *val)], getattr(data, "num_classes", None))
+        if getattr(data, "targets", "classes") == "classes"
+        else 0,
         batch_size=min(loader.batch_size, len(train[0].y)) if in_memory else len(train[0].y),
         share=len(train) / len(loader) if isinstance(loader, Sized) and not in_memory else 1.0,
         in_memory=in_memory,

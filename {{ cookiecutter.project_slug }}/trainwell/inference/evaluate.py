@@ -21,8 +21,9 @@ log = logging.getLogger(__name__)
 SPLIT = Option("val", "train, val or test; test once, when every choice is made", one_of("train", "val", "test"))
 SUMMARY = "Evaluate the best weights of a run on a split of its data."
 NOTES = """Prints metrics with 95 % bootstrap intervals. The run folder gets predictions.csv, with every sample, and in
-evaluation/SPLIT/ the metrics and, for a classification, a confusion matrix, a reliability diagram and the most
-confident mistakes. test_evaluations.txt counts the evaluations of the test split."""
+evaluation/SPLIT/ the metrics and plots: of a classification the confusion matrix, the reliability diagram, the most
+confident mistakes and, of two classes, the ROC curve; of a regression predicted against true values and residuals; of
+labels the ROC and the calibration curve of each. test_evaluations.txt counts the evaluations of the test split."""
 
 
 def main(arguments: list[str]) -> int:
@@ -36,6 +37,7 @@ def evaluate_run(folder: Path, split: str = "val") -> "dict[str, Interval]":
 
     Raises: ValueError: the run cannot be loaded, or its data or task are not of a kind that can be evaluated.
     """
+    from ..outputs import names_of
     from ..runs.load import load_run
     from . import scores
 
@@ -47,7 +49,8 @@ def evaluate_run(folder: Path, split: str = "val") -> "dict[str, Interval]":
     command = f"trainwell evaluate run={folder} split={split}"
     evaluations = note_test_evaluation(folder, command) if split == "test" else None
     found = scores.outputs_of(run.task, loader, scores.device_for(run.config))
-    metrics = scores.scores(run.task, found, run.config)
+    found = found._replace(names=names_of(run.data, found.outputs.shape[-1]))
+    metrics = scores.scores(run.task, found)
     report = {"samples": len(found.y), "evaluations": evaluations, "calibration_error": None}
     write(report, metrics, found, x, results)
     for name, value in described(report, metrics).items():
@@ -66,8 +69,8 @@ def write(
     with draft(results.parents[1] / "predictions.csv") as path:
         found.table().to_csv(path, index_label="sample")
     results.mkdir(parents=True, exist_ok=True)
-    if found.are_logits:
-        report["calibration_error"] = plots.write(results, found, x)
+    if found.kind is not None:
+        report |= plots.WRITERS[found.kind](results, found, x)
     write_json(results / "metrics.json", report | {"metrics": {name: m._asdict() for name, m in metrics.items()}})
 
 

@@ -1,100 +1,18 @@
-"""Plots of a classification: which classes are confused, how reliable confidences are, the most confident mistakes."""
+"""The plots of an evaluation, by what the targets are."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-import numpy as np
 from torch import Tensor
-from torchmetrics.functional.classification import multiclass_calibration_error, multiclass_confusion_matrix
 
-from .command import draft
+from .plots_of_classes import write_classes
+from .plots_of_labels import write_labels
+from .plots_of_numbers import write_numbers
 from .scores import Outputs
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-BINS = 15  # of confidence, equally wide; as in Guo et al. 2017, arXiv:1706.04599
-MISTAKES = 16
-NUMBERED = 15  # classes up to which a confusion matrix holds its numbers
-
-
-def write(folder: Path, found: Outputs, x: Tensor | None) -> float:
-    """Write ``confusion.png``, ``reliability.png`` and, of inputs that are known, ``mistakes.png``.
-
-    Returns: the expected calibration error.
-    """
-    probabilities, y = found.outputs.softmax(dim=-1), found.y
-    confidences, predictions = probabilities.max(dim=-1)
-    num_classes = probabilities.shape[1]
-    error = multiclass_calibration_error(probabilities, y, num_classes, n_bins=BINS, norm="l1").item()
-    save(confusion(multiclass_confusion_matrix(predictions, y, num_classes).numpy()), folder / "confusion.png")
-    save(reliability(confidences.numpy(), (predictions == y).numpy(), error), folder / "reliability.png")
-
-    by_confidence = confidences.argsort(descending=True, stable=True)
-    wrong = by_confidence[(predictions != y)[by_confidence]][:MISTAKES].tolist()
-    (folder / "mistakes.png").unlink(missing_ok=True)  # of an earlier evaluation
-    if wrong and x is not None:
-        titles = [f"sample {n}: {predictions[n]} for {y[n]}\nconfidence {confidences[n]:.2f}" for n in wrong]
-        save(mistakes([x[n].numpy() for n in wrong], titles), folder / "mistakes.png")
-    return error
-
-
-def confusion(counts: np.ndarray) -> "Figure":
-    from sklearn.metrics import ConfusionMatrixDisplay
-
-    size = min(9.0, 3.0 + 0.45 * len(counts))
-    figure = new_figure(size + 0.8, size)
-    ConfusionMatrixDisplay(counts).plot(ax=figure.subplots(), include_values=len(counts) <= NUMBERED, cmap="Blues")
-    return figure
-
-
-def reliability(confidences: np.ndarray, right: np.ndarray, calibration_error: float) -> "Figure":
-    from sklearn.calibration import calibration_curve
-
-    accuracies, means = calibration_curve(right.astype(int), confidences, n_bins=BINS)
-    figure = new_figure(5, 5)
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    above.plot([0, 1], [0, 1], color="gray", linestyle="--", linewidth=1, label="perfect calibration")
-    above.plot(means, accuracies, "o-", label="mean of each bin")
-    above.set(ylabel="accuracy", ylim=(0, 1.02), title=f"Expected calibration error {calibration_error:.3f}")
-    above.legend(loc="upper left", frameon=False)
-    below.hist(confidences, BINS, range=(0, 1), rwidth=0.9)
-    below.set(xlabel="confidence", ylabel="samples", xlim=(0, 1))
-    return figure
-
-
-def mistakes(inputs: Sequence[np.ndarray], titles: Sequence[str]) -> "Figure":
-    columns = min(4, len(inputs))
-    rows = -(-len(inputs) // columns)
-    figure = new_figure(2.2 * columns, 2.1 * rows + 0.3)
-    for number, (x, title) in enumerate(zip(inputs, titles, strict=True), start=1):
-        axes = figure.add_subplot(rows, columns, number)
-        axes.set_axis_off()
-        draw(axes, x)
-        axes.set_title(title, fontsize=8)
-    figure.suptitle("Most confident mistakes: predicted for true class")
-    return figure
-
-
-def draw(axes: "Axes", x: np.ndarray) -> None:
-    """Draw an image as an image, anything else as a line through its values."""
-    if x.ndim == 3 and x.shape[0] in (1, 3):
-        x = x.transpose(1, 2, 0)
-        x = (x - x.min()) / (np.ptp(x) or 1)
-    if x.ndim == 2 or (x.ndim == 3 and x.shape[2] in (1, 3)):
-        axes.imshow(x, cmap="gray")
-    else:
-        axes.plot(x.reshape(-1), linewidth=1)
-
-
-def new_figure(width: float, height: float) -> "Figure":
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def save(figure: "Figure", path: Path) -> None:
-    with draft(path) as unfinished:
-        figure.savefig(unfinished, dpi=120)
+WRITERS: dict[str, Callable[[Path, Outputs, Tensor | None], dict[str, Any]]] = {
+    "classes": write_classes,
+    "numbers": write_numbers,
+    "labels": write_labels,
+}

@@ -1,14 +1,13 @@
 """The outputs of a task on a split, and its metrics there with their 95 % bootstrap intervals."""
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas
 import torch
-from hydra.utils import instantiate
 from lightning import LightningDataModule, LightningModule
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
@@ -17,27 +16,38 @@ from torchmetrics import Metric, MetricCollection
 
 from ..comparison.statistics import Interval, bootstrap
 from ..data.in_memory import InMemoryDataModule
+from ..outputs import kind_of
 
 RESAMPLED = 10**7  # samples in all resamples of a metric, which are 200 to 1000; bounds the time
 
 
 class Outputs(NamedTuple):
-    """What the task returns, (N, ...), float32, and the targets, (N, ...), sample by sample."""
+    """What the task returns, (N, ...), float32, and the targets, (N, ...), sample by sample; and the targets' names."""
 
     outputs: Tensor
     y: Tensor
+    names: Sequence[str] | None = None
 
     @property
-    def are_logits(self) -> bool:
-        """Whether the targets are classes, and the outputs logits (N, classes)."""
-        outputs, y = self
-        are_classes = y.dtype == torch.int64 and y.ndim == 1 and bool(y.min() >= 0)
-        return are_classes and outputs.ndim == 2 and bool(y.max() < outputs.shape[1])
+    def kind(self) -> str | None:
+        return kind_of(self.outputs, self.y)
+
+    def name(self, place: int) -> str:
+        """Of a class, number or label."""
+        return str(place) if self.names is None else self.names[place]
 
     def table(self) -> pandas.DataFrame:
-        """A row for each sample: its target, then what ``table`` says of its outputs."""
-        targets = pandas.DataFrame({"target": self.y.numpy()}) if self.are_logits else numbered("target", self.y)
-        return targets.join(table(self.outputs, self.are_logits))
+        """A row for each sample: its targets, then its predictions; of classes the likeliest and its probability."""
+        if self.kind != "classes":
+            values = self.outputs.sigmoid() if self.kind == "labels" else self.outputs
+            word = "probability" if self.kind == "labels" else "output" if self.names is None else "prediction"
+            return numbered("target", self.y, self.names).join(numbered(word, values, self.names))
+        found = table(self.outputs, are_logits=True)
+        found.insert(0, "target", self.y.numpy())
+        if self.names is not None:
+            for column in ("target", "prediction"):
+                found[column] = [self.names[place] for place in found[column]]
+        return found
 
 
 def device_for(config: DictConfig) -> torch.device:
@@ -73,18 +83,26 @@ def outputs_of(task: LightningModule, loader: Iterable[Any], device: torch.devic
         except NotImplementedError as error:
             raise ValueError(f"this needs {type(task).__name__}.forward, from x to outputs") from error
         targets.append(batch[1].cpu())
-    return Outputs(torch.cat(outputs), torch.cat(targets))
+    found, y = torch.cat(outputs), torch.cat(targets)
+    one_number = y.is_floating_point() and found.shape == (len(y), 1) and y.ndim == 1
+    return Outputs(found, y[:, None] if one_number else y)
 
 
-def scores(task: LightningModule, found: Outputs, config: DictConfig) -> dict[str, Interval]:
-    """The loss, if the task has one in its configuration, and what its ``MetricCollection`` holds, by name."""
+@torch.no_grad()
+def scores(task: LightningModule, found: Outputs) -> dict[str, Interval]:
+    """The loss, if the task has a method ``compute_loss(outputs, targets)``, and its metrics, by name.
+
+    Metrics are what a ``MetricCollection`` in the task holds.
+    """
     functions: dict[str, Callable[[Tensor, Tensor], Tensor]] = {}
-    if (loss := OmegaConf.select(config, "task.loss")) is not None:
-        functions["loss"] = instantiate(loss)
+    task.cpu()
+    loss = getattr(task, "compute_loss", None)
+    if callable(loss):
+        functions["loss"] = loss
     for part in task.modules():
         if isinstance(part, MetricCollection):  # one for each split, of the same metrics
             functions |= {name: partial(value_of, metric.clone().cpu()) for name, metric in part.items(keep_base=True)}
-    return {name: interval(function, *found) for name, function in functions.items()}
+    return {name: interval(function, found.outputs, found.y) for name, function in functions.items()}
 
 
 def value_of(metric: Metric, outputs: Tensor, y: Tensor) -> Tensor:
@@ -113,5 +131,6 @@ def table(outputs: Tensor, are_logits: bool) -> pandas.DataFrame:
     return pandas.DataFrame({"prediction": predictions.numpy(), "confidence": confidences.numpy()})
 
 
-def numbered(name: str, values: Tensor) -> pandas.DataFrame:
-    return pandas.DataFrame(values.reshape(len(values), -1).numpy()).add_prefix(f"{name}_")
+def numbered(name: str, values: Tensor, names: Sequence[str] | None = None) -> pandas.DataFrame:
+    """A column for each value of a sample, by its number or its name."""
+    return pandas.DataFrame(values.reshape(len(values), -1).numpy(), columns=names).add_prefix(f"{name}_")

@@ -42,7 +42,7 @@ def load_run(run: str | Path, *, stage: str = "fit") -> TrainedRun:
     if not weights.exists():
         raise ValueError(f"{folder} has no weights yet: checkpoints/best.ckpt is missing")
     data = build_data(config, read_checkpoint(weights), stage)
-    task = build_task(config, data)
+    task = build_task(without_initial_weights(config), data)
     with mistakes_as_value_errors():
         if not takes_data(config):
             data.prepare_data()
@@ -50,6 +50,15 @@ def load_run(run: str | Path, *, stage: str = "fit") -> TrainedRun:
         data.setup("test")
     load_weights(task, weights)
     return TrainedRun(task.eval(), data, config, folder)
+
+
+def without_initial_weights(config: DictConfig) -> DictConfig:
+    """The same run without ``network.weights``, a file that may be gone: its checkpoint replaces these weights."""
+    config = config.copy()
+    for key in ("network.weights", "task.network.weights"):
+        if OmegaConf.select(config, key) is not None:
+            OmegaConf.update(config, key, None)
+    return config
 
 
 def build(config: DictConfig) -> tuple[LightningDataModule, LightningModule]:

@@ -62,12 +62,15 @@ class Run:
         folder: its run folder; made by ``trainer``, when everything has been built.
         checkpoint: where training resumes, for ``Trainer.fit``; None: at the start.
         best_value: after the run, the best value of ``config.monitor``; NaN: there is none.
+        baseline: what the module's optional method ``baseline(datamodule)`` returns when training starts: metrics to
+            beat, such as ``val/loss`` of a constant guess; for ``summary.json`` and callbacks with such an attribute.
     """
 
     config: DictConfig
     plain: Any  # the configuration, resolved
     folder: Path
     best_value = math.nan
+    baseline: dict[str, float] | None = None
 
     def __init__(self, config: DictConfig) -> None:
         self.given = config
@@ -251,6 +254,7 @@ class Run:
             "status": status,
             **run_summary.results(epochs, self.config.monitor, self.config.monitor_mode),
             "test": test or None,
+            "baseline": self.baseline,
             "epochs": trainer.current_epoch,
             "steps": trainer.global_step,
             "seconds": perf_counter() - self.started_at,
@@ -272,6 +276,12 @@ class Started(Callback):
         self.run = run
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        baseline = getattr(pl_module, "baseline", None)
+        if callable(baseline):
+            self.run.baseline = dict(baseline(self.run.datamodule))
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if hasattr(callback, "baseline"):
+                callback.baseline = self.run.baseline
         self.run.has_started = True
         if trainer.is_global_zero and not self.run.start.resumes:
             folder.enter_in_sweep(self.run.folder, hydra_config())

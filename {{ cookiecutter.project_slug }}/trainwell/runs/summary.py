@@ -47,6 +47,8 @@ def report(
         yield row("last", last["epoch"], last, "val", names)
         if test:
             yield row("best", best["epoch"], test, "test", names)
+        if summary.get("baseline"):
+            yield row("baseline", "-", summary["baseline"], "val", names) + ", to beat: a constant guess"
     if last and not math.isfinite(last.get(monitor, 0.0)):
         yield f"{'last':8}{monitor} is not finite: the learning rate or the initial weights were too large"
         yield f"{'try':8}trainer.gradient_clip_val=1.0, a lower optimizer.lr, or initialisation=zero_residual"
@@ -67,9 +69,9 @@ def width(name: str) -> int:
     return max(10, len(name) + 2)
 
 
-def row(title: str, epoch: int, values: Mapping[str, float], split: str, names: Sequence[str]) -> str:
+def row(title: str, epoch: int | str, values: Mapping[str, float], split: str, names: Sequence[str]) -> str:
     cells = "".join(f"{number(values.get(f'{split}/{name}')):>{width(name)}}" for name in names)
-    return f"{title:8}{epoch:6}{cells}   {'validation' if split == 'val' else split} samples"
+    return f"{title:8}{epoch:>6}{cells}   {'validation' if split == 'val' else split} samples"
 
 
 def number(value: float | None) -> str:

@@ -1,34 +1,38 @@
 """Classification: one of several classes for each sample."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import Any
 
+import torch
 from lightning import LightningDataModule
-from torch import Tensor
-from torchmetrics import Metric
+from torch import Tensor, nn
+from trainwell.data.targets import train_targets
 
-from .supervised import SupervisedTask, metrics_for
+from .checks import num_outputs_of
+from .class_weights import give_weights
+from .supervised import SupervisedTask
 
 
 class Classification(SupervisedTask):
     """Train a network from inputs to logits, (B, *in_shape) -> (B, num_classes), on classes (B,).
 
-    Or on probabilities of classes (B, num_classes), as mixup makes them; metrics compare the likeliest class.
+    Mixed samples may have class probabilities (B, num_classes) instead; metrics then take the likeliest class.
+    ``class_weights`` is a weight for each class, or ``balanced``: inversely proportional to its train samples.
     """
 
-    def compare(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        loss, outputs, targets = super().compare(x, y)
-        return loss, outputs, targets.argmax(dim=-1) if targets.is_floating_point() else targets
+    metrics_say = "num_classes"
 
-    @classmethod
-    def from_data(
-        cls, data: LightningDataModule, *, metrics: Mapping[str, Callable[..., Metric]], **parts: Any
-    ) -> Self:
-        """Build the task for the classes of ``data``; ``parts`` are those of ``SupervisedTask.build``.
+    def __init__(self, network: nn.Module, *, class_weights: str | Sequence[float] | None = None, **parts: Any) -> None:
+        super().__init__(network, **parts)
+        self.class_weights = class_weights
 
-        Raises: ValueError: the data module does not say how many classes there are.
-        """
-        num_classes = getattr(data, "num_classes", None)
-        if num_classes is None:
-            raise ValueError(f"task=classification needs {type(data).__name__}.num_classes, the number of classes")
-        return cls.build(data, num_classes, metrics=metrics_for(metrics, num_classes=num_classes), **parts)
+    def read_targets(self, data: LightningDataModule) -> None:
+        if self.class_weights is not None:
+            give_weights(self.loss, self.class_weights, data)
+
+    def compared(self, targets: Tensor) -> Tensor:
+        return targets.argmax(dim=1) if targets.is_floating_point() else targets
+
+    def constant(self, data: LightningDataModule) -> Tensor:
+        y = train_targets(data)
+        return torch.bincount(y, minlength=num_outputs_of(data, "classes")).clamp(min=1).div(len(y)).log()

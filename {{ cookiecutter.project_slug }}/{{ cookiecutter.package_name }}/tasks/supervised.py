@@ -1,22 +1,23 @@
 """The training step of supervised learning, the same for every network: loss, weight decay, clipping, metrics."""
 
-import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Self, cast
 
 import lightning
-import torch
 from lightning import LightningDataModule
 from torch import Tensor, nn
-from torch.nn.utils import clip_grad_value_
 from torch.optim import Optimizer
 from torchmetrics import Metric
 from trainwell.callbacks.training_stats import gradient_norm
 from trainwell.metrics import EpochMetrics
-from trainwell.rng import preserved_random_states
 
+from ..networks.build import all_but_head, network_for
+from ..techniques.gradient_clipping import clip
 from ..techniques.weight_decay import WeightDecay, split
+from . import checks
+from .baseline import constant_outputs_scored
+from .parameter_groups import parameter_groups, rates_by_parameter, without_lr_of
 
 
 class SupervisedTask(lightning.LightningModule):
@@ -26,37 +27,87 @@ class SupervisedTask(lightning.LightningModule):
     ``<split>/loss``, without the weight decay penalty, and ``<split>/<name>`` for every metric.
     """
 
+    metrics_say = ""  # what torchmetrics calls the number of outputs, if it must know
+
     def __init__(
         self,
         network: nn.Module,
         *,
         loss: Callable[[Tensor, Tensor], Tensor],
         metrics: Mapping[str, Metric],
-        optimizer: partial[Optimizer],
+        optimizer: Callable[..., Optimizer],
         scheduler: Callable[[Optimizer, int], dict[str, Any] | None],
         weight_decay: WeightDecay,
     ) -> None:
         super().__init__()
         self.network = network
         self.loss = loss
-        self.optimizer = optimizer
+        self.optimizer, lr_of = without_lr_of(optimizer)
+        self.rates = rates_by_parameter(network, lr_of)
         self.scheduler = scheduler
         self.weight_decay = weight_decay
         self.weights, self.others = split(network, weight_decay)
         copies = {name: {key: metric.clone() for key, metric in metrics.items()} for name in ("train", "val", "test")}
         self.metrics = nn.ModuleDict({f"{name}_metrics": EpochMetrics(copy) for name, copy in copies.items()})
 
+    @classmethod
+    def from_data(
+        cls,
+        data: LightningDataModule,
+        *,
+        targets: str,
+        network: Callable[[tuple[int, ...], int], nn.Module],
+        metrics: Mapping[str, Callable[..., Metric]],
+        compile: bool,
+        **parts: Any,
+    ) -> Self:
+        """Build the task for ``data``, whose targets must be ``targets``, and try all parts on a few samples.
+
+        Raises: ValueError: the parts do not fit together.
+        """
+        checks.refuse_other_targets(data, targets)
+        num_outputs = checks.num_outputs_of(data, targets)
+        x, y = checks.first_batch(data)
+        built = network_for(data, network, x, num_outputs)
+        checks.refuse_misfit(built, x[:2], num_outputs)
+        task = cls(built, metrics=checks.metrics_for(metrics, {cls.metrics_say: num_outputs}), **parts)
+        task.read_targets(data)
+        checks.refuse_unusable_parts(task, x, y)
+        if compile:
+            built.compile()
+        return task
+
+    def read_targets(self, data: LightningDataModule) -> None:
+        """Take from the train targets what the task must know of them."""
+
     @property
     def learning_rate(self) -> float:
         """What Lightning's LearningRateFinder reads and sets."""
-        return self.optimizer.keywords["lr"]
+        return cast(partial[Optimizer], self.optimizer).keywords["lr"]
 
     @learning_rate.setter
     def learning_rate(self, rate: float) -> None:
         self.optimizer = partial(self.optimizer, lr=rate)
 
+    @property
+    def backbone(self) -> nn.Module:
+        """All of the network but its head: what Lightning's BackboneFinetuning freezes, and unfreezes later."""
+        return all_but_head(self.network)
+
     def forward(self, x: Tensor) -> Tensor:
         return self.network(x)
+
+    def compute_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Mean loss of outputs, as ``forward`` returns them."""
+        return self.loss(outputs, targets)
+
+    def compared(self, targets: Tensor) -> Tensor:
+        """Targets as the metrics take them."""
+        return targets
+
+    def loss_and_outputs(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        outputs = self.network(x)
+        return self.compute_loss(outputs, y), outputs
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         loss = self.evaluate(batch, "train")
@@ -73,14 +124,9 @@ class SupervisedTask(lightning.LightningModule):
     def evaluate(self, batch: Any, name: str) -> Tensor:
         """Mean loss of a batch, which is added to the epoch's metrics."""
         x, y = batch
-        loss, outputs, targets = self.compare(x, y)
-        cast(EpochMetrics, self.metrics[f"{name}_metrics"]).update(loss, outputs, targets)
+        loss, outputs = self.loss_and_outputs(x, y)
+        cast(EpochMetrics, self.metrics[f"{name}_metrics"]).update(loss, outputs, self.compared(y))
         return loss
-
-    def compare(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The mean loss of a batch, and the outputs and targets that its metrics compare."""
-        outputs = self.network(x)
-        return self.loss(outputs, y), outputs, y
 
     def on_train_epoch_end(self) -> None:
         self.log_metrics("train")
@@ -95,12 +141,18 @@ class SupervisedTask(lightning.LightningModule):
         values = cast(EpochMetrics, self.metrics[f"{name}_metrics"]).compute()
         self.log_dict({f"{name}/{key}": value for key, value in values.items()}, sync_dist=True)
 
+    def constant(self, data: LightningDataModule) -> Tensor:
+        """The best outputs that are the same for every sample, (num_outputs,), as far as the train targets tell."""
+        raise NotImplementedError(f"{type(self).__name__} must define constant")
+
+    def baseline(self, data: LightningDataModule) -> dict[str, float]:
+        """What these outputs reach on the validation split, ``val/loss`` and every metric: for ``summary.json``."""
+        return constant_outputs_scored(self, data)
+
     def configure_optimizers(self) -> Any:
-        groups = [
-            {"params": self.weights, "weight_decay": self.weight_decay.shrinkage},
-            {"params": self.others, "weight_decay": 0.0},
-        ]
-        optimizer = self.optimizer([group for group in groups if group["params"]])
+        decays = [(self.weights, self.weight_decay.shrinkage), (self.others, 0.0)]
+        optimizer = self.optimizer(parameter_groups(decays, self.rates))
+        optimizer.defaults["weight_decay"] = 0.0  # of groups that a callback adds
         scheduler = self.scheduler(optimizer, int(self.trainer.estimated_stepping_batches))
         if scheduler is None:
             return optimizer
@@ -111,75 +163,5 @@ class SupervisedTask(lightning.LightningModule):
     def configure_gradient_clipping(
         self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
-        """Scale the whole gradient to norm ``gradient_clip_val`` where it is longer.
-
-        Differs from Lightning's clipping, which divides by the norm plus 1e-6.
-        Source: Pascanu, Mikolov and Bengio 2013, arXiv:1211.5063, algorithm 1.
-        """
-        if gradient_clip_val is None:
-            return
-        parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        if gradient_clip_algorithm == "value":
-            clip_grad_value_(parameters, gradient_clip_val)
-            return
-        scale = (gradient_clip_val / gradient_norm(self.trainer, optimizer)).clamp(max=1.0)
-        for parameter in parameters:
-            parameter.grad.mul_(scale)
-
-    @classmethod
-    def build(
-        cls,
-        data: LightningDataModule,
-        num_outputs: int,
-        *,
-        network: Callable[[tuple[int, ...], int], nn.Module],
-        compile: bool,
-        **parts: Any,
-    ) -> Self:
-        """Build the network for one sample of ``data``, check its output, and wrap it in a task."""
-        x, _ = first_batch(data)
-        module = network(tuple(x.shape[1:]), num_outputs)
-        refuse_misfit(module, x[:2], num_outputs)
-        if compile:
-            module.compile()
-        return cls(module, **parts)
-
-
-def first_batch(data: LightningDataModule) -> tuple[Tensor, Tensor]:
-    """The first batch of the train split, without an effect on random numbers.
-
-    Raises: ValueError: it is not a pair of tensors.
-    """
-    with preserved_random_states():
-        batch = next(iter(data.train_dataloader()))
-    if not (isinstance(batch, tuple | list) and len(batch) == 2 and all(isinstance(part, Tensor) for part in batch)):
-        parts = list(batch) if isinstance(batch, dict) else [type(part).__name__ for part in batch]
-        raise ValueError(f"the task reads batches (x, y) of two tensors, {type(data).__name__} gives {parts}")
-    return batch[0], batch[1]
-
-
-def metrics_for(factories: Mapping[str, Callable[..., Metric]], **facts: Any) -> dict[str, Metric]:
-    """Call each factory with those of the ``facts``, such as ``num_classes``, that it takes."""
-    return {
-        name: factory(**{key: value for key, value in facts.items() if key in inspect.signature(factory).parameters})
-        for name, factory in factories.items()
-    }
-
-
-def refuse_misfit(network: nn.Module, x: Tensor, num_outputs: int) -> None:
-    """Check that two samples become two rows of outputs.
-
-    Raises: ValueError: they do not.
-    """
-    shape = tuple(x.shape)
-    try:
-        with torch.no_grad():
-            outputs = network.eval()(x)
-    except RuntimeError as error:
-        hint = "" if x.is_floating_point() else " (inputs are integers: type data.standardize=true, or save floats)"
-        raise ValueError(f"the network cannot take a batch of shape {shape}: {error}{hint}") from error
-    finally:
-        network.train()
-    if not isinstance(outputs, Tensor) or outputs.shape != (len(x), num_outputs):
-        got = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
-        raise ValueError(f"the network must turn {shape} into {(len(x), num_outputs)}, got {got}")
+        if gradient_clip_val is not None:
+            clip(optimizer, gradient_norm(self.trainer, optimizer), gradient_clip_val, gradient_clip_algorithm)

@@ -55,9 +55,10 @@ def decoupled(*, strength: float, include: Sequence[str], exclude: Sequence[str]
 def sklearn(*, alpha: float, include: Sequence[str], exclude: Sequence[str]) -> WeightDecay:
     """Add scikit-learn's penalty: half of ``alpha`` times w'w, divided by the number of samples in the batch.
 
-    Equals ``l2`` with ``strength = alpha / (2 * samples)``.
+    Equals ``l2`` with ``strength = alpha / (2 * samples)``. MLPRegressor's loss is half of ``loss=mse``: twice its
+    ``alpha`` and half its learning rate train alike.
 
-    Source: sklearn.neural_network.MLPClassifier, parameter ``alpha``.
+    Source: sklearn.neural_network.MLPClassifier and MLPRegressor, parameter ``alpha``.
     """
     return WeightDecay(lambda weights, samples: alpha / (2 * samples) * sum_of_squares(weights), 0.0, include, exclude)
 
@@ -85,7 +86,10 @@ def split(network: nn.Module, decay: WeightDecay) -> tuple[list[nn.Parameter], l
             if parameter.requires_grad:
                 owners.setdefault(parameter, []).append(module)
                 names.setdefault(parameter, name)
-    included, excluded = matched(decay.include, names, "include"), matched(decay.exclude, names, "exclude")
+    included, excluded = (
+        matched(patterns, names, f"weight_decay.{key}")
+        for key, patterns in (("include", decay.include), ("exclude", decay.exclude))
+    )
     if included & excluded:
         both = ", ".join(names[parameter] for parameter in names if parameter in included & excluded)
         raise ValueError(f"weight_decay.include and weight_decay.exclude must not both match {both}")
@@ -109,7 +113,7 @@ def matched(patterns: Sequence[str], names: Mapping[nn.Parameter, str], key: str
     """
     for pattern in patterns:
         if not any(fnmatch(name, pattern) for name in names.values()):
-            raise ValueError(f"weight_decay.{key} must match trainable parameters of the network, got {pattern}")
+            raise ValueError(f"{key} must match trainable parameters of the network, got {pattern}")
     return {p for p, name in names.items() if any(fnmatch(name, pattern) for pattern in patterns)}
 
 

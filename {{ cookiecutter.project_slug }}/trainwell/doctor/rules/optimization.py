@@ -87,7 +87,9 @@ def overfits(history: History, forgot: float = FORGOT) -> Iterator[Finding]:
     learned = last.train_accuracy > best.train_accuracy
     memorized = last.train_accuracy > MEMORIZED and last.train_accuracy - last.val_accuracy > GAP
     if (learned and lost > max(forgot, 4 * history.chance[1])) or memorized:
-        evidence = f"accuracy {last.train_accuracy:.1%} on training samples, {last.val_accuracy:.1%} on validation"
+        evidence = (
+            f"{history.score} {last.train_accuracy:.1%} on training samples, {last.val_accuracy:.1%} on validation"
+        )
         evidence += f", down from {best.val_accuracy:.1%}" if lost > 0 else ""
         yield Finding("overfitting", "error" if lost > forgot else "warning", "whole network", evidence)
 
