@@ -22,13 +22,13 @@ def test_they_are_the_numbers_of_the_published_generator() -> None:
 
 @pytest.mark.parametrize("epoch", [0, 1, 1000])
 def test_they_are_uniform_from_0_to_below_1(epoch: int) -> None:
-    drawn = SampleRandom(3, epoch, MANY).uniform("flip").double().numpy()
+    drawn = SampleRandom(3, epoch, MANY).uniform("flip")[0].double().numpy()
     assert 0 <= drawn.min() < drawn.max() < 1
     assert kstest(drawn, "uniform").pvalue > LEAST
 
 
 def test_every_integer_below_the_count_is_equally_likely() -> None:
-    counts = SampleRandom(0, 0, MANY).integers("shift", 9).bincount()
+    counts = SampleRandom(0, 0, MANY).integers("shift", 9)[0].bincount()
     assert len(counts) == 9
     assert ((counts - len(MANY) / 9).abs() < 5 * (len(MANY) / 9) ** 0.5).all()
 
@@ -45,23 +45,24 @@ OTHERS = {
 @pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS.keys())
 def test_one_tells_nothing_about_another(other) -> None:
     random = SampleRandom(0, 5, MANY)
-    pairs = [random.uniform("flip"), other(random).uniform("flip")]
+    pairs = [random.uniform("flip")[0], other(random).uniform("flip")[0]]
     table = np.histogram2d(*(drawn.numpy() for drawn in pairs), bins=16, range=[[0, 1], [0, 1]])[0]
     assert chi2_contingency(table).pvalue > LEAST
 
 
-def test_every_purpose_draws_numbers_of_its_own() -> None:
+def test_every_purpose_draws_numbers_of_its_own_as_many_as_it_needs() -> None:
     random = SampleRandom(0, 0, MANY)
-    drawn = torch.stack([random.uniform(name) for name in ("flip", "shift down", "shift right", "erase", "mixup")])
-    assert (torch.corrcoef(drawn.double()) - torch.eye(5)).abs().max() < 5 / len(MANY) ** 0.5
+    drawn = torch.cat([random.uniform("flip"), random.uniform("shift", 2), random.uniform("erase", 5)]).double()
+    assert drawn.shape == (8, len(MANY))
+    assert (torch.corrcoef(drawn) - torch.eye(8)).abs().max() < 5 / len(MANY) ** 0.5
 
 
 def test_batches_make_no_difference() -> None:
-    whole = SampleRandom(0, 2, MANY).uniform("flip")
+    whole = SampleRandom(0, 2, MANY).uniform("erase", 5)
     order = torch.randperm(1000, generator=torch.Generator().manual_seed(0))
     for size in (1, 7, 1000):
-        parts = [SampleRandom(0, 2, places).uniform("flip") for places in order.split(size)]
-        assert torch.equal(torch.cat(parts), whole[order])
+        parts = [SampleRandom(0, 2, places).uniform("erase", 5) for places in order.split(size)]
+        assert torch.equal(torch.cat(parts, dim=1), whole[:, order])
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 import numpy as np
+import torch
 from torch import Tensor
 
 
@@ -22,23 +23,24 @@ STEP, FIRST, SECOND = map(signed, (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D
 
 
 class SampleRandom(NamedTuple):
-    """Draws for the samples at ``places`` (B,) of their split; one purpose gives one draw a sample."""
+    """Draws for the samples at ``places`` (B,) of their split; every purpose has numbers of its own."""
 
     seed: int
     epoch: int
     places: Tensor
 
-    def uniform(self, purpose: str) -> Tensor:
-        """Numbers (B,) in [0, 1): multiples of 2**-24, float32."""
-        return shifted(self.bits(purpose), 40).float() * 2**-24
+    def uniform(self, purpose: str, count: int = 1) -> Tensor:
+        """Numbers (count, B) in [0, 1): multiples of 2**-24, float32."""
+        return shifted(self.bits(purpose, count), 40).float() * 2**-24
 
-    def integers(self, purpose: str, count: int) -> Tensor:
-        """Numbers (B,) from 0 to ``count - 1``, int64."""
-        return shifted(self.bits(purpose), 1) % count
+    def integers(self, purpose: str, below: int, count: int = 1) -> Tensor:
+        """Numbers (count, B) from 0 to ``below - 1``, int64."""
+        return shifted(self.bits(purpose, count), 1) % below
 
-    def bits(self, purpose: str) -> Tensor:
-        """64 random bits (B,), as int64."""
-        return splitmix64(key(self.seed, self.epoch, purpose), self.places)
+    def bits(self, purpose: str, count: int) -> Tensor:
+        """64 random bits (count, B), as int64."""
+        numbers = torch.arange(count, device=self.places.device)[:, None]
+        return splitmix64(key(self.seed, self.epoch, purpose), count * self.places + numbers)
 
 
 def splitmix64(start: int, place: Tensor) -> Tensor:

@@ -22,8 +22,8 @@ def flip(x_BCHW: Tensor, random: SampleRandom, *, probability: float) -> Tensor:
 
     Source: Krizhevsky, Sutskever and Hinton 2012, NeurIPS, section 4.1.
     """
-    flipped = random.uniform("flip") < probability
-    return torch.where(flipped.view(-1, 1, 1, 1), x_BCHW.flip(-1), x_BCHW)
+    (draw,) = random.uniform("flip")
+    return torch.where((draw < probability).view(-1, 1, 1, 1), x_BCHW.flip(-1), x_BCHW)
 
 
 def shift(x_BCHW: Tensor, random: SampleRandom, *, pixels: int) -> Tensor:
@@ -31,7 +31,7 @@ def shift(x_BCHW: Tensor, random: SampleRandom, *, pixels: int) -> Tensor:
 
     Source: He et al. 2016, arXiv:1512.03385, section 4.2: pad by 4 pixels, crop at random to 32 by 32.
     """
-    top, left = (random.integers(f"shift {axis}", 2 * pixels + 1) for axis in ("down", "right"))
+    top, left = random.integers("shift", 2 * pixels + 1, count=2)
     height, width = x_BCHW.shape[2:]
     windows = pad(x_BCHW, 4 * (pixels,)).unfold(2, height, 1).unfold(3, width, 1)
     return windows[torch.arange(len(x_BCHW), device=x_BCHW.device), :, top, left]
@@ -45,17 +45,17 @@ def erase(x_BCHW: Tensor, random: SampleRandom, *, probability: float, area: flo
     Differs: the paper draws again what does not fit, we cut its longer side; it fills with noise or with the mean.
     """
     height, width = x_BCHW.shape[2:]
-    pixels = height * width * (0.02 + (area - 0.02) * random.uniform("erase area"))
-    sides = torch.exp(log(10 / 3) * (2 * random.uniform("erase sides") - 1))
+    draw, size, form, row, column = random.uniform("erase", count=5)
+    pixels, sides = height * width * (0.02 + (area - 0.02) * size), torch.exp(log(10 / 3) * (2 * form - 1))
     inside = []
-    for axis, length, side in (("row", height, (pixels * sides).sqrt()), ("column", width, (pixels / sides).sqrt())):
-        side = side.round().clamp(1, length)
-        start = (random.uniform(f"erase {axis}") * (length - side + 1)).floor()
+    for length, side, where in ((height, pixels * sides, row), (width, pixels / sides, column)):
+        side = side.sqrt().round().clamp(1, length)
+        start = (where * (length - side + 1)).floor()
         place = torch.arange(length, device=x_BCHW.device)
         inside.append((place >= start[:, None]) & (place < (start + side)[:, None]))
-    chosen = random.uniform("erase") < probability
-    rectangles = inside[0][:, None, :, None] & inside[1][:, None, None, :] & chosen.view(-1, 1, 1, 1)
-    return x_BCHW.masked_fill(rectangles, 0)
+    rows, columns = inside
+    rows &= (draw < probability)[:, None]
+    return x_BCHW.masked_fill(rows[:, None, :, None] & columns[:, None, None, :], 0)
 
 
 def mixup(batch: Samples, partners: Samples, random: SampleRandom, *, quantiles: Tensor, num_classes: int) -> Samples:
@@ -66,7 +66,8 @@ def mixup(batch: Samples, partners: Samples, random: SampleRandom, *, quantiles:
     Source:  Zhang et al. 2018, arXiv:1710.09412.
     Differs: the paper draws one share a batch, and the partner within the batch; we draw both for every sample.
     """
-    share = quantiles.to(batch.x.device)[random.integers("mixup", len(quantiles))]
+    (draw,) = random.integers("mixup", len(quantiles))
+    share = quantiles.to(batch.x.device)[draw]
     y, of_partners = (one_hot(samples.y, num_classes).float() for samples in (batch, partners))
     x = torch.lerp(partners.x, batch.x, share.view(-1, 1, 1, 1))
     return Samples(x, torch.lerp(of_partners, y, share.view(-1, 1)))
@@ -97,7 +98,7 @@ class Augment:
             random = SampleRandom(seed, epoch, index)
             if self.quantiles is None:
                 return seen(batch, random)
-            partner = random.integers("partner", len(samples.y))
+            (partner,) = random.integers("partner", len(samples.y))
             partners = seen(samples.at(partner), random._replace(places=partner))
             return mixup(seen(batch, random), partners, random, quantiles=self.quantiles, num_classes=num_classes)
 
