@@ -194,7 +194,7 @@ def photos(folder: Path, *, memory: str = "load", augmented: bool = False, split
     keys = {"flip": 0.5, "shift": 1, "erase": 0.5, "mixup": 0.2} if augmented else dict.fromkeys(OFF, 0)
     augment = Augment(**keys, erase_area=0.33)
     own: Any = {"path": str(folder / "photos"), "size": 8, "channels": 3, "cache": None, "memory": memory}
-    return made(Images, **own, augment=augment)
+    return made(Images, **own, augment=augment, split={}, fold=None, folds=5)
 
 
 @pytest.mark.parametrize("memory", ["load", "map"])

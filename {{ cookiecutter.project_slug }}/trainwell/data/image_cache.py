@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -67,8 +67,15 @@ class MappedImages:
         return self[:].to(device)
 
 
-def cached_pixels(path: str, files: Sequence[Path], size: int, channels: int, cache: str | None) -> Tensor:
-    """Pixels (N, channels, size, size), uint8, mapped from ``PATH.images/<size>x<channels>.npy``.
+class Pixels(NamedTuple):
+    """Decoded images (N, C, size, size), uint8, mapped, and a checksum over them."""
+
+    x: Tensor
+    checksum: int
+
+
+def cached_pixels(path: str, files: Sequence[Path], size: int, channels: int, cache: str | None) -> Pixels:
+    """The pixels of the files, from ``PATH.images/<size>x<channels>.npy``.
 
     They are decoded when this is missing or a file has changed. ``cache`` is another folder for ``PATH.images``, which
     may be deleted.
@@ -96,13 +103,14 @@ def made_of(root: Path, files: Sequence[Path], size: int, channels: int) -> dict
     return {"version": 1, "size": size, "channels": channels, **found, "files": sha256(names.encode()).hexdigest()}
 
 
-def opened(folder: Path, wanted: dict[str, Any]) -> Tensor | None:
+def opened(folder: Path, wanted: dict[str, Any]) -> Pixels | None:
     """The pixels, if they are what is wanted, before and after they are opened: another process may replace them."""
     pixels, record = names_in(folder, wanted)
     with suppress(OSError, ValueError):  # one is missing, or cut off
-        if json.loads(record.read_text("utf-8")) == wanted:
-            found = mapped(pixels)
-            return found if json.loads(record.read_text("utf-8")) == wanted else None
+        before = json.loads(record.read_text("utf-8"))
+        if wanted.items() <= before.items():
+            found = Pixels(mapped(pixels), before["checksum"])
+            return found if json.loads(record.read_text("utf-8")) == before else None
     return None
 
 
@@ -120,7 +128,7 @@ def write(path: str, files: Sequence[Path], folder: Path, wanted: dict[str, Any]
     if needed > free:
         raise ValueError(f"{PLACE} {folder}: {needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free")
     record.unlink(missing_ok=True)
-    unfinished, faults = folder / "unfinished", []
+    unfinished, faults, checksum = folder / "unfinished", [], 0
     bar = {"desc": "decoding", "unit": " images", "total": len(files), "leave": False, "disable": None}
     try:
         with unfinished.open("wb") as file:
@@ -130,12 +138,13 @@ def write(path: str, files: Sequence[Path], folder: Path, wanted: dict[str, Any]
                     faults.append(f"{name}: {made}")
                 else:
                     file.write(made.tobytes())
+                    checksum = zlib.crc32(made.tobytes(), checksum)
         if faults:
             raise ValueError(
                 in_lines(f"data.path={path}", sorted(faults), f"{len(faults)} of {len(files)} images cannot be read")
             )
         unfinished.replace(pixels)
-        unfinished.write_text(json.dumps(wanted), encoding="utf-8")
+        unfinished.write_text(json.dumps(wanted | {"checksum": checksum}), encoding="utf-8")
         unfinished.replace(record)
     finally:
         unfinished.unlink(missing_ok=True)

@@ -1,24 +1,22 @@
 """Your own images: a folder of each class, or an index file."""
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 from trainwell.data.batches import Samples, Transform
-from trainwell.data.image_cache import MappedImages, cached_pixels, new_images
-from trainwell.data.image_folder import ImageList, list_images, new_files
-from trainwell.data.in_memory import InMemoryDataModule
+from trainwell.data.image_cache import MappedImages, cached_pixels
+from trainwell.data.image_folder import ImageList, list_images
+from trainwell.data.image_module import ImageDataModule
 from trainwell.data.split import SplitRule, split_samples
-from trainwell.data.standardize import Standardizer, fit, samples_per_block
 
 from .augment import Augment
 
 
-class Images(InMemoryDataModule):
-    """Images (C, size, size) of any size and mode, decoded once; each channel has mean 0 and deviation 1 in training.
+class Images(ImageDataModule):
+    """Images (C, size, size), decoded once; each channel has mean 0 and deviation 1 over the train images.
 
     ``path`` is a folder with a folder of each class, or with train, val and test that have these, or a table
     ``index.csv`` with the columns file, label and, optionally, split. Splits that are not given are drawn from the
@@ -50,31 +48,13 @@ class Images(InMemoryDataModule):
 
     def load(self) -> None:
         listed = list_images(self.path)
-        pixels = cached_pixels(self.path, listed.files, self.size, self.channels, self.cache)
-        self.train, self.val, self.test = (
-            Samples(self.kept(pixels, places), torch.from_numpy(listed.y)[places])
-            for places in split_images(listed, self.rule)
-        )
-        self.standardizer = of_channels(self.train.x)
-        self.transform = self.standardized
-        self.num_classes, self.target_names = len(listed.classes), listed.classes
+        pixels, checksum = cached_pixels(self.path, listed.files, self.size, self.channels, self.cache)
+        y = torch.from_numpy(listed.y)
+        splits = [Samples(self.held(pixels, places), y[places]) for places in split_images(listed, self.rule)]
+        self.keep(splits, listed.classes, checksum)
 
-    def kept(self, pixels: Tensor, places: Tensor) -> Tensor:
+    def held(self, pixels: Tensor, places: Tensor) -> Tensor:
         return cast(Tensor, MappedImages(pixels, places)) if self.memory == "map" else pixels[places]
-
-    def standardized(self, batch: Samples, index: Tensor, epoch: int) -> Samples:
-        assert self.standardizer is not None
-        mean, deviation = (part.to(batch.x.device, torch.float32) for part in self.standardizer)
-        return Samples((batch.x - mean) / deviation, batch.y)
-
-    def new_samples(self, path: Path) -> Iterator[Tensor]:
-        """Those of a folder of images, of a table with the column ``file``, of an image, or of an ``.npy`` file."""
-        if path.suffix == ".npy":
-            return super().new_samples(path)
-        return map(self.prepared, new_images(path, self.size, self.channels))
-
-    def new_names(self, path: Path) -> list[str] | None:
-        return None if path.suffix == ".npy" else [str(file) for file in new_files(path)]
 
     def train_transform(self, samples: Samples) -> Transform:
         return self.augment.transform(samples, self.standardized, self.seed, self.num_classes)
@@ -93,11 +73,3 @@ def split_images(listed: ImageList, rule: SplitRule) -> list[Tensor]:
     train = places["train"]
     places |= {name: train[mask] for name, mask in zip(places, masks, strict=True) if name not in given}
     return [torch.from_numpy(part) for part in places.values()]
-
-
-def of_channels(x: Tensor) -> Standardizer:
-    """What gives each channel mean 0 and deviation 1 over all pixels of the images (N, C, H, W)."""
-    at_once = samples_per_block(tuple(x.shape))
-    blocks = (x[start : start + at_once] for start in range(0, len(x), at_once))
-    found = fit(block.movedim(1, -1).flatten(0, -2) for block in blocks)
-    return Standardizer(*(part.view(-1, 1, 1) for part in found))
