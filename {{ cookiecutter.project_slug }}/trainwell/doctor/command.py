@@ -40,11 +40,16 @@ def examine_config(config: DictConfig, overrides: list[str], repair: bool) -> bo
 
 
 def examined(config: DictConfig) -> "tuple[list[Finding], History | None]":
+    from ..data.batches import Batches
     from ..runs.load import build
+    from ..runs.preflight import refuse_batch_size
     from .examine import STEPS, examination, trainer_settings
 
     quiet_lightning()  # after its import, which sets another level
     data, task = build(config)
+    loader = data.train_dataloader() if config.task.get("_partial_") else None
+    if isinstance(loader, Batches):
+        refuse_batch_size(loader, task)
     return examination(task, data, STEPS, config.seed, True, trainer_settings(config, task))
 
 

@@ -23,8 +23,18 @@ def check(
     loader = data.train_dataloader() if config.task.get("_partial_") else None  # set up already; others may not be
     if not isinstance(loader, Batches):
         return
-    samples, size, processes = len(loader.samples.y), loader.batch_size, trainer.world_size
-    share = samples // processes
+    refuse_batch_size(loader, module, trainer.world_size)
+    interval = trainer.val_check_interval
+    if isinstance(interval, int) and trainer.check_val_every_n_epoch is not None and interval > len(loader):
+        raise ValueError(
+            f"trainer.val_check_interval must be at most the number of batches in an epoch, {len(loader)}, got "
+            f"{interval}; with trainer.check_val_every_n_epoch=null it counts batches across epochs"
+        )
+
+
+def refuse_batch_size(loader: Batches, module: LightningModule, processes: int = 1) -> None:
+    """Raises: ValueError: there are fewer samples than a batch needs, or one is left where a module needs two."""
+    size, share = loader.batch_size, len(loader.samples.y) // processes
     of_each = f" of each of {processes} processes" if processes > 1 else ""
     if size > share:
         raise ValueError(f"data.batch_size must be at most the number of train samples{of_each}, {share}, got {size}")
@@ -32,10 +42,4 @@ def check(
         raise ValueError(
             f"data.batch_size={size} leaves one sample of {share}{of_each} for the last batch, and batch normalisation "
             f"needs two: try data.batch_size={size + 1}"
-        )
-    interval = trainer.val_check_interval
-    if isinstance(interval, int) and trainer.check_val_every_n_epoch is not None and interval > len(loader):
-        raise ValueError(
-            f"trainer.val_check_interval must be at most the number of batches in an epoch, {len(loader)}, got "
-            f"{interval}; with trainer.check_val_every_n_epoch=null it counts batches across epochs"
         )
