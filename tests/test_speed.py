@@ -7,6 +7,7 @@ import torch
 
 from benchmarks.project import Project
 from benchmarks.speed import page, settings, startup
+from benchmarks.speed.augmentation import PerImage
 from benchmarks.speed.per_sample import PerSampleDataset
 from benchmarks.speed.race import race
 from benchmarks.speed.settings import Setting, races
@@ -71,6 +72,15 @@ def test_the_usual_dataset_standardizes_images() -> None:
     assert images.shape == (5, 1, 28, 28)
     noise = torch.tensor(0.5 - 0.13) / 0.31  # uniform pixels have mean a half; 3920 of them, to within 0.02
     assert (images.mean() - noise).abs() < 0.1
+
+
+def test_single_images_are_augmented_as_whole_batches_are() -> None:
+    images = PerImage([(torch.full((3, 32, 32), 255, dtype=torch.uint8), 7)] * 300)
+    made = torch.stack([images[number][0] for number in range(300)])
+    erased = (made[:, :, 4:-4, 4:-4] == 0).flatten(1).any(dim=1).double().mean()
+    assert made.shape == (300, 3, 32, 32)
+    assert made.unique().tolist() == pytest.approx([0, (255 - 127.5) / 73.9])
+    assert 0.1 < erased < 0.35  # a quarter, and a few of those within the border
 
 
 def test_every_command_that_is_timed_is_defined() -> None:

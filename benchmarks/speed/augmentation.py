@@ -43,18 +43,14 @@ def main() -> None:
     table, size = tables()["augmentation"], tables()["augmentation"]["batch_size"]
     torch.set_num_threads(table["threads"])
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, table["shape"], dtype=np.uint8))
-    samples = Samples(images, torch.arange(len(images)) % 10)
-    transform = Augment(**table["keys"], mixup=0).transform(
-        samples, lambda batch, index, epoch: batch._replace(x=(batch.x - 127.5) / 73.9), seed=0, num_classes=10
-    )
+    samples, augment = Samples(images, torch.arange(len(images)) % 10), Augment(**table["keys"], mixup=0)
+    transform = augment.transform(samples, lambda batch, *_: batch._replace(x=(batch.x - 127.5) / 73.9), 0, 10)
     loaders: dict[str, Any] = {"whole batches": Batches(samples, size, 0, transform)}
     for workers in table["workers"]:
         options = {"shuffle": True, "num_workers": workers, "persistent_workers": workers > 0}
-        loaders[f"{workers} workers"] = DataLoader(
-            PerImage(zip(images, samples.y.tolist(), strict=True)), size, **options
-        )
+        loaders[f"{workers} workers"] = DataLoader(PerImage(zip(*samples, strict=True)), size, **options)
     seconds: dict[str, list[float]] = {name: [] for name in loaders}
-    for _, name in ((turn, name) for turn in range(table["rounds"] + 1) for name in loaders):
+    for name in [*loaders] * (1 + table["rounds"]):
         since, _ = perf_counter(), [None for _ in loaders[name]]
         seconds[name].append(perf_counter() - since)
     for name, (_, *turns) in seconds.items():  # the first starts the workers
