@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW
 
 from your_package.networks.build import all_but_head, build
-from your_package.techniques import weight_decay
+from your_package.techniques import scheduler, weight_decay
 
 from tests.fitting import (
     classification_of,
@@ -202,7 +202,10 @@ def test_the_backbone_is_all_but_the_head(option: str) -> None:
     assert {names[parameter] for parameter in network.parameters()} - backbone == {"head.weight", "head.bias"}
 
 
-def test_lightning_unfreezes_the_backbone_when_it_is_told_to() -> None:
+@pytest.mark.parametrize(
+    "schedule", [scheduler.constant, partial(scheduler.cosine, warmup_steps=1)], ids=["constant", "cosine"]
+)
+def test_lightning_unfreezes_the_backbone_when_it_is_told_to(schedule: Any) -> None:
     network = own()
     start = {name: parameter.detach().double() for name, parameter in network.named_parameters()}
     moved: list[set[str]] = []
@@ -211,7 +214,7 @@ def test_lightning_unfreezes_the_backbone_when_it_is_told_to() -> None:
         def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
             moved.append({name for name, parameter in network.named_parameters() if (parameter != start[name]).any()})
 
-    task = classification_of(network, optimizer=partial(SGD, lr=0.1))
+    task = classification_of(network, optimizer=partial(SGD, lr=0.1), schedule=schedule)
     unfreezing = Unfreezing(unfreeze_backbone_at_epoch=1, backbone_initial_lr=0.01, train_bn=False)
     fit(task, some_samples(16), 8, max_epochs=2, callbacks=[unfreezing])
     batch_norm = {"body.2.weight", "body.2.bias"}  # Lightning leaves it to train

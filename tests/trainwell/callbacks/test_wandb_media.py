@@ -128,7 +128,7 @@ def test_the_worst_predictions_have_the_names_of_the_targets() -> None:
     found = worst_predictions(Fixed(), (x, torch.tensor([0, 0, 1])), ["ant", "bee"])
     assert (found["target"], found["prediction"]) == (["ant", "bee", "ant"], ["bee", "ant", "ant"])
     found = worst_predictions(Fixed(), (x, torch.tensor([[0, 1], [1, 1], [1, 0]])), ["ant", "bee"])
-    assert (found["target"], found["prediction"]) == (["bee", "ant, bee", "ant"], ["ant", "bee", "ant"])
+    assert (found["target"], found["prediction"]) == (["bee", "ant", "ant, bee"], ["ant", "ant", "bee"])
 
 
 def test_of_numbers_the_largest_errors_come_first() -> None:

@@ -4,6 +4,7 @@ import logging
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from .history import History, Scores
 from .layer_statistics import LayerStatistics, Numbers, weights_of
 from .probe import Probe
 from .remedies import applicable, treated
-from .rules.optimization import grows_too_sure, overfits
+from .rules.optimization import FORGOT, grows_too_sure, overfits
 from .rules.order import findings_in_training
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 FIRST_STEPS = 200  # that the rules are made for
 EARLY = 10  # one more measured step, for gradients before much is learned
 CHANCE_DEVIATION = 0.02  # standard deviation of an accuracy on a few hundred samples
+EXPLAINED_DEVIATION = 0.05  # of an explained share of the loss, which outliers decide
 
 
 class Monitor(Probe):
@@ -120,8 +122,9 @@ class Monitor(Probe):
         scores = None if self.history is None else self.scores_of(self.history, trainer.callback_metrics)
         if self.history is not None and scores is not None:
             self.history.scores[self.step] = scores
-            by_guess = self.history.guess_loss is not None and "val/loss" not in (self.baseline or {})
-            self.report(trainer, (grows_too_sure if by_guess else overfits)(self.history))
+            by_loss = self.history.guess_loss is not None  # early epochs of few samples lose and regain much of it
+            self.report(trainer, overfits(self.history, inf if by_loss else FORGOT))
+            self.report(trainer, grows_too_sure(self.history) if by_loss else ())
 
     def scores_of(self, history: History, logged: Mapping[str, Tensor]) -> Scores | None:
         """What was logged of both splits; instead of a score that was not, the explained share of the guess's loss."""
@@ -135,7 +138,7 @@ class Monitor(Probe):
             )
         if history.guess_loss is None:
             history.guess_loss = (self.baseline or {}).get("val/loss", val_loss)
-            history.score, history.chance = "explained loss", (0.0, CHANCE_DEVIATION)
+            history.score, history.chance = "explained loss", (0.0, EXPLAINED_DEVIATION)
         guess = history.guess_loss
         return Scores(train_loss, 1 - train_loss / guess, val_loss, 1 - val_loss / guess) if guess > 0 else None
 

@@ -90,14 +90,10 @@ class BehindInputLayer(nn.Sequential):
 
 def all_but_head(network: nn.Module) -> nn.Module:
     """A module of all parameters of a network but those of its head, its last part that has some."""
-    inner = network.network if isinstance(network, BehindInputLayer) else network
-    assert isinstance(inner, nn.Module)
-    *body, _ = [name for name, part in inner.named_children() if any(True for _ in part.parameters())]
-    others = nn.Module()
-    for name in body:
-        others.add_module(name, inner.get_submodule(name))
+    inner: Any = network.network if isinstance(network, BehindInputLayer) else network
+    *_, head = (part for part in inner.children() if any(True for _ in part.parameters()))
+    left_out, own = {network, inner, *head.modules()}, nn.Module()
     for name, parameter in inner.named_parameters(recurse=False):
-        others.register_parameter(name, parameter)
-    if inner is not network:
-        others.add_module("input_layer", network.get_submodule("input_layer"))
-    return others
+        own.register_parameter(name, parameter)
+    parts = (part for part in network.modules() if any(True for _ in part.parameters(recurse=False)))
+    return nn.ModuleList([own, *(part for part in parts if part not in left_out)])

@@ -30,7 +30,14 @@ def cosine(optimizer: Optimizer, total_steps: int, *, warmup_steps: int) -> dict
             return (step + 1) / warmup_steps
         return (1 + cos(pi * (step - warmup_steps) / max(1, total_steps - warmup_steps))) / 2
 
-    return every_step(LambdaLR(optimizer, factor))
+    return every_step(Factor(optimizer, factor))
+
+
+class Factor(LambdaLR):
+    """Groups that a callback adds later, such as BackboneFinetuning, keep the rate that it gives them."""
+
+    def get_lr(self) -> list[Any]:
+        return [*super().get_lr(), *(group["lr"] for group in self.optimizer.param_groups[len(self.base_lrs) :])]
 
 
 def one_cycle(optimizer: Optimizer, total_steps: int, *, warmup_fraction: float) -> dict[str, Any]:

@@ -16,6 +16,7 @@ TOO_SHORT = -3.5  # power of ten of the share by which a step changes the weight
 BLEW_UP = 2.5  # norm of the weights at the end over that at the start
 SHRANK, WITHERED = 0.5, 0.1  # the same: too low if less is learned than by simple learners; too low in any case
 UNSTEADY = 0.25  # rises of the train loss, as a share of the loss of equal chances
+APART = 20  # steps between two losses that are compared: those of short epochs are noise
 HEAVY = 0.95  # momentum
 MEMORIZED = 0.98  # train accuracy
 GAP = 0.2  # between train and validation accuracy
@@ -39,7 +40,11 @@ def unsteady_by_momentum(history: History) -> Iterator[Finding]:
 
 def unsteady(history: History) -> Iterator[Finding]:
     first = min(50, history.steps // 3)
-    losses = [scores.train_loss for step, scores in sorted(history.scores.items()) if step >= first]
+    losses, latest = [], -APART
+    for step, scores in sorted(history.scores.items()):
+        if step >= first and step - latest >= APART:
+            losses.append(scores.train_loss)
+            latest = step
     rises = sum(max(0.0, after - before) for before, after in pairwise(losses))
     if losses and rises > UNSTEADY * history.chance_loss:
         evidence = f"the train loss rises by {rises:.3g} in all between step {first} and step {history.steps}"
