@@ -51,6 +51,7 @@ def test_under_torchrun_a_run_has_one_folder_one_log_and_one_wandb_run(project: 
     assert ended.returncode == 0, ended.stderr
     folder, summary = run_of(project)
     assert summary["status"] == "finished"
+    assert summary["processes"] == 2
     assert (folder / "train.log").read_text().count("finished after 3 epochs") == 1
     assert len([path for path in (project / "wandb").iterdir() if path.name.startswith("offline-run-")]) == 1
 

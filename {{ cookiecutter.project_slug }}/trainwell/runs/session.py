@@ -258,6 +258,7 @@ class Run:
             "epochs": trainer.current_epoch,
             "steps": trainer.global_step,
             "seconds": perf_counter() - self.started_at,
+            "processes": trainer.world_size,  # data.batch_size is that of each
             "parameters": sum(p.numel() for p in self.module.parameters()) if self.module else None,
             **of_callbacks,
             "seed": self.config.seed,
