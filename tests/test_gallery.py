@@ -95,7 +95,7 @@ def test_every_activation_is_drawn(project: Project) -> None:
     assert drawn == sorted(path.stem for path in (project.folder / "configs" / "activation").glob("*.yaml"))
 
 
-@pytest.mark.slow
+@pytest.mark.weekly
 @pytest.mark.parametrize("notes", LONGEST_FIRST, ids=lambda notes: notes[0].name)
 def test_the_claims_hold_on_two_seeds(notes: list[Note], project: Project) -> None:
     pairs = {
