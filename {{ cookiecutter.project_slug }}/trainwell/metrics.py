@@ -1,5 +1,6 @@
 """Metrics of an epoch: fed to torchmetrics in few large updates, part of an exact resume."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,7 +51,9 @@ class EpochMetrics(nn.Module):
     def compute(self) -> dict[str, Tensor]:
         """The loss and every metric over the samples since the last call."""
         self.feed()
-        values = {"loss": self.loss.compute(), **self.metrics.compute()}
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="No (positive|negative) samples in targets")  # of a small split
+            values = {"loss": self.loss.compute(), **self.metrics.compute()}
         self.loss.reset()
         self.metrics.reset()
         return values

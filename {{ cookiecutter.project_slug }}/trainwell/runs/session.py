@@ -276,13 +276,15 @@ class Started(Callback):
     def __init__(self, run: Run) -> None:
         self.run = run
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # also where no step is left to do
         baseline = getattr(pl_module, "baseline", None)
         if callable(baseline):
             self.run.baseline = dict(baseline(self.run.datamodule))
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if hasattr(callback, "baseline"):
                 callback.baseline = self.run.baseline
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.run.has_started = True
         if trainer.is_global_zero and not self.run.start.resumes:
             folder.enter_in_sweep(self.run.folder, hydra_config())
