@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from omegaconf import OmegaConf
 
 FOLDER_OF_THIS_RUN, STARTED_BY = "RUN_FOLDER", "RUN_FOLDER_STARTED_BY"  # in the environment
@@ -22,9 +21,9 @@ def agreed(chosen: Path) -> Path:
 
     Raises: ValueError: the first process does not say.
     """
-    if TorchElasticEnvironment.detect():
+    if "TORCHELASTIC_RUN_ID" in os.environ:
         return through_store(chosen)
-    if SLURMEnvironment.detect() and int(os.environ.get("SLURM_NTASKS", "1")) > 1:
+    if int(os.environ.get("SLURM_NTASKS", "1")) > 1 and is_started_by_srun():
         return through_file(chosen)
     started_by = os.environ.get(STARTED_BY)
     if started_by is None and os.environ.get("LOCAL_RANK", "0") != "0":
@@ -32,6 +31,12 @@ def agreed(chosen: Path) -> Path:
     if "LOCAL_RANK" not in os.environ or started_by in (None, str(os.getpid())):
         os.environ[FOLDER_OF_THIS_RUN], os.environ[STARTED_BY] = str(chosen), str(os.getpid())
     return Path(os.environ[FOLDER_OF_THIS_RUN])
+
+
+def is_started_by_srun() -> bool:
+    from lightning.fabric.plugins.environments import SLURMEnvironment  # imports torch, which takes seconds
+
+    return SLURMEnvironment.detect()
 
 
 def job_number() -> int:
