@@ -177,12 +177,12 @@ def of_metric(outputs: list[str]) -> None:
         shown = subprocess.run([sys.executable, "-m", "trainwell", *command], text=True, capture_output=True)
         assert "recall" in shown.stdout, shown.stderr
     piece = min(Path("wandb").glob("offline-run-*"))  # the evaluation adds another
-    told = subprocess.run(
+    inspected = subprocess.run(
         [Path(sys.executable).with_name("wandb"), "leet", "inspect", "--summary", "--json", piece],
         text=True,
         capture_output=True,
     )
-    assert "val/recall" in told.stdout, told.stderr
+    assert "val/recall" in inspected.stdout, inspected.stderr
 
 
 def of_frozen(outputs: list[str]) -> None:

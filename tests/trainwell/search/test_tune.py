@@ -77,7 +77,7 @@ def test_a_study_killed_after_some_trials_is_resumed_to_all_of_them(searched: Pa
 
 
 @pytest.mark.slow
-def test_bad_trials_are_pruned_refused_ones_told_and_failed_ones_survived(searched: Path, command: Command) -> None:
+def test_bad_trials_are_pruned_refused_ones_recorded_and_failed_ones_survived(searched: Path, command: Command) -> None:
     (searched / "configs" / "search" / "mine.yaml").write_text(
         "optimizer.lr: [0.01, 0.02, 1e-7, 1e-6, 1e30]\nnetwork.width: [8, 16]\n"
     )

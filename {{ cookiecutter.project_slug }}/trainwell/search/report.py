@@ -99,11 +99,11 @@ def write_experiment(study: Study, best: FrozenTrial, trials: int) -> Path:
     if path.exists() and source not in path.read_text(encoding="utf-8").splitlines():
         path = folder / f"best_{study.plan.search}_{study.folder.name.rpartition('_')[2]}.yaml"
     sampled = [override(key, value) for key, value in best.params.items()]
-    defaults, values, untold = contents([*study.plan.overrides, *sampled])
+    defaults, values, not_stored = contents([*study.plan.overrides, *sampled])
     note = [
         "# @package _global_",
         f"# Question: which values does the search {study.plan.search} find?",
-        f"# Command:  {' '.join(['python train.py', f'+experiment={path.stem}', *untold])}",
+        f"# Command:  {' '.join(['python train.py', f'+experiment={path.stem}', *not_stored])}",
         f"# Result:   {study.plan.monitor} {best.value:.4f}, best of {trials} trials, untested ({date.today():%Y-%m})",
         source,
     ]
@@ -119,14 +119,14 @@ def contents(overrides: Sequence[str]) -> tuple[list[Any], dict[str, Any], list[
 
     defaults: list[Any] = []
     values = OmegaConf.create()
-    untold = []
+    not_stored = []
     configs = compose.project_root() / "configs"
     for parsed in OverridesParser.create().parse_overrides(list(overrides)):
         key, value = parsed.key_or_group, parsed.value()
         if key.startswith(NOT_OF_THE_RESULT):
             continue
         if parsed.is_delete() or parsed.package is not None:
-            untold.append(str(parsed.input_line))
+            not_stored.append(str(parsed.input_line))
         elif key == "experiment":
             defaults += value if isinstance(value, list) else [value]
         elif (configs / key).is_dir():
@@ -134,4 +134,4 @@ def contents(overrides: Sequence[str]) -> tuple[list[Any], dict[str, Any], list[
         else:
             OmegaConf.update(values, key, value, force_add=True)
     plain: Any = OmegaConf.to_container(values)
-    return sorted(defaults, key=lambda entry: isinstance(entry, dict)), plain, untold  # Hydra wants overrides last
+    return sorted(defaults, key=lambda entry: isinstance(entry, dict)), plain, not_stored  # Hydra wants overrides last
