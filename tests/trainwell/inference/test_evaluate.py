@@ -18,10 +18,9 @@ from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics import MeanSquaredError, MetricCollection
 from torchmetrics.classification import MulticlassAUROC
 from trainwell.errors import Refused
-from trainwell.inference import evaluate, plots_of_classes, scores
+from trainwell.inference import evaluate, plots, scores
 from trainwell.inference.evaluate import evaluate_run
-from trainwell.inference.figures import new_figure
-from trainwell.inference.plots_of_classes import write_classes
+from trainwell.inference.plots import new_figure, write_classes
 from trainwell.inference.scores import Outputs
 from trainwell.runs.load import load_run
 
@@ -90,7 +89,7 @@ def test_the_calibration_error_is_what_a_count_by_hand_gives(tmp_path: Path) -> 
 
 def test_the_confusion_matrix_is_that_of_scikit_learn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[np.ndarray] = []
-    monkeypatch.setattr(plots_of_classes, "confusion", lambda counts, _: drawn.append(counts) or new_figure(1, 1))
+    monkeypatch.setattr(plots, "confusion", lambda counts, _: drawn.append(counts) or new_figure(1, 1))
     found = logits()
     write_classes(tmp_path, found, None)
     expected = metrics.confusion_matrix(found.y, found.outputs.argmax(dim=-1))
@@ -100,7 +99,7 @@ def test_the_confusion_matrix_is_that_of_scikit_learn(tmp_path: Path, monkeypatc
 @pytest.mark.parametrize("classes", [2, 10, 40])
 def test_a_confusion_matrix_of_few_classes_has_numbers(classes: int) -> None:
     names = [f"class {number}" for number in range(classes)]
-    axes, _ = plots_of_classes.confusion(np.arange(classes**2).reshape(classes, classes), names).axes
+    axes, _ = plots.confusion(np.arange(classes**2).reshape(classes, classes), names).axes
     numbers = [text.get_text() for text in axes.texts]
     assert numbers == ([] if classes == 40 else [str(number) for number in range(classes**2)])
 
@@ -108,9 +107,7 @@ def test_a_confusion_matrix_of_few_classes_has_numbers(classes: int) -> None:
 def test_the_most_confident_mistake_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = logits()
     drawn: list[Any] = []
-    monkeypatch.setattr(
-        plots_of_classes, "mistakes", lambda inputs, titles: drawn.append((inputs, titles)) or new_figure(1, 1)
-    )
+    monkeypatch.setattr(plots, "mistakes", lambda inputs, titles: drawn.append((inputs, titles)) or new_figure(1, 1))
     write_classes(tmp_path, found, torch.arange(400.0).reshape(400, 1))
     ((inputs, titles),) = drawn
     confidences = found.outputs.softmax(dim=-1).max(dim=-1).values.numpy()
@@ -123,7 +120,7 @@ def test_the_most_confident_mistake_comes_first(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize("shape", [(40,), (8, 8), (1, 8, 8), (3, 8, 8), (2, 3, 4, 5)])
 def test_inputs_of_every_shape_can_be_drawn(shape: tuple[int, ...]) -> None:
     inputs = list(np.random.default_rng(0).normal(size=(5, *shape)))
-    figure = plots_of_classes.mistakes(inputs, list("abcde"))
+    figure = plots.mistakes(inputs, list("abcde"))
     figure.canvas.draw()
     assert [bool(axes.lines or axes.images) for axes in figure.axes] == [True] * 5
 
