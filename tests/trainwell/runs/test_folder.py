@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,7 @@ def test_an_experiment_of_any_length_gives_a_folder_that_can_be_made(letter: str
 def test_the_other_processes_of_a_run_are_given_its_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     first = folder.name([])
     monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setenv("RUN_FOLDER_STARTED_BY", str(os.getppid()))  # what a child process finds in its environment
     assert folder.name([]) == first
 
 
