@@ -12,21 +12,23 @@ from matplotlib.figure import Figure
 # Colours that nearly everyone can tell apart, by Okabe and Ito.
 COLOURS = {"worse": "#D55E00", "better": "#0072B2", "green": "#009E73", "pink": "#CC79A7", "yellow": "#E69F00"}
 COLOURS |= {"sky": "#56B4E9", "grey": "#767676"}
+STYLE = Path(__file__).with_name("figures.mplstyle")
 
 
 def panels(*titles: str, rows: int = 1, size: tuple[float, float] = (6.4, 3.7)) -> tuple[Figure, list[Axes]]:
     """A figure with a panel for each title, each of the given size in inches."""
     matplotlib.use("Agg")
-    pyplot.style.use(Path(__file__).with_name("figures.mplstyle"))
     columns = len(titles) // rows
-    figure, grid = pyplot.subplots(rows, columns, figsize=(size[0] * columns, size[1] * rows), squeeze=False)
-    for axes, title in zip(grid.flat, titles, strict=True):
-        axes.set_title(title)
+    with pyplot.style.context(STYLE):
+        figure, grid = pyplot.subplots(rows, columns, figsize=(size[0] * columns, size[1] * rows), squeeze=False)
+        for axes, title in zip(grid.flat, titles, strict=True):
+            axes.set_title(title)
     return figure, list(grid.flat)
 
 
 def save(figure: Figure, path: Path) -> None:
-    figure.savefig(path, metadata={"Software": None}, pil_kwargs={"optimize": True})
+    with pyplot.style.context(STYLE):
+        figure.savefig(path, metadata={"Software": None}, pil_kwargs={"optimize": True})
     pyplot.close(figure)
 
 
