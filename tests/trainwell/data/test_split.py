@@ -152,3 +152,9 @@ def test_what_cannot_be_split_is_one_sentence_with_the_key(
     with pytest.raises(ValueError, match="data") as refusal:
         split_samples(classes, SplitRule(**keys), COLUMNS, names=["yes", "no", "2", "3"])
     assert said in str(refusal.value)
+
+
+def test_a_share_of_a_part_that_is_given_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"data.split.test=0.3 would be ignored, as the test samples are given"):
+        split_samples(CLASSES, SplitRule(test=0.3), given=["test"])
+    assert not split_samples(CLASSES, SplitRule(val=0.3), given=["test"])[2].any()

@@ -102,6 +102,17 @@ REFUSED = {
             "data.fold must be below data.folds, 5, got 5",
         ],
     ),
+    "what a fold leaves unused": (
+        ("data.fold=1", "data.split.val=0.3"),
+        ["data.fold=1 chooses the validation samples, so data.split.val=0.3 would be ignored"],
+    ),
+    "what a column leaves unused": (
+        ("data.folds=3", "data.split.column=species", "data.split.test=0.3"),
+        [
+            "data.folds=3 needs data.fold, 0 or more",
+            "data.split.column=species gives the parts, so data.split.test=0.3 would be ignored",
+        ],
+    ),
     "ranges": (
         ("data.fold=first", "data.folds=1", "data.split.val=1.0", "+data.split.last=3", "data.categories=sum"),
         [

@@ -112,7 +112,7 @@ def holds(condition: str, config: DictConfig, changed: Mapping[str, str], raised
         return key in raised
     if comparison == "changed":
         group = key.partition(".")[0]
-        return group in changed and (key == group or key in changed[group])
+        return group in changed and (key == group or re.search(rf"\b{re.escape(key)}\b", changed[group]) is not None)
     value = OmegaConf.select(config, key, default=ABSENT, throw_on_missing=False)
     if value is ABSENT:
         return False
