@@ -221,9 +221,9 @@ def test_class_weights_weigh_the_samples_of_each_class(wanted: Any, loss: Callab
 
 CLASS_WEIGHTS = {
     "for another loss": ({"class_weights": "balanced", "loss": nn.MultiMarginLoss().forward}, "needs a loss with an"),
-    "too few": ({"class_weights": [1.0, 2.0]}, "a weight for each of the 3 classes, got .1.0, 2.0."),
-    "a word": ({"class_weights": "even"}, "must be balanced or a weight for each of the 3 classes, got even"),
-    "below zero": ({"class_weights": [1.0, 2.0, -1.0]}, "a weight for each of the 3 classes"),
+    "too few": ({"class_weights": [1.0, 2.0]}, "3 weights, one for each class, got .1.0, 2.0."),
+    "a word": ({"class_weights": "even"}, "must be balanced or 3 weights, one for each class, got even"),
+    "below zero": ({"class_weights": [1.0, 2.0, -1.0]}, "3 weights, one for each class"),
 }
 
 

@@ -1,10 +1,9 @@
 """MNIST-1D: ten digits drawn as lines of 40 numbers, shifted, sheared and noisy; generated, not downloaded."""
 
+import os
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
-from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 from zipfile import BadZipFile
 
@@ -47,9 +46,9 @@ def published() -> dict[str, np.ndarray]:
     made = generated()
     with suppress(OSError):  # where nothing can be written, it is generated each time
         file.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(dir=file.parent, delete=False) as unfinished:
-            np.savez(unfinished, **made)
-        Path(unfinished.name).replace(file)
+        unfinished = file.with_suffix(f".{os.getpid()}.npz")
+        np.savez(unfinished, **made)
+        unfinished.replace(file)
     return made
 
 

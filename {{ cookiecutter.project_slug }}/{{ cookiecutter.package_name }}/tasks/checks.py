@@ -38,10 +38,8 @@ def num_outputs_of(data: LightningDataModule, targets: str) -> int:
 
     Raises: ValueError: the targets are classes, and the data module does not say how many there are.
     """
-    declared = getattr(data, "num_classes" if targets == "classes" else "num_outputs", None)
-    if declared is None:
-        declared = getattr(data, "num_outputs", None)
-    if declared is not None:
+    declared = getattr(data, "num_classes", None) if targets == "classes" else None
+    if (declared := declared or getattr(data, "num_outputs", None)) is not None:
         return declared
     if targets == "classes":
         raise ValueError(f"task=classification needs {type(data).__name__}.num_classes, the number of classes")

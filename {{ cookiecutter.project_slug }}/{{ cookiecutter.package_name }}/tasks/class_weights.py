@@ -27,9 +27,7 @@ def give_weights(loss: Any, wanted: str | Sequence[float], data: LightningDataMo
         return
     weights = [] if isinstance(wanted, str) else [float(weight) for weight in wanted]
     if len(weights) != count or min(weights) < 0 or not any(weights):
-        raise ValueError(
-            f"task.class_weights must be balanced or a weight for each of the {count} classes, got {wanted}"
-        )
+        raise ValueError(f"task.class_weights must be balanced or {count} weights, one for each class, got {wanted}")
     loss.weight = torch.tensor(weights)
 
 
