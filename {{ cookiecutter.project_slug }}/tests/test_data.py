@@ -14,7 +14,6 @@ from sklearn.datasets import load_digits
 from sklearn.preprocessing import StandardScaler
 from trainwell.data.in_memory import InMemoryDataModule
 
-from your_package.data import mnist1d
 from your_package.data.arrays import Arrays
 from your_package.data.augment import Augment
 from your_package.data.digits import Digits
@@ -81,29 +80,16 @@ def test_mnist1d_has_the_published_samples_and_tests_on_the_published_test_sampl
     assert {sample.tobytes() for sample in learnt} == {sample.tobytes() for sample in source["x"].astype("f4")}
 
 
-def test_generating_mnist1d_leaves_the_global_random_states_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_generating_mnist1d_leaves_the_global_random_states_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     drawn = (np.random.get_state()[1].copy(), random.getstate())
     names = ("x", "y", "x_test", "y_test")
     monkeypatch.setattr("mnist1d.data.make_dataset", lambda _: dict.fromkeys(names, np.random.rand() + random.random()))
-    mnist1d.generated()
+    monkeypatch.setattr("trainwell.data.kept_arrays.user_cache_path", lambda _: tmp_path)
+    assert set(published.__wrapped__()) == set(names)
     assert (np.random.get_state()[1] == drawn[0]).all()
     assert random.getstate() == drawn[1]
-
-
-def test_mnist1d_is_generated_once_and_again_where_its_file_is_damaged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source, made = published(), []
-    monkeypatch.setattr(mnist1d, "user_cache_path", lambda _: tmp_path / "new")
-    monkeypatch.setattr(mnist1d, "generated", lambda: made.append(1) or source)
-    for damage in (None, 0, 1000):
-        if damage is not None:
-            (file,) = (tmp_path / "new").iterdir()
-            file.write_bytes(file.read_bytes()[:damage])
-        for _ in range(2):
-            found = published.__wrapped__()
-            assert all(np.array_equal(found[name], source[name]) for name in source)
-    assert len(made) == 3
 
 
 def test_digits_are_standardized_by_their_train_pixels() -> None:

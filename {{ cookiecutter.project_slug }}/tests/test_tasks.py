@@ -307,7 +307,7 @@ def test_a_loss_or_metric_that_cannot_compare_outputs_and_targets_is_refused(
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize(("value", "message"), [(torch.nan, "bee has values that are not"), (7.0, "bee is 7 in all")])
+@pytest.mark.parametrize(("value", "message"), [(torch.nan, "bee has values that are not"), (7.0, "bee is 7 in every")])
 def test_numbers_that_are_missing_or_constant_are_refused_by_name(value: float, message: str) -> None:
     data = small_data("numbers")
     data.train.y[:, 1] = value
