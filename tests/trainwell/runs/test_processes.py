@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,14 @@ def test_when_a_process_is_killed_the_others_end_soon(project: Path, victim: int
     while time.monotonic() - start < 30 and Path(f"/proc/{other}").exists():
         time.sleep(0.1)
     assert not Path(f"/proc/{other}").exists()
+    (log,) = (project / "runs" / "train").glob("*/train.log")
+    assert f"process {1 - victim} of 2 ends: " in log.read_text()
+
+
+def test_fsdp_without_a_gpu_is_refused_in_a_sentence(command: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    ended = command(*TINY, *TWO, "trainer.strategy=fsdp")
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("The strategy `fsdp` requires a GPU accelerator")
 
 
 EVALUATE = """

@@ -226,6 +226,8 @@ class Run:
         trainer, failed = self.fit_trainer, error if isinstance(error, RunFailed) else None
         assert trainer is not None
         wandb = [logger for logger in trainer.loggers if isinstance(logger, SafeWandbLogger)]
+        if trainer.world_size > 1 and status_of(trainer, error) == "failed":  # often because another process is gone
+            log.error(f"process {trainer.global_rank} of {trainer.world_size} ends: {str(error).partition('. ')[0]}")
         if not trainer.is_global_zero:
             return
         summary = self.summary(trainer, status_of(trainer, error))
