@@ -4,12 +4,13 @@ PYTHON ?= python3
 constraints := {{\ cookiecutter.project_slug\ }}/constraints.txt
 demo := build/demo/my-network
 
-.PHONY: help demo test test-weekly gallery kill bench doctor-benchmark clean
+.PHONY: help demo test test-weekly docs gallery kill bench doctor-benchmark clean
 
 help:
 	@echo "make demo    set up, bake a project, train its first experiment offline and show the result"
 	@echo "make test    set up, and test the template and the projects that it bakes"
 	@echo "make test-weekly  hold the claims of every experiment against two seeds"
+	@echo "make docs    build the site from docs/ into build/site, strictly and offline"
 	@echo "make gallery measure the experiments and draw their plots, continuing where it was interrupted; half an hour at first"
 	@echo "make kill    kill training at 100 random moments, resume, compare bit for bit; ten minutes"
 	@echo "make bench   compare the speed with a hand-written loop, the usual way and scikit-learn; half an hour, nothing else running"
@@ -28,6 +29,10 @@ test: .venv/installed
 
 test-weekly: .venv/installed
 	.venv/bin/python -m pytest -m weekly
+
+docs: .venv/installed
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --strict --quiet
+	@echo "Built build/site/index.html; to read it while you write:  .venv/bin/python -m mkdocs serve"
 
 gallery: .venv/installed
 	.venv/bin/python -m benchmarks.gallery $(notes)
