@@ -15,7 +15,8 @@ from tools import TEMPLATE
 
 DOCS = TEMPLATE / "docs"
 PROJECT = TEMPLATE / "{{ cookiecutter.project_slug }}"
-PAGES = sorted(path for path in DOCS.rglob("*.md") if path.name != "your_own_task.md")  # tests/trainwell/test_jobs.py
+PAGES = [TEMPLATE / "README.md", *DOCS.rglob("*.md")]
+PAGES = sorted(page for page in PAGES if page.name != "your_own_task.md")  # tests/trainwell/test_jobs.py
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 TRAINED = re.compile(r"(?:^|/|\s)train\.py\s*(.*)$")
 
@@ -95,6 +96,11 @@ def test_no_link_of_a_readme_is_dead(name: str) -> None:
     assert [link for link in links if ":" not in link and not (page.parent / link).exists()] == []
 
 
+def test_the_readmes_are_short() -> None:
+    assert len((TEMPLATE / "README.md").read_text("utf-8").splitlines()) <= 60
+    assert len((PROJECT / "README.md").read_text("utf-8").splitlines()) <= 150
+
+
 def commands() -> Iterator[str]:
     """Every command of the pages: lines of their shell blocks, and whole commands in their tables and sentences."""
     for page in PAGES:
@@ -102,6 +108,7 @@ def commands() -> Iterator[str]:
         for language, block in BLOCK.findall(text):
             if language == "bash":
                 yield from block.splitlines()
+        yield from re.findall(r"^    ((?:python|trainwell) .+)$", text, re.MULTILINE)
         inline = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
         if page.name == "lightning_hydra_template.md":  # the first column is the other template's
             inline = "\n".join(line.split(" | ")[-1] for line in inline.splitlines())
