@@ -1,4 +1,4 @@
-"""``trainwell doctor``: takes what train.py takes, and ``--repair``."""
+"""``trainwell doctor``: takes what train.py takes, and ``--repair`` or ``--versions``."""
 
 import sys
 
@@ -9,7 +9,14 @@ from .main import run_with_hydra
 
 
 def main(arguments: list[str]) -> int:
-    """Takes what train.py takes, and ``--repair``. Returns: 0 if every configuration is healthy, else 1."""
+    """Returns: 0 if every configuration, or with ``--versions`` the installation, is healthy, else 1."""
+    if "--versions" in arguments:
+        from . import versions
+
+        if len(arguments) > 1:
+            raise Refused(["--versions is about the installation, so leave out everything else"])
+        return versions.main()
+
     from hydra.core.hydra_config import HydraConfig
 
     from ..doctor.command import examine_config
