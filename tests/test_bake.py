@@ -130,10 +130,3 @@ def test_releases_that_stole_credentials_are_shut_out(bake) -> None:
     assert lightning.specifier.contains("2.6.1")
     assert not lightning.specifier.contains("2.6.2")
     assert not lightning.specifier.contains("2.6.3")
-
-
-def test_actions_are_pinned_by_commit(bake) -> None:
-    workflow = (bake() / ".github/workflows/test.yml").read_text()
-    uses = re.findall(r"uses: (.+)", workflow)
-    assert uses
-    assert all(re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v[\d.]+", use) for use in uses)
