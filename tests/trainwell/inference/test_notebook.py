@@ -1,6 +1,7 @@
 """The notebook of a project: every cell runs, and it opens with its plots."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,3 +17,5 @@ def test_every_cell_of_the_notebook_runs(trained_project: Path) -> None:
     assert not ended.returncode, ended.stderr
     outputs = [output.get("data", {}) for cell in cells for output in cell["outputs"]]
     assert sum("image/png" in data for data in outputs) == 3
+    assert "1 run in 1 group" in ended.stdout  # compare
+    assert re.search(r"^healthy$|^  evidence ", ended.stdout, re.MULTILINE)  # the doctor
