@@ -26,7 +26,7 @@ ID = re.compile(r"(.*[\W_])?(id|uuid|guid|key|index)|.*[a-z](ID|Id)|unnamed.*|",
 FEW = 20  # distinct values that are never taken for free text or identifiers
 MOST_DISTINCT = 0.5  # of the values of a column of categories
 AS_TABLE = AS_TEXT | {"skip_blank_lines": True, "skipinitialspace": True}
-LOOKED_AT = 1000  # values, to recognize dates by
+EXAMINED = 1000  # values, to recognize dates by
 
 
 class Kinds(NamedTuple):
@@ -134,7 +134,7 @@ def kinds_of(frame: "DataFrame", numbers: Sequence[str], categories: Sequence[st
         is_number = name in numbers or (name not in categories and looks_like_numbers(column))
         (found.numbers if is_number else found.categories).append(str(name))
         check = fault_of_numbers if is_number else fault_of_categories
-        if fault := check(str(name), column, as_told=name in [*numbers, *categories]):
+        if fault := check(str(name), column, declared=name in [*numbers, *categories]):
             faults.append(f"data.path: column {name} {fault}")
     if not len(frame.columns):
         faults.append("data.path: no column is left as an input")
@@ -148,7 +148,7 @@ def looks_like_numbers(column: "Series") -> bool:
     return bool(len(present)) and np.isfinite(as_numbers(present)).mean() > MOST_DISTINCT
 
 
-def fault_of_numbers(name: str, column: "Series", as_told: bool) -> str | None:
+def fault_of_numbers(name: str, column: "Series", declared: bool) -> str | None:
     values, present = as_numbers(column), column.notna().to_numpy()
     if (bad := present & ~np.isfinite(values)).any():
         cell, row = column[bad].iloc[0], column.index[bad][0]
@@ -157,7 +157,7 @@ def fault_of_numbers(name: str, column: "Series", as_told: bool) -> str | None:
             f"data.as_categories=[{name}] or data.drop=[{name}]"
         )
     known = values[present]
-    if as_told or len(known) <= FEW or len(np.unique(known)) < len(known) or (known != np.trunc(known)).any():
+    if declared or len(known) <= FEW or len(np.unique(known)) < len(known) or (known != np.trunc(known)).any():
         return None
     if known.max() - known.min() == len(known) - 1 or ID.fullmatch(name):
         return (
@@ -167,13 +167,13 @@ def fault_of_numbers(name: str, column: "Series", as_told: bool) -> str | None:
     return None
 
 
-def fault_of_categories(name: str, column: "Series", as_told: bool) -> str | None:
+def fault_of_categories(name: str, column: "Series", declared: bool) -> str | None:
     present = column.dropna()
     if not len(present):
         return f"has no value in any row: type data.drop=[{name}]"
-    if as_told:
+    if declared:
         return None
-    some: list[Any] = [str(cell).strip() for cell in present.iloc[:LOOKED_AT]]
+    some: list[Any] = [str(cell).strip() for cell in present.iloc[:EXAMINED]]
     if all(map(DATE.fullmatch, some)):
         return (
             f"holds dates or times, such as {some[0]!r}: type data.drop=[{name}], or replace them with numbers, such "
