@@ -19,16 +19,18 @@ def set_up_output() -> None:
     logging.basicConfig(handlers=[plain(logging.StreamHandler(sys.stdout))], level=logging.INFO)
     logging.captureWarnings(True)
     quiet_lightning()
-    # Lightning 2.6 with torch 2.13; nothing that a user could change.
-    warnings.filterwarnings("ignore", message="The number of training batches .* is smaller than the logging interval")
-    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")  # resume=RUN
-    warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
 
 
 def quiet_lightning() -> None:
-    """Leave out the tips that each Trainer prints; keep what ``trainer.profiler=simple`` reports."""
+    """Leave out the tips that each Trainer prints, and warnings of Lightning 2.6 that a user cannot act on.
+
+    What ``trainer.profiler=simple`` reports stays.
+    """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)
+    warnings.filterwarnings("ignore", message="The number of training batches .* is smaller than the logging interval")
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")  # resume=RUN
+    warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ BINS = 15  # of confidence, equally wide; as in Guo et al. 2017, arXiv:1706.0459
 MISTAKES = 16
 NUMBERED = 15  # classes up to which a confusion matrix holds its numbers
 MOST_LABELS = 12  # that are drawn
-LABEL_BINS = 10  # of a label's probability
+LABEL_BINS = 8  # of a label's probability
 MOST_TARGETS = 9  # of a regression that are drawn
 MOST_POINTS = 2000  # of each
 
@@ -119,7 +119,8 @@ def write_labels(folder: Path, found: Outputs, x: Tensor | None) -> dict[str, fl
     known = [place for place in range(found.y.shape[1]) if len(found.y[:, place].unique()) == 2][:MOST_LABELS]
     if known:
         save(curves(found, known, RocCurveDisplay.from_predictions), folder / "roc.png")
-        save(curves(found, known, CalibrationDisplay.from_predictions, n_bins=LABEL_BINS), folder / "calibration.png")
+        calibration = {"n_bins": LABEL_BINS, "strategy": "quantile"}  # as many samples in each
+        save(curves(found, known, CalibrationDisplay.from_predictions, **calibration), folder / "calibration.png")
     return {}
 
 
