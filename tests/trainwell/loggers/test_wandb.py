@@ -425,3 +425,66 @@ def test_a_broken_wandb_costs_a_training_one_warning(tmp_path: Path) -> None:
     assert ended.stdout.strip().endswith("steps 2"), ended.stderr
     assert ended.stderr.count("W&B") == 1
     assert "W&B: does not work here (Descriptors cannot be created directly)" in ended.stderr
+
+
+def test_the_seeds_of_a_setting_share_a_group_and_settings_do_not() -> None:
+    seeds = [
+        wandb_run.group_of("baseline", [f"seed={seed}", "+experiment=baseline", "dropout=none"]) for seed in (0, 1)
+    ]
+    assert seeds == ["baseline dropout=none"] * 2
+    assert wandb_run.group_of("baseline", ["seed=0", "+experiment=baseline"]) == "baseline"
+    assert len(wandb_run.group_of("train", [f"x{number}=1" for number in range(100)])) == 128
+
+
+def test_tags_are_task_data_network_and_what_was_typed() -> None:
+    choices = {"task": "classification", "data": "digits", "network": "mlp", "activation": "tanh", "logger": "wandb"}
+    typed = ["data=digits", "activation=tanh", "logger=wandb", "optimizer.lr=0.1", "+experiment=a"]
+    tags = wandb_run.tags_of(typed, choices)
+    assert tags == ["task=classification", "data=digits", "network=mlp", "activation=tanh"]
+    assert wandb_run.tags_of([], {"task": "x" * 70}) == []
+
+
+def test_group_tags_and_job_type_are_those_described_or_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    logger = logger_of("ten", job_type="train", tags=["mine"])
+    logger.describe(["seed=1", "dropout=none"], {"data": "digits", "dropout": "none"}, lambda metric: None)
+    run = logger.experiment
+    assert (run.group, run.job_type) == ("train dropout=none", "train")
+    assert set(run.tags) == {"mine", "data=digits", "dropout=none"}
+    logger.finish()
+    wandb.teardown()
+    monkeypatch.setenv("WANDB_JOB_TYPE", "mine")
+    monkeypatch.setenv("WANDB_TAGS", "a,b")
+    other = logger_of("eleven", job_type="train")
+    other.describe([], {"data": "digits"}, lambda metric: None)
+    assert (other.experiment.job_type, set(other.experiment.tags)) == ("mine", {"a", "b"})
+    other.finish()
+
+
+def test_the_summary_has_the_best_value_of_every_metric_with_a_direction(tmp_path: Path) -> None:
+    logger = logger_of("twelve")
+    directions = {"val/accuracy": True, "val/loss": False}
+    logger.describe([], {}, directions.get)
+    for step, (accuracy, loss) in enumerate([(0.5, 2.0), (0.9, 1.0), (0.7, 3.0)]):
+        logger.log_metrics({"val/accuracy": accuracy, "val/loss": loss, "val/other": accuracy}, step)
+    logger.finish()
+    (piece,) = tmp_path.glob("wandb/offline-run-*")
+    summary = json.dumps(read_back(piece))
+    assert '"max": 0.9' in summary
+    assert '"min": 1.0' in summary or '"min": 1' in summary
+    assert summary.count('"last"') == 2
+
+
+@pytest.mark.parametrize(("word", "artifacts"), [(True, 1), (False, 0)])
+def test_one_word_makes_the_best_weights_an_artifact(
+    word: bool, artifacts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logger = logger_of("thirteen", log_model=word)
+    weights = Path("runs/train/thirteen/checkpoints/best.ckpt")
+    weights.parent.mkdir()
+    weights.write_bytes(b"weights")
+    logged: list[Any] = []
+    monkeypatch.setattr(logger.experiment, "log_artifact", lambda artifact, aliases: logged.append((artifact, aliases)))
+    logger.finish()
+    assert len(logged) == artifacts
+    for artifact, aliases in logged:
+        assert (artifact.type, aliases, list(artifact.manifest.entries)) == ("model", ["best"], ["best.ckpt"])

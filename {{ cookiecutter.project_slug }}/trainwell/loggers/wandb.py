@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from lightning import Trainer
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.loggers.logger import DummyExperiment, rank_zero_experiment
 
-from .wandb_run import delete, failures, pieces, reason, start_run
+from .wandb_run import delete, failures, group_of, pieces, reason, start_run, tags_of
 
 log = logging.getLogger(__name__)
 
@@ -27,15 +27,29 @@ class SafeWandbLogger(WandbLogger):
 
     The W&B run begins when ``experiment`` is first used, which Lightning does as ``fit`` starts; until then nothing is
     read, written or sent. Only the process of rank zero has a W&B run. With ``code_diff``, the uncommitted changes in
-    the run folder's ``code.diff`` are uploaded, unless ``WANDB_DISABLE_CODE`` is set.
+    the run folder's ``code.diff`` are uploaded, unless ``WANDB_DISABLE_CODE`` is set. With ``log_model``, the best
+    weights become an artifact of the run when it ends.
     """
 
-    def __init__(self, project: str, run_folder: str, code_diff: bool = False) -> None:
+    def __init__(
+        self,
+        project: str,
+        run_folder: str,
+        code_diff: bool = False,
+        log_model: bool = False,
+        job_type: str | None = None,
+        tags: Sequence[str] = (),
+    ) -> None:
         with suppress(ModuleNotFoundError):  # wandb is not installed: reported when the run begins
             super().__init__(project=project)
         self.project = project
         self.folder = Path(run_folder)
         self.code_diff = code_diff
+        self.log_model = log_model
+        self.tags = list(tags)
+        self.described: dict[str, Any] = {"job_type": job_type} if job_type else {}
+        self.higher_is_better: Callable[[str], bool | None] = dict[str, bool]().get  # none is known
+        self.summarized: set[str] = set()  # metrics whose best value is in the summary
         self.trouble: str | None = None
         self.run: Any = None  # wandb.Run, once it has begun
         self.written: list[Path] = []  # by this logger: a folder in wandb/, and perhaps the id file
@@ -73,7 +87,21 @@ class SafeWandbLogger(WandbLogger):
     def save_dir(self) -> str:
         return str(self.folder)
 
+    def describe(
+        self, overrides: Sequence[str], choices: Mapping[str, str], higher_is_better: Callable[[str], bool | None]
+    ) -> None:
+        """Name the run's group and tags by its options, before it begins; say which metrics are better when higher."""
+        self.described |= {
+            "group": group_of(self.folder.parent.name, overrides),
+            "tags": [*self.tags, *tags_of(overrides, choices)],
+        }
+        self.higher_is_better = higher_is_better
+
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        for name in [name for name in metrics if name.startswith("val/") and name not in self.summarized]:
+            self.summarized.add(name)
+            if (higher := self.higher_is_better(name)) is not None:
+                self.summarize_best(name, "max" if higher else "min")
         self._safely(partial(super().log_metrics, metrics, step))
 
     def log_hyperparams(self, params: Any) -> None:
@@ -89,6 +117,7 @@ class SafeWandbLogger(WandbLogger):
 
     def summarize_best(self, metric: str, mode: str) -> None:
         """Let W&B's table of runs show the best value of a metric (``mode``: min or max) beside its last."""
+        self.summarized.add(metric)
         self._safely(lambda: self.run.define_metric(metric, step_metric=STEP, summary=f"{mode},last"))
 
     def alert(self, title: str, text: str) -> None:
@@ -103,6 +132,9 @@ class SafeWandbLogger(WandbLogger):
 
     def finish(self, exit_code: int = 0) -> None:
         """End the W&B run, if it has begun; waits up to 30 seconds for its upload."""
+        weights = self.folder / "checkpoints" / "best.ckpt"
+        if self.run is not None and self.log_model and exit_code == 0 and weights.is_file():
+            self._safely(lambda: self._log_artifact(weights))
         if self.run is not None:
             try:
                 self.run.finish(exit_code=exit_code)
@@ -127,6 +159,13 @@ class SafeWandbLogger(WandbLogger):
         parts = " ".join(f"{shown}/{piece.name}" for piece in sorted(pieces(folder, self.run.id)))
         login = ", after `wandb login`" if self.run.offline else ""
         return [f"wandb leet {shown}", f"wandb sync {parts}   (uploads it{login})"]
+
+    def _log_artifact(self, weights: Path) -> None:
+        import wandb
+
+        artifact = wandb.Artifact(f"weights-{self.run.id}", type="model", metadata={"folder": str(self.folder)})
+        artifact.add_file(str(weights))
+        self.run.log_artifact(artifact, aliases=["best"])
 
     def _safely(self, action: Callable[[], object]) -> None:
         if self.works:
@@ -158,7 +197,7 @@ class SafeWandbLogger(WandbLogger):
     def _start(self) -> None:
         id_file = self.folder / ID_FILE
         known_id = id_file.read_text(encoding="utf-8").strip() if id_file.exists() else None
-        self.run = start_run(self.project, self.folder, known_id)
+        self.run = start_run(self.project, self.folder, known_id, self.described)
         self.written = [Path(self.run.settings.sync_dir)] + ([] if known_id else [id_file])
         self.run.define_metric(STEP)
         self.run.define_metric("*", step_metric=STEP, step_sync=True)

@@ -1,13 +1,14 @@
 """Start a W&B run without a prompt or a long wait: online if that works, else offline.
 
 W&B's own environment variables apply: ``WANDB_MODE``, ``WANDB_API_KEY``, ``WANDB_ENTITY``, ``WANDB_NAME``,
-``WANDB_RUN_GROUP``, ``WANDB_RUN_ID``, ``WANDB_DIR``, ``WANDB_SWEEP_ID`` and the others.
+``WANDB_RUN_GROUP``, ``WANDB_JOB_TYPE``, ``WANDB_TAGS``, ``WANDB_RUN_ID``, ``WANDB_DIR``, ``WANDB_SWEEP_ID`` and others.
 """
 
 import logging
 import os
 import secrets
 import shutil
+from collections.abc import Mapping, Sequence
 from functools import partial
 from glob import escape
 from pathlib import Path
@@ -19,10 +20,31 @@ SECONDS_TO_CONNECT = 6
 SECONDS_TO_FINISH = 30  # for the rest of the upload after the run; what is left then stays in wandb/
 ONLINE = ("online", "run", "shared")  # values of WANDB_MODE
 NOT_ONLINE = ("offline", "dryrun", "disabled")
+IN_ENVIRONMENT = {"group": "WANDB_RUN_GROUP", "job_type": "WANDB_JOB_TYPE", "tags": "WANDB_TAGS"}
+ALIKE = ("seed", "data.fold", "experiment", "test", "trainer.enable_progress_bar", "callbacks.progress_bar")
+TAGGED = ("task", "data", "network")
+LONGEST_TAG, LONGEST_GROUP = 64, 128  # characters, as W&B allows
 
 
-def start_run(project: str, folder: Path, known_id: str | None) -> Any:
+def group_of(name: str, overrides: Sequence[str]) -> str:
+    """The W&B group of a run: its experiment and what was typed, so that seeds and folds of one setting share it."""
+    keys = {override: override.lstrip("+~").partition("=")[0] for override in overrides}
+    typed = [text for text, key in keys.items() if key not in ALIKE and key.partition(".")[0] != "logger"]
+    return " ".join([name, *sorted(typed)])[:LONGEST_GROUP]
+
+
+def tags_of(overrides: Sequence[str], choices: Mapping[str, str]) -> list[str]:
+    """Tags of a run: task, data and network, and the options that were typed."""
+    typed = [override.lstrip("+").partition("=")[0] for override in overrides]
+    groups = dict.fromkeys([*TAGGED, *(key for key in typed if key in choices and key != "logger")])
+    tags = [f"{group}={choices[group]}" for group in groups if group in choices]
+    return [tag for tag in tags if len(tag) <= LONGEST_TAG]
+
+
+def start_run(project: str, folder: Path, known_id: str | None, described: Mapping[str, Any]) -> Any:
     """Start a W&B run: offline if nobody is logged in, or if the server does not answer within 6 seconds.
+
+    ``described`` may have ``group``, ``job_type`` and ``tags``, which W&B's environment variables replace.
 
     Raises: one of ``failures()``, or what a broken installation or a wrong setting raises.
     """
@@ -39,13 +61,15 @@ def start_run(project: str, folder: Path, known_id: str | None) -> Any:
         save_code=None if "WANDB_SAVE_CODE" in os.environ else False,  # not what the account's preferences say
     )
     in_sweep = "WANDB_SWEEP_ID" in os.environ  # then project and id are the agent's choice
+    usual = {} if known_id else {"group": folder.parent.name}  # a run that goes on keeps what it has
+    named = {key: value for key, value in {**usual, **described}.items() if IN_ENVIRONMENT[key] not in os.environ}
     run_id = os.environ.get("WANDB_RUN_ID", secrets.token_hex(4)) if in_sweep or not known_id else known_id
     init = partial(
         wandb.init,
         settings=settings,
         project=None if in_sweep or not project else project,
         name=None if "WANDB_NAME" in os.environ else f"{folder.parent.name}/{folder.name}",
-        group=None if "WANDB_RUN_GROUP" in os.environ else folder.parent.name,
+        **named,
         id=None if in_sweep else run_id,
         resume="allow" if known_id else None,
     )

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
@@ -179,7 +180,10 @@ class Run:
     def describe_to(self, loggers: list[Any]) -> None:
         """Log the configuration and where the run comes from."""
         described = {**self.plain, "choices": self.start.choices, **provenance.read(self.folder)}
+        assert self.module is not None
         for logger in loggers:
+            if isinstance(logger, SafeWandbLogger):
+                logger.describe(self.start.overrides, self.start.choices, partial(higher_is_better, self.module))
             logger.log_hyperparams(described)
             if isinstance(logger, SafeWandbLogger):
                 logger.summarize_best(self.config.monitor, self.config.monitor_mode)
