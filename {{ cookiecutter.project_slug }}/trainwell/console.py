@@ -36,14 +36,20 @@ def quiet_lightning() -> None:
 @contextlib.contextmanager
 def quiet_terminal() -> Iterator[None]:
     """Show only warnings in the terminal; log files get everything."""
-    terminals = [handler for handler in logging.getLogger().handlers if type(handler) is logging.StreamHandler]
-    for handler in terminals:
+    handlers = logging.getLogger().handlers
+    levels = {handler: handler.level for handler in handlers if type(handler) is logging.StreamHandler}
+    for handler in levels:
         handler.setLevel(logging.WARNING)
     try:
         yield
     finally:
-        for handler in terminals:
-            handler.setLevel(logging.NOTSET)
+        for handler, level in levels.items():
+            handler.setLevel(level)
+
+
+def terminal_is_quiet() -> bool:
+    handlers = logging.getLogger().handlers
+    return any(type(handler) is logging.StreamHandler and handler.level >= logging.WARNING for handler in handlers)
 
 
 class LogFile(logging.FileHandler):

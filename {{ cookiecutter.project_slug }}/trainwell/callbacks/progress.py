@@ -1,27 +1,36 @@
-"""The progress of a whole training: one bar in a terminal, elsewhere a line an epoch."""
+"""The progress of a whole training: a few lines in a terminal that are kept up to date, elsewhere a line an epoch."""
 
 import logging
+import shutil
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from tqdm import tqdm
+
+from ..console import quiet_terminal, terminal_is_quiet
 
 log = logging.getLogger(__name__)
 
 SHOWN = 3  # metrics
+SECONDS = 0.5  # between two updates of the terminal; the loss is read no more often, for a GPU would wait for it
+BAR = "{desc}{bar} {percentage:3.0f}%  step {n_fmt}/{total_fmt}  {remaining} left  {rate_fmt}"
+ENDLESS = "{desc} step {n_fmt}  {elapsed}  {rate_fmt}"
 
 
 class Progress(ProgressBar):
-    """Show the epoch, the step and the validation metrics.
+    """Show the epoch, the steps, the time left, the speed, and the losses and metrics: the last and the best.
 
-    In a terminal, one bar runs over all steps. Without one, such as in a log file, each epoch is a line.
+    In a terminal these are four lines. Without one, such as in Jupyter, each epoch is a line, as in ``train.log``.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.bar = tqdm(disable=True)
+        self.rows: dict[str, tqdm] = {}  # the lines below the bar, by their first word
+        self.best: dict[str, float] = {}
         self.enabled = True
 
     def disable(self) -> None:
@@ -32,37 +41,75 @@ class Progress(ProgressBar):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         steps = trainer.num_training_batches * (trainer.max_epochs or 0)
+        total = int(steps) if 0 < steps < float("inf") else None
         self.bar = tqdm(
-            total=int(steps) if 0 < steps < float("inf") else None,
+            desc=epoch_text(trainer),
+            total=total,
             initial=trainer.fit_loop.epoch_loop.total_batch_idx + 1,
             unit=" steps",
+            bar_format=BAR if total else ENDLESS,
+            mininterval=SECONDS,
             leave=False,
             dynamic_ncols=True,
-            disable=not self.enabled or not sys.stderr.isatty(),
+            disable=not self.enabled or not sys.stderr.isatty() or terminal_is_quiet(),  # one of several jobs at once
         )
+        monitor, score = monitored(trainer)
+        self.best = {} if score is None else {monitor: score}  # a resumed run has had a best epoch
+        if not self.bar.disable:
+            rows = enumerate(("train", "val", "best"), start=1)
+            self.rows = {name: tqdm(position=place, bar_format="{desc}", leave=False) for place, name in rows}
+            self.show("best", self.best)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self.bar.update()
+        if self.bar.update() and isinstance(outputs, Mapping) and "loss" in outputs:
+            self.show("train", {"train/loss": float(outputs["loss"])})
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.bar.set_description(f"epoch {trainer.current_epoch}", refresh=False)
+        self.bar.set_description_str(epoch_text(trainer), refresh=False)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
-        metrics = {name: f"{value:.3f}" for name, value in validation_metrics(trainer).items()}
-        self.bar.set_postfix(metrics, refresh=False)
-        if self.enabled and self.bar.disable:
-            line = "  ".join(f"{name} {value}" for name, value in metrics.items())
-            log.info(f"epoch {trainer.current_epoch:3}  step {trainer.global_step:6}  {line}")
+        metrics = validation_metrics(trainer)
+        monitor, _ = monitored(trainer)
+        if is_better(trainer, self.best.get(monitor)):
+            self.best = {**metrics, monitor: float(trainer.callback_metrics[monitor])}
+            self.show("best", self.best, f"epoch {trainer.current_epoch}")
+        self.show("val", metrics)
+        if not self.enabled:
+            return
+        line = "  ".join(f"{name} {value:.3f}" for name, value in metrics.items())
+        line = f"epoch {trainer.current_epoch:3}  step {trainer.global_step:6}  {line}"
+        if self.bar.disable:
+            log.info(line)
+        else:
+            with quiet_terminal():  # train.log has the line, the terminal the bar
+                log.info(line)
+
+    def show(self, name: str, metrics: Mapping[str, float], note: str = "") -> None:
+        """Write a row below the bar, which is one line whatever the width of the terminal."""
+        if name in self.rows and metrics:
+            values = [f"{metric.rpartition('/')[2]} {value:.3f}" for metric, value in metrics.items()]
+            text = "  ".join([f"{name:5}", *values, *([note] if note else [])])
+            self.rows[name].set_description_str(text[: shutil.get_terminal_size().columns - 1])
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.bar.close()
+        self.close()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        self.bar.close()
+        self.close()
+
+    def close(self) -> None:
+        for row in [*reversed(self.rows.values()), self.bar]:
+            row.close()
+        self.rows = {}
+
+
+def epoch_text(trainer: Trainer) -> str:
+    last = f"/{trainer.max_epochs}" if (trainer.max_epochs or 0) > 0 else ""
+    return f"epoch {trainer.current_epoch}{last} "
 
 
 def validation_metrics(trainer: Trainer) -> dict[str, float]:
@@ -70,3 +117,21 @@ def validation_metrics(trainer: Trainer) -> dict[str, float]:
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
     names = sorted(metrics, key=lambda name: name != "val/loss")[:SHOWN]
     return {name: metrics[name] for name in names}
+
+
+def monitored(trainer: Trainer) -> tuple[str, float | None]:
+    """The metric by which the best weights are kept, and its best value so far."""
+    for callback in trainer.checkpoint_callbacks:
+        if isinstance(callback, ModelCheckpoint) and callback.monitor:
+            score = callback.best_model_score
+            return callback.monitor, None if score is None else float(score)
+    return "", None
+
+
+def is_better(trainer: Trainer, best: float | None) -> bool:
+    """Whether the monitored metric is now better than ``best``."""
+    for callback in trainer.checkpoint_callbacks:
+        if isinstance(callback, ModelCheckpoint) and callback.monitor in trainer.callback_metrics:
+            value = float(trainer.callback_metrics[callback.monitor])
+            return best is None or (value < best if callback.mode == "min" else value > best)
+    return False
