@@ -90,6 +90,7 @@ BEFORE = {
 }
 OWN_MODULES = ("An autoencoder", "A GAN, with two optimizers")
 JOBS = [title for title, text in SECTIONS.items() if "```bash" in text]
+ROW = re.compile(r"^\| ([^|]+) \|([ \d+|]+)\|$", re.MULTILINE)  # the title and eight numbers
 
 
 def typed(command: str, title: str) -> list[str]:
@@ -131,6 +132,26 @@ def summary() -> dict[str, Any]:
 
 def test_the_page_has_fifteen_jobs() -> None:
     assert len(JOBS) == 15
+
+
+def lines_written(title: str) -> list[int]:
+    """How many commands, lines of YAML and lines of Python a job takes: lines neither blank nor only a comment."""
+    blocks = BLOCK.findall(SECTIONS[title])
+    lines = [(language, line.strip()) for language, block in blocks for line in block.splitlines()]
+    counted = [language for language, line in lines if line and not line.startswith("#")]
+    assert set(counted) <= {"bash", "yaml", "python"}
+    return [counted.count(language) for language in ("bash", "yaml", "python")]
+
+
+def test_the_table_has_the_number_of_lines_of_each_job() -> None:
+    found = ROW.findall(SECTIONS["How many lines"])
+    rows = {title: [*map(int, re.findall(r"\d+", numbers))] for title, numbers in found}
+    total = rows.pop("All fifteen")
+    assert {title: numbers[:3] for title, numbers in rows.items()} == {title: lines_written(title) for title in JOBS}
+    columns = np.array(list(rows.values()))
+    assert columns.sum(axis=0).tolist() == total
+    for parts in np.split(columns, 2, axis=1):
+        assert np.array_equal(parts[:, :3].sum(axis=1), parts[:, 3])
 
 
 @pytest.mark.parametrize("title", JOBS)
