@@ -126,14 +126,9 @@ def composed(command: str) -> list[str] | None:
         words = [word for word in words[2:] if not word.startswith(("+search=", "trials="))]
     else:
         return None
-    own = {"--help", "--cfg", "job", "..."}
-    elsewhere = (
-        "resume=",
-        "reproduce=",
-        "hydra.",
-        "hydra/",
-        "+experiment=best_basics",
-    )  # needs a run, an extra, a search
+    own = {"--help", "--versions", "--cfg", "job", "..."}
+    # what needs a run, an extra or a search
+    elsewhere = ("resume=", "reproduce=", "hydra.", "hydra/", "+experiment=best_basics")
     return [word for word in words if word not in own and not word.startswith(elsewhere)]
 
 
