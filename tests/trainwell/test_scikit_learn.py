@@ -25,7 +25,7 @@ SETTINGS = [
     {"hidden_layer_sizes": layers, "alpha": alpha, "learning_rate_init": rate}
     for layers, alpha, rate in itertools.product([(50,), (100,), (100, 100)], [1e-4, 1e-2, 1.0], [1e-3, 3e-3, 1e-2])
 ]
-SMALL = "residual.depth=1 network.width=64 dropout=none weight_decay=sklearn weight_decay.alpha=1".split()
+SMALL = ["residual.depth=1", "network.width=64", "dropout=none", "weight_decay=sklearn", "weight_decay.alpha=1"]
 TASKS = {
     "diabetes": ["task=regression"],
     "breast_cancer": ["task=classification"],
