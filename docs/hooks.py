@@ -47,13 +47,19 @@ def options(meta: dict[str, Any], group: str) -> Iterator[str]:
     yield from ("| option | does | keys |", "|---|---|---|")
     for path in sorted((PROJECT / "configs" / group).glob("*.yaml")):
         text = path.read_text("utf-8")
-        keys = {key: value for key, value in yaml.safe_load(text).items() if not key.startswith("_")}
-        listed = ", ".join(f"`{group}.{key}{default(value)}`" for key, value in keys.items() if key != "defaults")
+        listed = ", ".join(f"`{key}={value}`" for key, value in leaves(group, yaml.safe_load(text)))
         yield f"| `{group}={path.stem}` | {text.splitlines()[0].removeprefix('# ')} | {listed} |"
 
 
-def default(value: Any) -> str:
-    return "" if isinstance(value, dict) else f"={value if isinstance(value, str) else json.dumps(value)}"
+def leaves(prefix: str, node: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The keys that a user may set, with their defaults: neither addresses nor what is read from elsewhere."""
+    for key, value in node.items():
+        if key.startswith("_") or key == "defaults" or str(value).startswith("${"):
+            continue
+        if isinstance(value, dict):
+            yield from leaves(f"{prefix}.{key}", value)
+        else:
+            yield f"{prefix}.{key}", value if isinstance(value, str) else json.dumps(value)
 
 
 def measured(meta: dict[str, Any], *experiments: str) -> Iterator[str]:
