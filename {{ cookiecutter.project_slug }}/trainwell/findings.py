@@ -1,6 +1,6 @@
 """What can be wrong with a training: the codes, and how a finding is printed and stored."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -22,15 +22,36 @@ WHY = {
     "oscillating_loss": "steps jump from one side of the minimum to the other",
     "excess_weight_decay": "the pull towards zero is stronger than the gradient of the loss",
     "excess_dropout": "so many units are dropped that little can be learned from the others",
+    "output_activation": "the loss applies the activation itself; a second one keeps the loss from coming down",
+    "frozen_parameters": "what gets no gradient or has no optimizer keeps its random start",
+    "unregistered_layers": "torch trains, moves and saves only layers that are attributes, or in a ModuleList",
+    "optimizer_never_steps": "gradients alone change no weights",
+    "accumulated_gradients": "each step follows the sum of all gradients so far instead of the newest",
+    "mixed_samples": "what is said of one sample must not depend on which others are in its batch",
+    "linear_network": "layers without a nonlinearity between them are one linear layer",
+    "too_narrow": "what does not pass the narrowest layer is lost to all layers behind it",
+    "class_missing": "what training has never shown cannot be predicted",
+    "outputs_without_class": "labels with a gap are often labels that are numbered wrongly",
+    "shifted_validation": "validation tells nothing about training if its samples come from elsewhere",
+    "target_leak": "a feature that holds the answer is seldom known when the answer is needed",
+    "target_outliers": "squares of a few large errors outweigh all others",
+    "dropout_in_evaluation": "units that are dropped in evaluation make predictions random and worse",
+    "batch_norm": "evaluation uses running statistics, which are not those of the samples",
+    "schedule_too_fast": "a schedule that ends long before the training leaves it standing still",
     "overfitting": "the network memorizes the training samples, including their noise",
 }
+
+
+NOTE = "note"
 
 
 @dataclass(frozen=True)
 class Finding:
     """One thing that is wrong: ``where`` in the network or the data, the ``evidence`` in numbers, overrides to try.
 
-    ``severity`` is ``error`` if training fails or its result cannot be trusted, ``warning`` if training suffers.
+    ``severity`` is ``error`` if training fails or its result cannot be trusted, ``warning`` if training suffers, and
+    ``note`` for a suspicion that no trial has confirmed: a configuration with notes alone is healthy. ``gains`` says
+    what remedies gained in a trial; ``advice`` is what to change in code.
     """
 
     code: str
@@ -38,13 +59,18 @@ class Finding:
     where: str
     evidence: str
     remedies: Sequence[str] = field(default_factory=tuple)
+    gains: Mapping[str, str] = field(default_factory=dict)
+    advice: Sequence[str] = field(default_factory=tuple)
 
     def with_remedies(self, remedies: Iterable[str]) -> "Finding":
         return replace(self, remedies=tuple(remedies))
 
+    def as_note(self) -> "Finding":
+        return replace(self, severity=NOTE)
+
     def plain(self) -> dict[str, Any]:
         """The entry in ``doctor.json`` and ``summary.json``."""
-        return {**asdict(self), "remedies": list(self.remedies)}
+        return {**asdict(self), "remedies": list(self.remedies), "advice": list(self.advice)}
 
     def lines(self) -> Iterator[str]:
         """The finding as the terminal shows it."""
@@ -53,4 +79,12 @@ class Finding:
         yield f"  evidence  {self.evidence}"
         yield f"  why       {WHY[self.code]}"
         for number, remedy in enumerate(self.remedies):
-            yield f"  {'' if number else 'try':8}  {remedy}"
+            gain = f"   # {self.gains[remedy]}" if remedy in self.gains else ""
+            yield f"  {'' if number else 'try':8}  {remedy}{gain}"
+        for number, line in enumerate(self.advice):
+            yield f"  {'' if number else 'change':8}  {line}"
+
+
+def healthy(findings: Iterable[Finding]) -> bool:
+    """Whether nothing but notes was found."""
+    return all(finding.severity == NOTE for finding in findings)

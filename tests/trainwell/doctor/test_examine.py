@@ -25,7 +25,7 @@ from trainwell.doctor.examine import examine, trainer_settings, wrapped
 from trainwell.doctor.history import History, Scores
 from trainwell.doctor.problem import MOST_COLLECTED, num_classes_of, problem_of
 from trainwell.doctor.rules.optimization import grows_too_sure
-from trainwell.findings import WHY, Finding
+from trainwell.findings import Finding
 from trainwell.metrics import EpochMetrics
 
 FEATURES, CLASSES = 8, 4
@@ -155,10 +155,6 @@ HEALTHY: dict[str, Callable[[], list[Finding]]] = {
     "oscillating_loss": lambda: found(stack(), optimizer=partial(SGD, lr=0.05, momentum=0.9)),
     "non_finite": lambda: found(stack(activation=nn.Softplus)),
 }
-
-
-def test_there_is_a_sick_training_for_every_code() -> None:
-    assert set(SICK) == set(WHY)
 
 
 @pytest.mark.parametrize("code", SICK)

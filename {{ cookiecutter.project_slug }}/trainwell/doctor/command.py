@@ -10,8 +10,9 @@ from omegaconf import DictConfig
 
 from ..config import compose
 from ..console import quiet_lightning
-from ..findings import Finding
+from ..findings import NOTE, Finding, healthy
 from ..runs.folder import name, write_json, write_whole
+from .confirm import MOST_REMEDIES
 from .remedies import applicable
 from .repair import experiment, repaired
 
@@ -26,17 +27,18 @@ def examine_config(config: DictConfig, overrides: list[str], repair: bool) -> bo
 
     Returns: whether nothing is. Raises: ValueError: the configuration cannot be built.
     """
-    findings = [applicable(finding, overrides) for finding in examined(config)[0]]
+    found = [applicable(finding, overrides) for finding in examined(config)[0]]
+    findings = [finding.with_remedies(finding.remedies[:MOST_REMEDIES]) for finding in found]
     folder = Path("runs", "doctor", name(overrides).name)
     folder.mkdir(parents=True)
-    report = {"healthy": not findings, "findings": [finding.plain() for finding in findings]}
+    report = {"healthy": healthy(findings), "findings": [finding.plain() for finding in findings]}
     write_json(folder / "doctor.json", report)
     for line in lines_of(findings):
         log.info(line)
-    if findings and repair:
+    if not healthy(findings) and repair:
         find_repair(overrides, folder)
     log.info(f"\nwritten  {folder / 'doctor.json'}")
-    return not findings
+    return healthy(findings)
 
 
 def examined(config: DictConfig) -> "tuple[list[Finding], History | None]":
@@ -59,7 +61,8 @@ def examined_overrides(overrides: list[str]) -> tuple[list[Finding], float]:
         config = compose.without_hydra(compose.composed("train", overrides))
     findings, history = examined(config)
     accuracy = history.last.val_accuracy if history and history.last else 0.0
-    return [applicable(finding, overrides) for finding in findings], accuracy
+    counted = [finding for finding in findings if finding.severity != NOTE]
+    return [applicable(finding, overrides) for finding in counted], accuracy
 
 
 def find_repair(overrides: list[str], folder: Path) -> None:
@@ -80,9 +83,10 @@ def find_repair(overrides: list[str], folder: Path) -> None:
 
 
 def lines_of(findings: Sequence[Finding]) -> Iterator[str]:
-    if not findings:
+    count = sum(finding.severity != NOTE for finding in findings)
+    if not count:
         yield "healthy: nothing is wrong with the data, the start and the first steps"
-        return
-    yield f"{len(findings)} found, the root cause first" if len(findings) > 1 else "1 found"
+    else:
+        yield f"{count} found, the root cause first" if count > 1 else "1 found"
     for finding in findings:
         yield from ("", *finding.lines())

@@ -1,33 +1,52 @@
 """Examine data, start and first steps of any LightningModule: findings, root cause first."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from time import thread_time
 from typing import Any
 
 import torch
 from hydra.utils import get_object, instantiate
 from lightning import LightningDataModule, LightningModule, seed_everything
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import EarlyStopping
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 from tqdm import tqdm
 
-from ..findings import Finding
+from ..findings import Finding, healthy
 from ..metrics import higher_is_better
 from ..rng import preserved_random_states
+from .confirm import Confirmation
 from .history import History
-from .problem import Problem, problem_of, some
+from .problem import Problem, problem_of
 from .remedies import treated
-from .rules.data import chance, findings_in_data, guessing, learnable_accuracy, unlearnable
+from .rules.data import (
+    chance,
+    findings_in_data,
+    guessing,
+    learnable_accuracy,
+    learnable_share,
+    outlying_targets,
+    unlearnable,
+)
 from .rules.optimization import will_overfit
-from .rules.order import findings_in_training
+from .rules.order import EXPLAIN_TRAINING, findings_in_network, findings_in_training
+from .rules.splits import findings_between_splits, outputs_without_class
+from .treatments import Treatment
 from .trial import trial
 
 STEPS = 200
+LONGER = 4  # times as many steps, for what begins late
+SECONDS = 14.0  # of computing for the first trial
+ALL_SECONDS = 50.0  # for all trials
+LARGE = 1_000_000  # parameters, from which batches are smaller
+SMALL_BATCH = 32
+EXPLAINED_DEVIATION = 0.05  # of an explained share of the loss, which outliers decide
 FEWEST_AHEAD = 100  # samples for a trial of all planned epochs
 BAD_INPUTS = {"unscaled_input", "constant_input"}
-BAD_DATA = {*BAD_INPUTS, "unlearnable_labels"}  # the network is not to blame then
+ENOUGH = 0.75  # of the way from chance to always right, which features that vary allow
 NOT_IN_A_TRIAL = ("_target_", "callbacks", "logger", "strategy", "num_nodes", "plugins", "profiler", "default_root_dir")
 
 
@@ -59,27 +78,130 @@ def examination(
     with preserved_random_states(), shown:
         seed_everything(seed, verbose=False)  # a loader that shuffles draws from the global random state
         problem = problem_of(data)
-        settings = {"seed": seed, "bar": shown, **trainer}
-        findings = list(findings_in_data(problem)) if problem else []
-        if any(finding.code == "non_finite" for finding in findings):
-            return treated(findings), None
-        history = trial(module, data, problem, steps=steps, **settings)
-        if problem and problem.num_classes:
-            history.chance, history.learnable = chance(problem), learnable_accuracy(problem)
-            history.guessing = guessing(some(problem.train))
-            findings += unlearnable(problem, history.last.val_accuracy if history.last else None)
-        if BAD_DATA & {finding.code for finding in findings}:
-            severity = history.severity  # inputs that the network learns from all the same are only a warning
-            judged = [replace(each, severity=severity) if each.code in BAD_INPUTS else each for each in findings]
-            return treated(judged), history
-        findings += findings_in_training(history)
-        few = problem_ahead(problem, steps, trainer) if problem and not findings else None
-        if few:
-            shown.total += steps
-            ahead = trial(module, data, few, steps=steps, **settings)
-            ahead.chance = history.chance
-            findings += will_overfit(ahead)
-    return treated(findings), history
+        if problem and problem.in_memory and sum(p.numel() for p in module.parameters()) > LARGE:
+            problem = replace(problem, batch_size=min(problem.batch_size, SMALL_BATCH))
+        in_data = list(findings_in_data(problem)) if problem else []
+        if any(finding.code == "non_finite" for finding in in_data):
+            return treated(in_data), None
+        trials = Trials(module, data, problem, shown, {"seed": seed, **trainer}, steps)
+        history = trials.first()
+        return treated(judged(trials, history, in_data)), history
+
+
+@dataclass
+class Trials:
+    """The first trial of a module, and others that differ from it in one thing, in a limited time."""
+
+    module: LightningModule
+    data: LightningDataModule
+    problem: Problem | None
+    bar: tqdm
+    settings: dict[str, Any]
+    steps: int
+    begun: float = field(default_factory=thread_time)
+    longest: float = 0.0  # seconds of computing of the longest trial of ``steps``
+
+    def first(self) -> History:
+        history = self.trial(self.problem, self.steps, seconds=SECONDS)
+        self.steps = max(1, min(self.steps, history.inspection.steps if history.inspection else self.steps))
+        self.longest = thread_time() - self.begun
+        know_chances(history, self.problem)
+        return history
+
+    def trial(self, problem: Problem | None, steps: int, **others: Any) -> History:
+        self.bar.total = self.bar.n + steps
+        return trial(self.module, self.data, problem, steps=steps, bar=self.bar, **self.settings, **others)
+
+    def treated(self, treatment: Treatment) -> History | None:
+        """The same trial with a treatment; None if it cannot be tried, or not in time."""
+        if not treatment.fits(self.module, self.problem) or self.left < self.longest:
+            return None
+        try:
+            return self.trial(self.problem, self.steps, treatment=treatment)
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError, MisconfigurationException):
+            return None  # such as standardized identifiers, which no embedding has
+
+    def longer(self) -> History | None:
+        steps = LONGER * self.steps
+        if self.left < self.longest:
+            return None
+        history = self.trial(self.problem, steps, seconds=self.left)
+        know_chances(history, self.problem)
+        return history
+
+    @property
+    def left(self) -> float:
+        return ALL_SECONDS - (thread_time() - self.begun)
+
+
+def know_chances(history: History, problem: Problem | None) -> None:
+    """Give a history what accuracy and loss can be expected of guesses and of simple learners."""
+    if problem and problem.num_classes:
+        history.chance, history.learnable = chance(problem), learnable_accuracy(problem)
+        history.guessing = guessing(problem)
+    elif problem and history.scores:
+        history.score, history.guess_loss = "explained loss", guessed_loss(history)
+        history.chance, history.learnable = (0.0, EXPLAINED_DEVIATION), learnable_share(problem)
+
+
+def guessed_loss(history: History) -> float:
+    """The loss of a constant guess, from which the explained share was taken."""
+    first = history.scores[min(history.scores)]
+    return first.val_loss / max(1 - first.val_accuracy, 1e-9)
+
+
+def judged(trials: Trials, history: History, in_data: list[Finding]) -> list[Finding]:
+    """All findings, root cause first: what is seen, then what trials with remedies confirm."""
+    problem = trials.problem
+    in_data = [judged_inputs(finding, history) for finding in in_data]
+    findings = [*findings_in_network(history), *in_data]
+    if problem:
+        findings += [*findings_between_splits(problem), *outputs_without_class(problem, history)]
+        call = history.inspection.call if history.inspection else None
+        findings += outlying_targets(problem) if call and call.name == "mse_loss" else []
+    confirmation = Confirmation(history, trials.treated, trials.longer)
+    findings = confirmation.judged(findings)
+    if problem and problem.num_classes and healthy(findings):
+        reached = history.last.val_accuracy if history.last else None
+        labels = list(unlearnable(problem, reached))
+        if labels and learns_later(trials):
+            return findings
+        findings = [*labels, *findings]
+    if not EXPLAIN_TRAINING & {finding.code for finding in findings if finding.severity != "note"}:
+        findings = merged(findings, confirmation.judged(list(findings_in_training(history))))
+    if problem and healthy(findings):
+        findings += ahead_of(trials, problem, history)
+    return findings
+
+
+def judged_inputs(finding: Finding, history: History) -> Finding:
+    """Inputs that the network learns from all the same are a warning; constant ones that leave enough, a note."""
+    if finding.code not in BAD_INPUTS:
+        return finding
+    chance = history.chance[0]
+    best = max(history.learnable, history.last.val_accuracy if history.last else 0.0)
+    enough = finding.code == "constant_input" and best > chance + ENOUGH * (1 - chance)
+    return finding.as_note() if enough else replace(finding, severity=history.severity)
+
+
+def learns_later(trials: Trials) -> bool:
+    longer = trials.longer()
+    return bool(longer and longer.last and longer.learns)
+
+
+def merged(first: list[Finding], then: list[Finding]) -> list[Finding]:
+    """Notes last."""
+    both = [*first, *then]
+    return sorted(both, key=lambda finding: finding.severity == "note")
+
+
+def ahead_of(trials: Trials, problem: Problem, history: History) -> list[Finding]:
+    few = problem_ahead(problem, trials.steps, trials.settings)
+    if few is None or trials.left < trials.longest:
+        return []
+    ahead = trials.trial(few, trials.steps)
+    ahead.chance = history.chance
+    return list(will_overfit(ahead))
 
 
 def problem_ahead(problem: Problem, steps: int, trainer: dict[str, Any]) -> Problem | None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from .inspection import Inspection
 from .layer_statistics import LayerStatistics, Numbers, weights_of
 
 WINDOWS = ((2, 20), (21, 60), (61, 190))  # steps
@@ -44,7 +45,7 @@ class History:
     dropout: dict[str, float] = field(default_factory=dict)  # layer -> rate
     rates: dict[int, float] = field(default_factory=dict)  # step -> learning rate
     score: str = "accuracy"  # what stands in ``scores`` beside the loss
-    guess_loss: float | None = None  # of a constant guess, if the task is no classification
+    guess_loss: float | None = None  # of a constant guess, if the task is no classification; else equal chances
     chance: tuple[float, float] = (0.0, 0.0)  # validation accuracy of a constant guess, and its standard deviation
     learnable: float = 0.0  # validation accuracy of simple learners
     guessing: tuple[float, float, int] | None = None  # train loss and accuracy of a constant guess, number of samples
@@ -58,6 +59,9 @@ class History:
     dead: dict[str, float] = field(default_factory=dict)  # layer -> share of dead units at its input, at the end
     start_loss: float | None = None  # before the first step, without dropout
     dropout_loss: float | None = None  # before the first step, with dropout
+    val_count: int = 0  # validation samples
+    planned: float = 0.0  # steps of the whole training
+    inspection: Inspection | None = None  # what is seen of the network without judging its training
 
     def begin(self, module: nn.Module, optimizers: Sequence[Optimizer], clipped: bool) -> None:
         """Note what is known before the first step; of several optimizers the first one counts."""
@@ -93,7 +97,7 @@ class History:
     @property
     def chance_loss(self) -> float:
         """Cross-entropy if all classes are equally likely; without classes, the loss of a constant guess."""
-        return log(self.num_classes) if self.guess_loss is None else self.guess_loss
+        return log(max(self.num_classes, 1)) if self.guess_loss is None else self.guess_loss
 
     @property
     def learns(self) -> bool | None:
@@ -179,10 +183,13 @@ class History:
         return max(lengths, default=log10(TINY))
 
     def growth(self) -> float | None:
-        """Norm of all weights at the last measured step over that at the first."""
-        norms = [numbers["weight_norm"].values() for numbers in self.measured.values() if numbers.get("weight_norm")]
-        totals = [sqrt(sum(norm**2 for norm in of_layers)) for of_layers in norms]
-        return totals[-1] / totals[0] if totals and totals[0] > 0 else None
+        """Norm of all weights at the last measured step over that at the first, of layers measured at both."""
+        norms = [numbers["weight_norm"] for numbers in self.measured.values() if numbers.get("weight_norm")]
+        both = norms[0].keys() & norms[-1].keys() if norms else set()
+        first, last = (
+            (sqrt(sum(found[layer] ** 2 for layer in both)) for found in (norms[0], norms[-1])) if both else (0, 0)
+        )
+        return last / first if first > 0 else None
 
     def rate_times(self, factor: float) -> str:
         """An override that multiplies the learning rate, rounded to one digit."""

@@ -1,22 +1,30 @@
 """A short training of a copy of the module, measured on the way."""
 
 import warnings
+from contextlib import ExitStack
 from copy import deepcopy
+from time import thread_time
 from typing import Any
 
 import torch
 from lightning import LightningDataModule, LightningModule, Trainer, seed_everything
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch import Tensor
+from torch.optim import Optimizer
 from tqdm import tqdm
 
-from ..data.batches import Batches, Samples
-from .history import DROPOUTS, History, Scores
+from ..data.batches import Batches
+from .history import History
+from .inspection import GRAPHS, Inspector, inspect_forward, inspect_rank
 from .layer_statistics import Numbers
+from .loss_calls import LossCalls
 from .probe import Probe
-from .problem import MOST_AT_ONCE, Problem, some
+from .problem import MOST_AT_ONCE, Problem
+from .scoring import Scorer, batch_statistics_loss, losses_before
+from .treatments import Treatment, copied
 
 QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+UNSTEPPED = 50  # batches without a step, beyond those that are accumulated, after which a trial ends
+FEWEST_STEPS = 60  # however long they take
 
 
 def trial(
@@ -27,38 +35,51 @@ def trial(
     steps: int,
     seed: int,
     bar: tqdm | None = None,
+    treatment: Treatment | None = None,
+    seconds: float | None = None,
     **settings: Any,
 ) -> History:
     """Train a copy of ``module`` for ``steps`` steps, and change the global random state.
 
-    ``settings`` are arguments of ``lightning.Trainer``.
+    ``settings`` are arguments of ``lightning.Trainer``. After ``seconds`` of computing it ends early.
     """
+    if treatment is not None and treatment.problem is not None and problem is not None:
+        problem = treatment.problem(problem)
     history = History(problem.num_classes, batch_size=problem.batch_size) if problem else History(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning's advice is for long runs
         seed_everything(seed, verbose=False)
+        copy = copied(module, treatment)
         if problem and problem.num_classes:
-            history.start_loss, history.dropout_loss = losses_before(deepcopy(module), problem)
-        callbacks = [Recorder(history, problem, steps, bar), *deepcopy(settings.get("callbacks", []))]
+            history.start_loss, history.dropout_loss = losses_before(deepcopy(copy), problem)
+        recorder = Recorder(history, problem, steps, bar, seconds)
+        own = [treatment.callback()] if treatment and treatment.callback else []
+        callbacks = [*own, recorder, *deepcopy(settings.get("callbacks", []))]
         limits = {"max_epochs": steps, "num_sanity_val_steps": 0}
-        trainer = Trainer(**{**limits, **settings, **QUIET, "callbacks": callbacks})
-        if problem and problem.in_memory:
-            train = Batches(problem.train, problem.batch_size, seed)
-            trainer.fit(deepcopy(module), train, Batches(problem.val, MOST_AT_ONCE))
-        else:
-            attached = data.trainer
-            trainer.fit(deepcopy(module), datamodule=data)
-            data.trainer = attached
+        changed = treatment.settings if treatment else {}
+        trainer = Trainer(**{**limits, **settings, **changed, **QUIET, "callbacks": callbacks})
+        with recorder.calls_noted:
+            if problem and problem.in_memory:
+                train = Batches(problem.train, problem.batch_size, seed)
+                trainer.fit(copy, train, Batches(problem.val, MOST_AT_ONCE))
+            else:
+                attached = data.trainer
+                trainer.fit(copy, datamodule=data)
+                data.trainer = attached
     return history
 
 
 class Recorder(Probe):
     """Fill in the history; stop after ``steps``."""
 
-    def __init__(self, history: History, problem: Problem | None, steps: int, bar: tqdm | None) -> None:
-        self.history, self.steps, self.bar = history, steps, bar
+    def __init__(
+        self, history: History, problem: Problem | None, steps: int, bar: tqdm | None, seconds: float | None
+    ) -> None:
+        self.history, self.problem, self.steps, self.bar = history, problem, steps, bar
         self.losses: list[Tensor] = []
-        self.splits = [some(problem.train), some(problem.val)] if problem and problem.num_classes else []
+        self.scorer = Scorer(problem) if problem else None
+        self.inspector, self.calls, self.calls_noted = Inspector(), LossCalls(), ExitStack()
+        self.seconds, self.begun = seconds, thread_time()
 
     def chosen(self, step: int) -> bool:
         return step % 10 == 0 or (step < 20 and step % 2 == 0)
@@ -69,79 +90,80 @@ class Recorder(Probe):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
         self.history.begin(pl_module, trainer.optimizers, clipped=trainer.gradient_clip_val is not None)
-        self.score(trainer, pl_module, self.splits)
+        self.history.planned = float(trainer.estimated_stepping_batches)
+        self.history.val_count = len(self.problem.val.y) if self.problem else 0
+        if self.scorer and self.scorer.measure:
+            self.history.score = self.scorer.measure.name
+        self.inspector.start(pl_module, trainer.optimizers)
+        self.score(trainer, pl_module)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
+        if self.inspector.found.batches < GRAPHS or self.step == self.steps - 1:
+            self.calls_noted.enter_context(self.calls)
+
+    def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
+        self.inspector.before_backward(pl_module, trainer.optimizers, loss)
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
+        super().on_before_optimizer_step(trainer, pl_module, optimizer)
+        self.inspector.before_step(trainer.optimizers, optimizer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        self.calls_noted.close()
         loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
         if isinstance(loss, Tensor):
             self.losses.append(loss.detach().float())
         before = self.step
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        self.inspector.after_batch(stepped=self.step > before)
         if self.step == before:
+            if not self.step and self.inspector.found.batches > UNSTEPPED + trainer.accumulate_grad_batches:
+                trainer.should_stop = True
             return
         if self.bar is not None:
             self.bar.update()
         if self.step % 25 == 0:
-            self.score(trainer, pl_module, self.splits)
-        if self.step >= self.steps:
+            self.score(trainer, pl_module)
+        late = self.seconds is not None and self.step >= FEWEST_STEPS and thread_time() - self.begun > self.seconds
+        if self.step >= self.steps or late:
             trainer.should_stop = True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.score(trainer, pl_module, self.splits)
+        self.score(trainer, pl_module)
         dead = self.history.last_dead
         if self.history.scores:  # then dead units are judged on the validation samples
             self.statistics.activations.window.clear()
             self.statistics.activations.start()
-            self.score(trainer, pl_module, self.splits[1:])
+            self.score(trainer, pl_module, only_val=True)
             dead = self.statistics.end()[0]["dead_units"]
         losses = torch.stack(self.losses).tolist() if self.losses else []
         self.history.end(self.statistics, dead, losses)
+        self.history.inspection = self.inspector.end(pl_module, self.calls.found, set(self.history.order))
+        self.inspect(trainer, pl_module)
 
-    @torch.no_grad()
-    def score(self, trainer: Trainer, pl_module: LightningModule, splits: list[Samples]) -> None:
-        """Evaluate the splits, if ``forward`` returns logits."""
-        plugin, device = trainer.precision_plugin, pl_module.device
-        modes = {module: module.training for module in pl_module.modules()}
-        pl_module.eval()
-        found: list[float] = []
-        with plugin.forward_context():
-            for x, y in splits:
-                logits = logits_of(pl_module, plugin.convert_input(x.to(device)), self.history.num_classes)
-                if logits is None:
-                    break
-                target = y.to(device)
-                found += [cross_entropy(logits, target).item(), (logits.argmax(1) == target).double().mean().item()]
-        for module, mode in modes.items():
-            module.training = mode
-        if len(found) == 4:
-            self.history.scores[self.step] = Scores(*found)
+    def score(self, trainer: Trainer, pl_module: LightningModule, only_val: bool = False) -> None:
+        """Evaluate both splits; with ``only_val``, for the sake of the hooks, the validation samples alone."""
+        if self.scorer is None:
+            return
+        scorer = self.scorer.of_val() if only_val else self.scorer
+        scores = scorer.scores(trainer, pl_module)
+        if scores is not None:
+            self.history.scores[self.step] = scores
 
-
-def logits_of(module: LightningModule, x: Tensor, num_classes: int) -> Tensor | None:
-    """What ``forward`` returns for samples, if that is a row of logits for each."""
-    try:
-        logits = module(x)
-    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError):  # a forward with another purpose
-        return None
-    fits = isinstance(logits, Tensor) and logits.ndim == 2 and len(logits) == len(x) and logits.shape[1] >= num_classes
-    return logits.float() if fits else None
-
-
-@torch.no_grad()
-def losses_before(module: LightningModule, problem: Problem) -> tuple[float | None, float | None]:
-    """The loss before the first step, in training mode: without and with dropout."""
-    module.train()
-    x, y = (part.to(module.device) for part in some(problem.train))
-    with_dropout = logits_of(module, x, problem.num_classes)
-    disable_dropout(module)
-    without = logits_of(module, x, problem.num_classes)
-    losses = [None if logits is None else cross_entropy(logits, y).item() for logits in (without, with_dropout)]
-    return losses[0], losses[1]
-
-
-def disable_dropout(module: nn.Module) -> None:
-    for part in module.modules():
-        if isinstance(part, DROPOUTS):
-            part.p = 0.0
+    def inspect(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """What needs a forward pass of the trained network."""
+        found = self.history.inspection
+        if found is None or self.problem is None or self.history.last is None:
+            return
+        alone = deepcopy(pl_module).eval()
+        with trainer.precision_plugin.forward_context():
+            x = trainer.precision_plugin.convert_input(self.problem.val.x[:64].to(pl_module.device))
+            inspect_forward(found, alone, x)
+            with torch.enable_grad():
+                inspect_rank(found, alone, x)
+            loss = batch_statistics_loss(alone, self.problem)
+        if loss is not None:
+            found.batch_norm = (self.history.last.train_loss, loss)

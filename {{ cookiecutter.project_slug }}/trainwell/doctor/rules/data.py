@@ -1,7 +1,7 @@
 """Rules about the data alone, and what accuracy can be reached on them without training a network."""
 
 from collections.abc import Iterator
-from math import sqrt
+from math import log, sqrt
 
 import torch
 from torch import Tensor
@@ -9,11 +9,18 @@ from torch.nn.functional import one_hot
 
 from ...data.batches import Samples
 from ...findings import Finding
-from ..problem import Problem
+from ..problem import Problem, some
+from ..scoring import Measure
 
 MOST_CONSTANT = 0.5  # share of the features; images have margins
 SCALES = (0.1, 10.0)  # standard deviations of inputs that suit initial weights and learning rates
+SPARSE = 0.2  # share of the values that are not 0
+SPARSER = 10.0  # how much smaller the values may be then
 MOST_LEAKED = 0.01  # share of the validation samples
+MOST_NEAR = 0.05  # the same, of samples that are nearly copies
+NEAR = 0.1  # distance to the nearest train sample, as a share of that to the next
+ROOM = 50.0  # possible inputs for each sample; where there are fewer, samples must repeat
+OUTLIERS, RULED = 0.01, 0.8  # share of the samples; share of the squares of all targets that is theirs
 WIDEST_INTERVAL = 0.17  # half the width of the 95 % interval of an accuracy
 SIGMAS = 2.5  # above chance, to be more than luck
 MOST_COMPARED = 2000  # samples, if all are compared with all
@@ -53,23 +60,64 @@ def unscaled(x: Tensor) -> Iterator[Finding]:
     varies = deviation > 0
     if not varies.any():
         return
-    typical = deviation[varies].square().mean().sqrt().item()
+    given = x[x != 0]
+    sparse = given.numel() < SPARSE * x.numel()  # as counts of words, of which few are in each text
+    typical = given.double().square().mean().sqrt().item() if sparse else rms(deviation[varies])
     offset = (mean[varies].abs() / deviation[varies]).median().item()
-    if not SCALES[0] <= typical <= SCALES[1]:
+    if not SCALES[0] / (SPARSER if sparse else 1) <= typical <= SCALES[1]:
         evidence = f"the features have a standard deviation of {typical:.3g}"
         yield Finding("unscaled_input", "error", "train samples", evidence)
-    elif offset > SCALES[1]:
+    elif offset > SCALES[1] and not sparse:
         evidence = f"the mean of the features is {offset:.3g} standard deviations away from 0"
         yield Finding("unscaled_input", "error", "train samples", evidence)
+
+
+def rms(x: Tensor) -> float:
+    return x.square().mean().sqrt().item()
 
 
 def leaked(train: Tensor, val: Tensor, share: float) -> Iterator[Finding]:
     """``share`` of the train samples are looked at; the others are expected to contain as many validation samples."""
     known = {sample.tobytes() for sample in train.numpy()}
     found = min(1.0, sum(sample.tobytes() in known for sample in val.numpy()) / len(val) / share)
-    if found > MOST_LEAKED:
+    if found > MOST_LEAKED and not must_repeat(train):
         evidence = f"{found:.1%} of the validation samples are also train samples"
-        yield Finding("validation_leak", "error", "validation samples", evidence)
+        yield Finding("validation_leak", "error", "validation samples", evidence, advice=UNCOPIED)
+    elif found <= MOST_LEAKED and share == 1.0:
+        near = nearly_copied(train, val)
+        if near > MOST_NEAR:
+            evidence = f"{near:.1%} of the validation samples are nearly copies of train samples"
+            yield Finding("validation_leak", "error", "validation samples", evidence, advice=UNCOPIED)
+
+
+UNCOPIED = ("keep copies of a sample in one split:", "    data.split.group=COLUMN, or remove copies before splitting")
+
+
+def must_repeat(train: Tensor) -> bool:
+    """Whether there are so few possible inputs, as with a few answers to a few questions, that samples repeat."""
+    room = 0.0
+    for feature in train.T:
+        room += log(len(feature.unique()))
+        if room > log(ROOM * len(train)):
+            return False
+    return True
+
+
+def nearly_copied(train: Tensor, val: Tensor) -> float:
+    """The share of validation samples that are ten times nearer to one train sample than to any other.
+
+    0 if about as many are so by chance, as along a line, or if inputs are whole numbers.
+    """
+    if (train[:100] == train[:100].round()).all():
+        return 0.0
+    train, val = train[:MOST_COMPARED], val[:MOST_COMPARED]
+    deviation, mean = torch.std_mean(train, dim=0)
+    train, val = ((part - mean) / deviation.clamp(min=1e-12) for part in (train, val))
+    exact = "donot_use_mm_for_euclid_dist"
+    first, second = torch.cdist(val, train, compute_mode=exact).topk(2, dim=1, largest=False).values.T
+    ratio = first / second.clamp(min=1e-12)
+    near, nearer_than_most = ((limit > ratio).double().mean().item() for limit in (NEAR, 5 * NEAR))
+    return near if near > nearer_than_most - near else 0.0
 
 
 def too_small(val: Samples) -> Iterator[Finding]:
@@ -80,39 +128,47 @@ def too_small(val: Samples) -> Iterator[Finding]:
 
 
 def unlearnable(problem: Problem, reached: float | None) -> Iterator[Finding]:
-    """Neither simple learners nor the network, after the steps so far, are better than chance.
+    """A suspicion: neither simple learners nor the network, after the steps so far, are better than chance.
 
     Nearest neighbours are also tried within the train samples, of which there are more.
     """
-    guess, deviation = chance(problem)
+    measure = Measure(problem)
+    guess, deviation = measure.chance(problem.val.y)
     best = max(learnable_accuracy(problem), 0.0 if reached is None else reached)
     if best >= guess + SIGMAS * deviation or not problem.train.x.is_floating_point():
         return
-    x, y = problem.train.x[:MOST_COMPARED].flatten(1).float(), problem.train.y[:MOST_COMPARED]
-    common = y.bincount().max().item() / len(y)
-    within = (voted(x, x, y, leave_out=1) == y).double().mean().item()
-    if within < common + SIGMAS * sqrt(common * (1 - common) / len(y)):
-        evidence = f"validation accuracy is at best {best:.1%} with nearest neighbours, ridge regression or the network"
-        yield Finding("unlearnable_labels", "error", "labels", f"{evidence}; a constant guess has {guess:.1%}")
+    x, y = flat(some(problem.train, MOST_COMPARED))
+    within = measure.of_classes(shares_of_neighbours(x, x, y, measure, leave_out=1).argmax(dim=1), y)
+    common, error = measure.chance(y)
+    if within < common + SIGMAS * error:
+        evidence = f"validation {measure.name} is at best {best:.1%} with nearest neighbours, ridge regression or the "
+        evidence += f"network; a constant guess has {guess:.1%}"
+        advice = ("check that inputs and labels still belong together, such as after a sort or a join:",)
+        yield Finding("unlearnable_labels", "error", "labels", evidence, advice=(*advice, "    print(x[:5], y[:5])"))
 
 
-def voted(x: Tensor, known: Tensor, y: Tensor, leave_out: int = 0) -> Tensor:
-    """The most common class among the five nearest ``known`` samples, after the ``leave_out`` nearest."""
+def flat(samples: Samples) -> tuple[Tensor, Tensor]:
+    return samples.x.flatten(1).float(), samples.y
+
+
+def shares_of_neighbours(x: Tensor, known: Tensor, y: Tensor, measure: Measure, leave_out: int = 0) -> Tensor:
+    """How common each class is among the five nearest ``known`` samples, after the ``leave_out`` nearest."""
     nearest = torch.cdist(x, known).topk(min(5 + leave_out, len(known)), largest=False).indices[:, leave_out:]
-    return one_hot(y)[nearest].sum(dim=1).argmax(dim=1)
+    votes = one_hot(y)[nearest].sum(dim=1).double()
+    return votes / measure.log_shares.exp()[: votes.shape[1]] if measure.balanced else votes
 
 
 def chance(problem: Problem) -> tuple[float, float]:
-    """The validation accuracy of the most common class as a constant guess, and its standard deviation."""
-    y = problem.val.y
-    share = y.bincount().max().item() / len(y)
-    return share, sqrt(max(share * (1 - share), 1e-9) / len(y))
+    """The validation accuracy of a constant guess, and its standard deviation."""
+    return Measure(problem).chance(problem.val.y)
 
 
-def guessing(samples: Samples) -> tuple[float, float, int]:
-    """The lowest loss and the highest accuracy of a constant guess, and the number of samples."""
+def guessing(problem: Problem) -> tuple[float, float, int]:
+    """The lowest loss and the highest accuracy of a constant guess on train samples, and the number of samples."""
+    samples = some(problem.train)
     shares = samples.y.bincount().double() / len(samples.y)
-    return torch.special.entr(shares).sum().item(), shares.max().item(), len(samples.y)
+    best = 1.0 if Measure(problem).balanced else shares.max().item()  # then it is judged by the loss alone
+    return torch.special.entr(shares).sum().item(), best, len(samples.y)
 
 
 def learnable_accuracy(problem: Problem) -> float:
@@ -122,20 +178,50 @@ def learnable_accuracy(problem: Problem) -> float:
     """
     if not problem.train.x.is_floating_point():
         return 0.0
-    x, y = problem.train.x[:MOST_COMPARED].flatten(1).float(), problem.train.y[:MOST_COMPARED]
-    val, target = problem.val.x[:MOST_COMPARED].flatten(1).float(), problem.val.y[:MOST_COMPARED]
+    measure = Measure(problem)
+    (x, y), (val, target) = (flat(some(part, MOST_COMPARED)) for part in (problem.train, problem.val))
     deviation, mean = torch.std_mean(x, dim=0)
     keep = deviation > 0
     if not keep.any():
         return 0.0
     x, val = ((part - mean)[:, keep] / deviation[keep] for part in (x, val))
-    votes = one_hot(y, problem.num_classes).float()
+    seen = ridge(x, val, one_hot(y, problem.num_classes).double())
+    if measure.balanced:
+        seen = seen / measure.log_shares.exp()
+    guesses = (shares_of_neighbours(val, x, y, measure).argmax(dim=1), seen.argmax(dim=1))
+    return max(measure.of_classes(guess, target) for guess in guesses)
 
+
+def learnable_share(problem: Problem) -> float:
+    """The share of the variance of numbers that a ridge regression explains on validation samples, 0 at least."""
+    if not (problem.train.x.is_floating_point() and problem.train.y.is_floating_point()):
+        return 0.0
+    (x, y), (val, target) = (flat(some(part, MOST_COMPARED)) for part in (problem.train, problem.val))
+    deviation, mean = torch.std_mean(x, dim=0)
+    x, val = ((part - mean) / deviation.clamp(min=1e-12) for part in (x, val))
+    y, target = (part.reshape(len(part), -1).double() for part in (y, target))
+    errors = (target - y.mean(dim=0) - ridge(x, val, y - y.mean(dim=0))).square().sum(dim=0)
+    shares = 1 - errors / (target - y.mean(dim=0)).square().sum(dim=0).clamp(min=1e-30)
+    return max(0.0, shares.mean().item())
+
+
+def outlying_targets(problem: Problem) -> Iterator[Finding]:
+    """So few numbers so far out that squares are about them alone."""
+    y = problem.train.y.reshape(len(problem.train.y), -1).double()
+    squares = (y - y.median(dim=0).values).square()
+    few = max(1, round(OUTLIERS * len(y)))
+    share = (squares.topk(few, dim=0).values.sum(dim=0) / squares.sum(dim=0).clamp(min=1e-300)).max().item()
+    if share > RULED:
+        evidence = f"{few} of {len(y)} targets make up {share:.0%} of the squared deviations from the median"
+        advice = ("are they right? else leave them out; or predict logarithms:", "    y = numpy.log1p(y)")
+        yield Finding("target_outliers", "warning", "targets", evidence, ("loss=huber",), advice=advice)
+
+
+def ridge(x: Tensor, val: Tensor, targets: Tensor) -> Tensor:
+    """What a ridge regression on the inputs and 512 random ReLU features of them says of ``val``."""
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(x.shape[1], 512, generator=generator) / sqrt(x.shape[1])
     shift = torch.randn(512, generator=generator)
     features, seen = (torch.cat([part, (part @ weight + shift).relu()], dim=1).double() for part in (x, val))
     strength = 1e-2 * len(x) * torch.eye(features.shape[1], dtype=torch.float64)
-    solution = torch.linalg.solve(features.T @ features + strength, features.T @ votes.double())
-    guesses = (voted(val, x, y), (seen @ solution).argmax(dim=1))
-    return max((guess == target).double().mean().item() for guess in guesses)
+    return seen @ torch.linalg.solve(features.T @ features + strength, features.T @ targets)

@@ -6,7 +6,7 @@ The thresholds lie between the values measured of healthy and of sick networks.
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
-from math import isfinite, log10
+from math import inf, isfinite, log10
 
 from ...findings import Finding
 from ..history import TOO_LONG, WINDOWS, History, Scores
@@ -21,6 +21,10 @@ HEAVY = 0.95  # momentum
 MEMORIZED = 0.98  # train accuracy
 GAP = 0.2  # between train and validation accuracy
 ENOUGH = 90  # steps in which any network that can learn shows it
+NARROW = 2  # outputs of a layer
+WIDE_ENOUGH = 0.9  # of the way from chance to simple learners, which a narrow layer does not keep from
+ENDED, EARLY = 0.02, 0.5  # share of the highest learning rate; share of the steps
+FEWEST_WRONG = 8  # validation samples, of which overfitting is said
 FORGOT, WILL_FORGET = 0.08, 0.12  # validation accuracy lost since its best; the same on fewer samples
 ROSE, ROSE_BY = 1.5, 0.1  # validation loss over its minimum, and above it, as a share of the loss of equal chances
 
@@ -83,10 +87,40 @@ def too_short(history: History) -> Iterator[Finding]:
         yield Finding("learning_rate_too_low", history.severity, "whole network", evidence, (remedy,))
 
 
+def ended_early(history: History) -> Iterator[Finding]:
+    """The schedule has taken the learning rate to nearly nothing while most of the training is to come."""
+    highest = max(history.rates.values(), default=0.0)
+    ended = next((step for step, rate in history.rates.items() if rate < ENDED * highest), None)
+    started = next(iter(history.rates.values()), 0.0) == highest  # else it warms up
+    if ended is not None and started and ended < EARLY * history.planned:
+        evidence = f"the schedule has taken the learning rate from {highest:.2g} to {history.rates[ended]:.2g} "
+        evidence += f"in {ended} of {history.planned:.0f} steps"
+        advice = ("move the schedule by epochs, or give it the number of steps:", '    "interval": "epoch"')
+        yield Finding("schedule_too_fast", history.severity, "scheduler", evidence, advice=advice)
+
+
+def too_narrow(history: History) -> Iterator[Finding]:
+    """One layer lets one or two directions pass, and less is learned than by simple learners."""
+    seen = history.inspection
+    widths = {layer: history.shapes[layer][0] for layer in history.order[:-1] if layer in history.shapes}
+    narrow = [layer for layer, width in widths.items() if width <= NARROW]
+    if not seen or seen.rank is None or not narrow or history.reached(WIDE_ENOUGH):
+        return
+    if 0 < seen.rank <= widths[narrow[0]] and seen.full_rank >= 3 * seen.rank:
+        evidence = f"{narrow[0]} has {widths[narrow[0]]} outputs; only {seen.rank} of {seen.full_rank} directions pass"
+        width = max(history.num_classes, 16)
+        advice = (
+            f"make {narrow[0]} as wide as its neighbours, at least as wide as there are classes:",
+            f"    nn.Linear(..., {width})  # and the next layer nn.Linear({width}, ...)",
+        )
+        yield Finding("too_narrow", history.severity, narrow[0], evidence, advice=advice)
+
+
 def overfits(history: History, forgot: float = FORGOT) -> Iterator[Finding]:
     """Validation accuracy was higher before, or training samples are memorized and new ones are not predicted."""
-    if history.last is None:
+    if history.last is None or wrong(history) < FEWEST_WRONG:
         return
+    forgot = inf if history.guess_loss is not None else forgot  # early epochs lose and regain much of the loss
     last, best = history.last, best_of(history.scores)
     lost = best.val_accuracy - last.val_accuracy
     learned = last.train_accuracy > best.train_accuracy
@@ -99,9 +133,16 @@ def overfits(history: History, forgot: float = FORGOT) -> Iterator[Finding]:
         yield Finding("overfitting", "error" if lost > forgot else "warning", "whole network", evidence)
 
 
+def wrong(history: History) -> float:
+    """How many validation samples are wrong at the end; infinite where they are not counted."""
+    if not history.val_count or history.guess_loss is not None or history.last is None:
+        return inf
+    return (1 - history.last.val_accuracy) * history.val_count
+
+
 def grows_too_sure(history: History) -> Iterator[Finding]:
     """The validation loss was much lower before, and the train loss has fallen since."""
-    if history.last is None:
+    if history.last is None or wrong(history) < FEWEST_WRONG:
         return
     last, best = history.last, min(history.scores.values(), key=lambda found: found.val_loss)
     rose = last.val_loss > ROSE * best.val_loss and last.val_loss - best.val_loss > ROSE_BY * history.chance_loss

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from ...findings import Finding
 from ..history import History
-from . import optimization, signal_flow
+from . import network, optimization, signal_flow
 
 Rule = Callable[[History], Iterator[Finding]]
 
@@ -20,12 +20,30 @@ RULES: tuple[Rule, ...] = (
     signal_flow.not_finite,
     signal_flow.dead,
     signal_flow.bad_start,
+    optimization.ended_early,
+    optimization.too_narrow,
     optimization.too_short,
     optimization.unsteady,
     optimization.overfits,
     optimization.grows_too_sure,
     optimization.stands_still,
 )
+SEEN: tuple[Rule, ...] = (
+    network.never_stepped,
+    network.unregistered,
+    network.frozen,
+    network.accumulated,
+    network.wrong_outputs,
+    network.mixed,
+    network.random_evaluation,
+    network.lagging_statistics,
+    network.affine,
+)
+EXPLAIN_TRAINING = {  # what comes of these is not judged
+    "optimizer_never_steps", "unregistered_layers", "frozen_parameters", "accumulated_gradients", "output_activation",
+    "mixed_samples", "dropout_in_evaluation", "batch_norm", "linear_network", "unscaled_input", "constant_input",
+    "unlearnable_labels", "class_missing", "shifted_validation",
+}  # fmt: skip
 STEPS = {"learning_rate_too_low", "learning_rate_too_high", "oscillating_loss"}
 EXPLAINS = {
     "symmetric_units": {"vanishing_gradient", "exploding_gradient", "dead_units", "excess_weight_decay"} | STEPS,
@@ -36,6 +54,8 @@ EXPLAINS = {
     "learning_rate_too_high": {"dead_units", "learning_rate_too_low", "oscillating_loss", "overfitting"},
     "oscillating_loss": {"dead_units", "learning_rate_too_high", "learning_rate_too_low", "overfitting"},
     "excess_weight_decay": {"dead_units"} | STEPS,
+    "schedule_too_fast": {"learning_rate_too_low"},
+    "too_narrow": STEPS,
     "non_finite": STEPS,
     "dead_units": STEPS,
     "bad_initial_loss": {"oscillating_loss", "overfitting"},
@@ -50,3 +70,9 @@ def findings_in_training(history: History) -> Iterator[Finding]:
             if finding.code not in explained:
                 explained |= EXPLAINS.get(finding.code, set()) | {finding.code}
                 yield finding
+
+
+def findings_in_network(history: History) -> Iterator[Finding]:
+    """What is seen of the network without judging its training."""
+    for rule in SEEN:
+        yield from rule(history)

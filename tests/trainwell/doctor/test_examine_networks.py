@@ -1,0 +1,331 @@
+"""What is seen of networks, modules and splits: a sick training of each kind, and its healthy twin."""
+
+import copy
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from doctor_examples import InMemory
+from lightning import LightningModule
+from test_examine import CLASSES, FEATURES, SICK, found, problem, stack, with_x
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, dropout, mse_loss, nll_loss
+from torch.optim import SGD, Adam
+from torch.optim.lr_scheduler import StepLR
+from trainwell.data.batches import Samples
+from trainwell.doctor.examine import examine
+from trainwell.findings import WHY, Finding, healthy
+
+WIDTH = 24
+
+
+class Through(nn.Module):
+    """A trunk, something done to its outputs, and a head."""
+
+    def __init__(self, between: Callable[[Tensor], Tensor] = lambda x: x, width: int = WIDTH) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.trunk = nn.Sequential(nn.Linear(FEATURES, WIDTH), nn.ReLU(), nn.Linear(WIDTH, width), nn.ReLU())
+        self.between, self.head = between, nn.Linear(width, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.between(self.trunk(x)))
+
+
+def frozen_trunk(width: int) -> nn.Module:
+    network = Through(width=width)
+    for parameter in network.trunk.parameters():
+        parameter.requires_grad_(False)
+    return network
+
+
+class Listed(nn.Module):
+    """Layers in a list, of torch or of Python."""
+
+    def __init__(self, of: type) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = of([nn.Linear(FEATURES, 8), nn.Linear(8, 8)])
+        self.head = nn.Linear(8, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x).relu()
+        return self.head(x)
+
+
+class Dropping(nn.Module):
+    """Dropout as a function, in evaluation too or not."""
+
+    def __init__(self, always: bool) -> None:
+        super().__init__()
+        self.network, self.always = Through(self.drop), always
+
+    def drop(self, x: Tensor) -> Tensor:
+        return dropout(x, 0.3, training=self.always or self.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x)
+
+
+def normalised(momentum: float) -> nn.Module:
+    network = Through(nn.BatchNorm1d(WIDTH, momentum=momentum))
+    nn.init.constant_(network.trunk[0].bias, 4.0)
+    return network
+
+
+def linear_stack(*activations: nn.Module) -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(FEATURES, 48), *activations, nn.Linear(48, 48), *activations, nn.Linear(48, CLASSES))
+
+
+def of_rings(count: int) -> Samples:
+    """How far from the centre a sample lies, in two of its features: no linear map tells."""
+    x = torch.randn(count, FEATURES, generator=torch.Generator().manual_seed(count))
+    distance = x[:, :2].norm(dim=1)
+    return Samples(x, torch.bucketize(distance, torch.tensor([0.76, 1.18, 1.67])))
+
+
+RINGS = InMemory(of_rings(1500), of_rings(400), CLASSES)
+
+
+class Own(LightningModule):
+    """Trains rightly; subclasses do not."""
+
+    automatic = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = Through()
+        self.automatic_optimization = self.automatic
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x)
+
+    def loss(self, batch: Any) -> Tensor:
+        return cross_entropy(self(batch[0]), batch[1])
+
+    def training_step(self, batch: Any, batch_index: int) -> Tensor:
+        return self.loss(batch)
+
+    def configure_optimizers(self) -> Any:
+        return Adam(self.parameters(), lr=0.003)
+
+
+class ByHand(Own):
+    automatic = False
+    clears = steps = True
+
+    def training_step(self, batch: Any, batch_index: int) -> Tensor:
+        loss = self.loss(batch)
+        if self.clears:
+            self.optimizers().zero_grad()
+        self.manual_backward(loss)
+        if self.steps:
+            self.optimizers().step()
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        return SGD(self.parameters(), lr=0.05)
+
+
+class NeverSteps(ByHand):
+    steps = False
+
+
+class NeverClears(ByHand):
+    clears = False
+
+
+class OfACopy(Own):
+    def configure_optimizers(self) -> Any:
+        return Adam(copy.deepcopy(self.network).parameters(), lr=0.003)
+
+
+class OfLogits(Own):
+    def loss(self, batch: Any) -> Tensor:
+        return nll_loss(self(batch[0]), batch[1])
+
+
+class OfLikelihoods(Own):
+    def loss(self, batch: Any) -> Tensor:
+        return nll_loss(self(batch[0]).log_softmax(dim=1), batch[1])
+
+
+class Scheduled(Own):
+    interval = "epoch"
+
+    def configure_optimizers(self) -> Any:
+        optimizer = Adam(self.parameters(), lr=0.003)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": StepLR(optimizer, 5, 0.3), "interval": self.interval},
+        }
+
+
+class ScheduledByBatches(Scheduled):
+    interval = "step"
+
+
+class Numbers(Own):
+    """Squares of numbers, which are behind an activation or not."""
+
+    def __init__(self, last: nn.Module) -> None:
+        super().__init__()
+        self.last = last
+
+    def loss(self, batch: Any) -> Tensor:
+        return mse_loss(self.last(self(batch[0]))[:, 0], batch[1])
+
+
+def numbers(outlier: float) -> InMemory:
+    def samples(count: int) -> Samples:
+        x = torch.randn(count, FEATURES, generator=torch.Generator().manual_seed(count))
+        y = x[:, 0] + 0.3 * x[:, 1]
+        y[:3] *= outlier
+        return Samples(x, y)
+
+    return InMemory(samples(600), samples(200), 0)
+
+
+def without_class(part: Samples, label: int) -> Samples:
+    return part.at((part.y != label).nonzero()[:, 0])
+
+
+def labelled(change: Callable[[Tensor], Tensor], classes: int) -> InMemory:
+    data = problem()
+    return InMemory(*(Samples(part.x, change(part.y)) for part in (data.train, data.val)), classes)
+
+
+def leaking(noise: float) -> InMemory:
+    data, generator = problem(), torch.Generator().manual_seed(0)
+    parts = (data.train, data.val)
+    answers = [part.y[:, None] + noise * torch.randn(len(part.y), 1, generator=generator) for part in parts]
+    both = [
+        Samples(torch.cat([part.x, answer], dim=1)[:, 1:], part.y) for part, answer in zip(parts, answers, strict=True)
+    ]
+    return InMemory(*both, CLASSES)
+
+
+def nearly_copied() -> InMemory:
+    data = problem()
+    noise = 0.01 * torch.randn(60, FEATURES, generator=torch.Generator().manual_seed(0))
+    val = Samples(torch.cat([data.train.x[:60] + noise, data.val.x]), torch.cat([data.train.y[:60], data.val.y]))
+    return InMemory(data.train, val, CLASSES)
+
+
+def only_train_scaled() -> InMemory:
+    data = problem()
+    return InMemory(Samples(data.train.x / 6 - 1, data.train.y), data.val, CLASSES)
+
+
+def answered(kinds: int) -> InMemory:
+    """Questions with so many answers each."""
+    x = torch.randint(kinds, (900, 4), generator=torch.Generator().manual_seed(0)).float()
+    y = (x.sum(dim=1) > 2 * (kinds - 1)).long()
+    return InMemory(Samples(x[:700], y[:700]), Samples(x[700:], y[700:]), 2)
+
+
+def with_two_outputs() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, WIDTH), nn.ReLU(), nn.Linear(WIDTH, 2))
+
+
+def ending(*last: nn.Module) -> nn.Module:
+    return nn.Sequential(stack(), *last)
+
+
+def by(module: LightningModule, data: InMemory | None = None, **settings: Any) -> list[Finding]:
+    return examine(module, data or problem(), accelerator="cpu", **settings)
+
+
+SICK_NETWORKS: dict[str, tuple[str, Callable[[], list[Finding]]]] = {
+    "softmax": ("output_activation", lambda: found(ending(nn.Softmax(dim=1)))),
+    "sigmoid": ("output_activation", lambda: found(ending(nn.Sigmoid()))),
+    "relu": ("output_activation", lambda: found(ending(nn.ReLU()))),
+    "log-softmax of the batch": ("output_activation", lambda: found(ending(nn.LogSoftmax(dim=0)))),
+    "likelihood of logits": ("output_activation", lambda: by(OfLogits())),
+    "squares behind a sigmoid": ("output_activation", lambda: by(Numbers(nn.Sigmoid()), numbers(1.0))),
+    "detached": ("frozen_parameters", lambda: found(Through(lambda x: x.detach()))),
+    "rounded": ("frozen_parameters", lambda: found(Through(lambda x: x.round()))),
+    "frozen": ("frozen_parameters", lambda: found(frozen_trunk(2))),
+    "optimizer of a copy": ("frozen_parameters", lambda: by(OfACopy())),
+    "never stepped": ("optimizer_never_steps", lambda: by(NeverSteps())),
+    "never cleared": ("accumulated_gradients", lambda: by(NeverClears())),
+    "in a list": ("unregistered_layers", lambda: found(Listed(list))),
+    "mean of the batch": ("mixed_samples", lambda: found(Through(lambda x: x - x.mean(dim=0)))),
+    "always dropping": ("dropout_in_evaluation", lambda: found(Dropping(always=True))),
+    "slow statistics": ("batch_norm", lambda: found(normalised(1e-4))),
+    "linear": ("linear_network", lambda: found(linear_stack(), RINGS)),
+    "one unit": ("too_narrow", lambda: found(Through(width=1))),
+    "by batches": ("schedule_too_fast", lambda: by(ScheduledByBatches(), max_epochs=60)),
+    "class missing": (
+        "class_missing",
+        lambda: found(stack(), InMemory(without_class(problem().train, 2), problem().val, CLASSES)),
+    ),
+    "gap in the labels": ("outputs_without_class", lambda: found(Through(), labelled(lambda y: y % 3 + 1, CLASSES))),
+    "only train samples scaled": ("shifted_validation", lambda: found(stack(), only_train_scaled())),
+    "leaking": ("target_leak", lambda: found(stack(), leaking(0.05))),
+    "nearly copied": ("validation_leak", lambda: found(stack(), nearly_copied())),
+    "outliers": ("target_outliers", lambda: by(Numbers(nn.Identity()), numbers(300.0))),
+}
+HEALTHY_NETWORKS: dict[str, Callable[[], list[Finding]]] = {
+    "log-softmax": lambda: found(ending(nn.LogSoftmax(dim=1))),
+    "likelihood of log-softmax": lambda: by(OfLikelihoods()),
+    "squares": lambda: by(Numbers(nn.Identity()), numbers(1.0)),
+    "through": lambda: found(Through()),
+    "straight through": lambda: found(Through(lambda x: x + (x.round() - x).detach())),
+    "frozen random features": lambda: found(frozen_trunk(200)),
+    "own module": lambda: by(Own()),
+    "by hand": lambda: by(ByHand()),
+    "in a ModuleList": lambda: found(Listed(nn.ModuleList)),
+    "dropping in training": lambda: found(Dropping(always=False)),
+    "fast statistics": lambda: found(normalised(0.1)),
+    "linear, for clouds": lambda: found(linear_stack()),
+    "bent": lambda: found(linear_stack(nn.ReLU()), RINGS),
+    "by epochs": lambda: by(Scheduled(), max_epochs=60),
+    "one column among others": lambda: found(stack(), leaking(1.0)),
+    "few possible rows": lambda: found(with_two_outputs(), answered(3)),
+}
+
+
+def test_there_is_a_sick_training_for_every_code() -> None:
+    assert set(SICK) | {code for code, _ in SICK_NETWORKS.values()} == set(WHY)
+
+
+@pytest.mark.parametrize("sick", SICK_NETWORKS)
+def test_a_mistake_is_named_first_and_says_what_to_change(sick: str) -> None:
+    code, examination = SICK_NETWORKS[sick]
+    findings = examination()
+    assert findings, "nothing was found"
+    assert (findings[0].code, healthy(findings)) == (code, False), findings
+    assert any(letter.isdigit() for letter in findings[0].evidence), "evidence is in numbers"
+    assert findings[0].advice or findings[0].remedies
+
+
+@pytest.mark.parametrize("twin", HEALTHY_NETWORKS)
+def test_its_healthy_twin_gets_notes_at_most(twin: str) -> None:
+    findings = HEALTHY_NETWORKS[twin]()
+    assert healthy(findings), findings
+
+
+def test_a_suspicion_that_no_remedy_confirms_is_a_note() -> None:
+    """Weights that grow from a small start, of a network that learns well."""
+    small = stack(start=lambda network: [parameter.mul_(0.1) for parameter in network.parameters()])
+    findings = found(small, optimizer=partial(Adam, lr=0.01))
+    assert healthy(findings), findings
+
+
+def test_a_remedy_says_what_it_gains() -> None:
+    (first, *_) = found(stack(), optimizer=partial(Adam, lr=1.0))
+    assert 1 <= len(first.remedies) <= 3
+    assert "instead of" in first.gains[first.remedies[0]]
+    assert any(first.gains[first.remedies[0]] in line for line in first.lines())
+
+
+def test_inputs_that_the_network_scales_itself_are_a_note() -> None:
+    inside = nn.Sequential(nn.BatchNorm1d(FEATURES), stack())
+    findings = found(inside, with_x(lambda x: 300 * x + 50))
+    assert healthy(findings), findings

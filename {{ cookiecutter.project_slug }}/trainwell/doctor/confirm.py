@@ -1,0 +1,141 @@
+"""Confirm before speaking: what data or ratios look like is a suspicion until a remedy measurably helps in a trial."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from math import isfinite, sqrt
+
+from ..findings import Finding
+from .history import History
+from .treatments import Treatment, against, bent
+
+SUSPICIONS = {
+    "learning_rate_too_high", "learning_rate_too_low", "oscillating_loss", "unscaled_input", "exploding_gradient",
+    "vanishing_gradient", "dead_units", "saturated_units", "bad_initial_loss", "symmetric_units", "excess_dropout",
+    "excess_weight_decay", "linear_network", "shifted_validation", "frozen_parameters",
+}  # fmt: skip
+STEPS = {"learning_rate_too_high", "learning_rate_too_low", "oscillating_loss", "exploding_gradient"}
+MOST_REMEDIES = 3
+MOST_TRIALS = 9
+LESS_LOSS = 0.15  # share of the validation loss that a remedy saves, and
+LESS_OF_CHANCE = 0.02  # the same as a share of the loss of equal chances
+MORE_ACCURACY = 0.03
+MUCH_MORE = 0.15  # accuracy that training what is frozen gains; less is the usual price of a frozen backbone
+SMALL = 1e-3  # so that any gain in accuracy counts more than one in loss alone
+SIGMAS = 2.5
+WELL = 0.95  # of the way from chance to simple learners
+
+Run = Callable[[Treatment], History | None]  # None: the treatment cannot be tried
+
+
+@dataclass
+class Confirmation:
+    """Repeats the trial with remedies and judges the suspicions by what they gain."""
+
+    history: History
+    run: Run
+    longer: Callable[[], History | None]  # the same trial with more steps
+    tried: dict[str, History | None] = field(default_factory=dict)
+
+    def judged(self, findings: Sequence[Finding]) -> list[Finding]:
+        """Facts and confirmed suspicions in their order, then what is left, mostly as notes."""
+        kept: list[Finding] = []
+        doubtful: list[Finding] = []
+        for finding in findings:
+            if not is_suspicion(finding):
+                kept.append(finding)
+            elif any(is_suspicion(each) for each in kept):
+                doubtful.append(finding.as_note())  # a cure is known; whether this is one of its effects is not
+            else:
+                found = self.confirmed(finding)
+                (doubtful if found is None else kept).append(finding if found is None else found)
+        if not any(is_suspicion(each) for each in kept):
+            return [*self.unexplained(doubtful), *kept]
+        return [*kept, *(finding.as_note() for finding in doubtful)]
+
+    def confirmed(self, finding: Finding) -> Finding | None:
+        """The finding with what its remedies gain, best first; None if none gains anything."""
+        gains = sorted(self.gains_of(finding), key=lambda found: -found[1])
+        if not gains:
+            return self.plainly_harmful(finding)
+        (best, _, _), *_ = gains
+        shown = {treatment.remedy or treatment.name: text for treatment, _, text in gains}
+        remedies = [treatment.remedy for treatment, _, _ in gains if treatment.remedy]
+        others = [remedy for remedy in finding.remedies if remedy not in remedies and not self.failed(remedy)]
+        evidence = f"{finding.evidence}; in the trial, {best.name}: {gains[0][2]}"
+        found = replace(finding, evidence=evidence, gains={key: text for key, text in shown.items() if "=" in key})
+        return found.with_remedies([*remedies, *others][:MOST_REMEDIES])
+
+    def failed(self, remedy: str) -> bool:
+        return remedy in self.tried
+
+    def plainly_harmful(self, finding: Finding) -> Finding | None:
+        """A finding that no treatment could be tried against, in a network that does badly."""
+        untried = not any(self.tried.get(key_of(each)) for each in self.treatments(finding))
+        return finding if untried and not self.history.reached(WELL) and self.history.last else None
+
+    def gains_of(self, finding: Finding) -> Iterator[tuple[Treatment, float, str]]:
+        most = MUCH_MORE if finding.code == "frozen_parameters" else 0.0
+        for treatment in self.treatments(finding):
+            after = self.attempt(treatment)
+            found = gain(self.history, after, most) if after else None
+            if found and after and finding.code in STEPS and not fits_better(self.history, after):
+                continue  # it generalizes better, as a shorter training also does
+            if found:
+                yield treatment, *found
+
+    def treatments(self, finding: Finding) -> list[Treatment]:
+        if finding.code == "linear_network":
+            return [bent(self.history.order[:-1])]
+        return list(against(finding.code, self.history))[:MOST_REMEDIES]
+
+    def attempt(self, treatment: Treatment) -> History | None:
+        key = key_of(treatment)
+        if key not in self.tried and len(self.tried) < MOST_TRIALS:
+            self.tried[key] = self.run(treatment)
+        return self.tried.get(key)
+
+    def unexplained(self, doubtful: Sequence[Finding]) -> list[Finding]:
+        """No remedy is known to help: the suspicions stand if the network does not learn, also in more steps."""
+        if not doubtful or self.history.severity != "error" or self.history.last is None:
+            return [finding.as_note() for finding in doubtful]
+        longer = self.longer()
+        if longer is not None and longer.severity != "error":
+            return [finding.as_note() for finding in doubtful]
+        first, *others = doubtful
+        if first.code == "learning_rate_too_low":
+            first = self.confirmed(replace(first, code="learning_rate_too_high", remedies=())) or first
+        return [first, *(finding.as_note() for finding in others)]
+
+
+def is_suspicion(finding: Finding) -> bool:
+    seen = finding.code == "frozen_parameters" and finding.severity == "error"  # cut from the graph
+    return finding.code in SUSPICIONS and not seen
+
+
+def key_of(treatment: Treatment) -> str:
+    return treatment.remedy or treatment.name
+
+
+def fits_better(before: History, after: History) -> bool:
+    if before.last is None or after.last is None:
+        return False
+    return after.last.train_loss < before.last.train_loss or not isfinite(before.last.train_loss)
+
+
+def gain(before: History, after: History, most: float = 0.0) -> tuple[float, str] | None:
+    """How much better ``after`` is, and in words; None if that is not measurable, or ``most`` accuracy or less."""
+    if before.last is None or after.last is None:
+        return None
+    a, b = before.last, after.last
+    noise = SIGMAS * sqrt(0.25 / max(before.val_count, 1)) if before.num_classes else 0.0
+    more = b.val_accuracy - a.val_accuracy
+    less = a.val_loss - b.val_loss if isfinite(a.val_loss) else float(isfinite(b.val_loss)) * 1e9
+    better = more > max(MORE_ACCURACY, noise, most)
+    saved = less > max(LESS_LOSS * abs(a.val_loss), LESS_OF_CHANCE * before.chance_loss)
+    surer = saved and not most and more > -noise / 3
+    if not isfinite(b.val_loss) or not (better or surer):
+        return None
+    if better:
+        return more, f"validation {before.score} {b.val_accuracy:.1%} instead of {a.val_accuracy:.1%}"
+    share = min(less / max(abs(a.val_loss), 1e-9), 1.0)
+    return SMALL * share, f"validation loss {b.val_loss:.3g} instead of {a.val_loss:.3g}"

@@ -1,0 +1,212 @@
+"""What can be seen of a network without judging how well it trains: its graph, its optimizers, its forward pass."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from .layer_statistics import layers_of
+from .loss_calls import LossCall, nodes_behind
+
+FLAT = ("Round", "Floor", "Ceil", "Trunc", "Sign", "Heaviside")  # operations with a derivative of zero
+GRAPHS = 3  # batches whose graph is walked
+FEW = 16  # samples of the forward checks
+BLOCKED_STEPS = 3
+MOST_OUTPUTS = 12  # whose slopes are computed
+DIFFERS = 0.01  # outputs for the same samples, relative to their deviation
+SMALL = 1e-3  # a singular value, relative to the largest
+
+
+@dataclass
+class Inspection:
+    """Names of parameters and layers, and differences between outputs relative to their deviation."""
+
+    sizes: dict[str, int] = field(default_factory=dict)  # of every parameter
+    frozen: list[str] = field(default_factory=list)  # parameters that ask for no gradient
+    not_given: list[str] = field(default_factory=list)  # ask for one, and no optimizer has them
+    unreached: list[str] = field(default_factory=list)  # no graph of a loss leads to them
+    flat: str = ""  # an operation in the graph that passes no gradient
+    called: set[str] = field(default_factory=set)  # layers that the forward pass calls
+    unregistered: dict[str, int] = field(default_factory=dict)  # trained by the loss, and no parameters of the module
+    uncleared: int = 0  # steps of which the gradient was added to that of the step before
+    steps: int = 0
+    batches: int = 0
+    call: LossCall | None = None  # the last one
+    first_call: LossCall | None = None
+    mixing: float | None = None  # how far outputs depend on the other samples of a batch, in evaluation mode
+    mixing_layer: str = ""  # the first in which they do
+    randomness: float | None = None  # how far two evaluations of the same samples differ
+    curvature: float | None = None  # how far the network is from an affine map
+    rank: int | None = None  # directions of the input, of those that there are, that can change outputs; a median
+    full_rank: int = 0  # the most that there could be
+    batch_norm: tuple[float, float] | None = None  # train loss with running statistics, and with those of the batch
+
+
+class Inspector:
+    """Fill in an ``Inspection`` during the first batches of a training."""
+
+    def __init__(self) -> None:
+        self.found = Inspection()
+        self.reached: set[int] = set()
+        self.foreign: dict[int, Tensor] = {}
+        self.cleared: dict[int, bool] = {}  # optimizer -> whether its gradients were empty since its last step
+
+    def start(self, module: nn.Module, optimizers: Sequence[Optimizer]) -> None:
+        named = {name: parameter for name, parameter in module.named_parameters() if is_known(parameter)}
+        given = {id(p) for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
+        self.found.sizes = {name: parameter.numel() for name, parameter in named.items()}
+        self.found.frozen = [name for name, parameter in named.items() if not parameter.requires_grad]
+        self.found.not_given = [name for name, p in named.items() if p.requires_grad and id(p) not in given]
+        self.cleared = {number: True for number in range(len(optimizers))}
+
+    def before_backward(self, module: nn.Module, optimizers: Sequence[Optimizer], loss: Tensor) -> None:
+        for number, optimizer in enumerate(optimizers):
+            gradients = (p.grad for group in optimizer.param_groups for p in group["params"])
+            if self.found.batches < 2 * BLOCKED_STEPS and not any(g is not None and g.any() for g in gradients):
+                self.cleared[number] = True
+        if self.found.batches < GRAPHS:
+            own = {id(parameter) for parameter in module.parameters()}
+            for node in nodes_behind(loss):
+                if node.name().startswith(FLAT):
+                    self.found.flat = node.name()
+                variable = getattr(node, "variable", None)  # of the nodes that accumulate gradients
+                if isinstance(variable, Tensor):
+                    self.reached.add(id(variable))
+                    if id(variable) not in own and isinstance(variable, nn.Parameter):
+                        self.foreign[id(variable)] = variable
+
+    def before_step(self, optimizers: Sequence[Optimizer], optimizer: Optimizer) -> None:
+        for number, each in enumerate(optimizers):
+            if each is getattr(optimizer, "optimizer", optimizer) and self.found.batches < 2 * BLOCKED_STEPS:
+                self.found.uncleared += not self.cleared[number]
+                self.cleared[number] = False
+
+    def after_batch(self, stepped: bool) -> None:
+        self.found.batches += 1
+        self.found.steps += stepped
+
+    def end(self, module: nn.Module, calls: Sequence[LossCall], called: set[str]) -> Inspection:
+        found = self.found
+        if self.reached:
+            found.unreached = [
+                name for name, p in module.named_parameters() if p.requires_grad and id(p) not in self.reached
+            ]
+        found.unregistered = {name: size for name, size in unregistered_layers(module, self.foreign)}
+        found.called = called
+        if calls:
+            found.first_call, found.call = calls[0], calls[-1]
+        return found
+
+
+def is_known(parameter: Tensor) -> bool:
+    return not isinstance(parameter, nn.parameter.UninitializedParameter)
+
+
+def unregistered_layers(module: nn.Module, foreign: dict[int, Tensor]) -> Iterator[tuple[str, int]]:
+    """The lists and other attributes that hold modules with these parameters, and how many values."""
+    if not foreign:
+        return
+    for name, part in module.named_modules():
+        for attribute, value in vars(part).items():
+            if attribute.startswith("_"):
+                continue
+            held = value if isinstance(value, list | tuple) else value.values() if isinstance(value, dict) else []
+            modules = [each for each in held if isinstance(each, nn.Module)]
+            size = sum(p.numel() for each in modules for p in each.parameters() if id(p) in foreign)
+            if size:
+                yield f"{name}.{attribute}".removeprefix("network.").removeprefix("."), size
+
+
+@torch.no_grad()
+def inspect_forward(found: Inspection, module: nn.Module, x: Tensor) -> None:
+    """Compare outputs for the same samples: twice, in other company, and between two samples. In evaluation mode.
+
+    What a forward pass with another purpose raises ends the comparison.
+    """
+    if len(x) < FEW:
+        return
+    x = x[:FEW]
+    try:
+        again, (outputs, of_layers) = as_matrix(module(x), len(x)), outputs_of_layers(module, x)
+        half, of_half = outputs_of_layers(module, x[: FEW // 2])
+        found.randomness = difference(again, outputs) or 0.0
+        found.mixing = max(
+            difference(half, outputs[: FEW // 2], scale=outputs) or 0.0,
+            difference(as_matrix(module(x.flip(0)), len(x)).flip(0), outputs) or 0.0,
+        )
+        for name, (first, other) in both(of_layers, of_half).items():
+            apart = difference(other, first[: FEW // 2], scale=first)
+            if apart is not None and apart > DIFFERS and not found.mixing_layer:
+                found.mixing, found.mixing_layer = max(found.mixing, apart), name
+        if x.is_floating_point():
+            a, b = x[: FEW // 2], x[FEW // 2 :]
+            ends = [as_matrix(module(part), len(a)) for part in (a, b, (a + b) / 2, 2 * a - b)]
+            middle = difference(ends[2], (ends[0] + ends[1]) / 2, scale=outputs)
+            beyond = difference(ends[3], 2 * ends[0] - ends[1], scale=outputs)
+            found.curvature = None if middle is None or beyond is None else max(middle, beyond)
+    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError):
+        return
+
+
+def outputs_of_layers(module: nn.Module, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """What the module returns for samples, and what each layer returns that has a row for each of them."""
+    of_layers: dict[str, Tensor] = {}
+
+    def keeping(name: str) -> Callable[..., None]:
+        def keep(layer: nn.Module, args: Any, output: Any) -> None:
+            if isinstance(output, Tensor) and output.is_floating_point() and len(output) == len(x):
+                of_layers[name] = output.detach().reshape(len(x), -1).double()
+
+        return keep
+
+    handles = [layer.register_forward_hook(keeping(name)) for name, layer in layers_of(module).items()]
+    try:
+        return as_matrix(module(x), len(x)), of_layers
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def both(first: dict[str, Tensor], other: dict[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
+    """What both have, with rows of the same length."""
+    shared = {name: (first[name], other[name]) for name in first if name in other}
+    return {name: parts for name, parts in shared.items() if parts[0].shape[1] == parts[1].shape[1]}
+
+
+def inspect_rank(found: Inspection, module: nn.Module, x: Tensor) -> None:
+    """In how many independent directions the outputs of one sample move with its input, to first order."""
+    x = x[:FEW].detach().clone().requires_grad_(x.is_floating_point())
+    try:
+        outputs = as_matrix(module(x), len(x)).float()
+        if not outputs.requires_grad or not x.requires_grad or x.is_inference():
+            return
+        count = min(outputs.shape[1], MOST_OUTPUTS)
+        slopes = [
+            torch.autograd.grad(outputs[:, n].sum(), x, retain_graph=True, allow_unused=True)[0] for n in range(count)
+        ]
+    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError):
+        return
+    if any(slope is None or not slope.isfinite().all() for slope in slopes):
+        return
+    jacobians = torch.stack([slope.flatten(1) for slope in slopes], dim=1)
+    values = torch.linalg.svdvals(jacobians.double())
+    ranks = (values > SMALL * values[:, :1].clamp(min=1e-30)).sum(dim=1)
+    found.rank, found.full_rank = int(ranks.median()), min(jacobians.shape[1:])
+
+
+def as_matrix(outputs: Any, count: int) -> Tensor:
+    """Raises: ValueError: the outputs are no rows for the samples."""
+    if not isinstance(outputs, Tensor) or len(outputs) != count or not outputs.is_floating_point():
+        raise ValueError("no rows of numbers")
+    return outputs.reshape(count, -1).double()
+
+
+def difference(found: Tensor, expected: Tensor, scale: Tensor | None = None) -> float | None:
+    """The largest difference, relative to the deviation of the outputs over samples; None if they do not vary."""
+    deviation = (expected if scale is None else scale).std(dim=0).max().item()
+    largest = (found - expected).abs().max().item()
+    size = expected.abs().max().item()
+    return largest / deviation if deviation > 1e-4 * max(size, 1e-6) else None

@@ -1,0 +1,98 @@
+"""Which loss function a training calls, on what, and which operation the network's outputs come from."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+LOSSES: dict[Callable[..., Any], str] = {
+    functional.cross_entropy: "cross_entropy",
+    functional.nll_loss: "nll_loss",
+    functional.binary_cross_entropy: "binary_cross_entropy",
+    functional.binary_cross_entropy_with_logits: "binary_cross_entropy_with_logits",
+    functional.mse_loss: "mse_loss",
+    functional.l1_loss: "l1_loss",
+    functional.smooth_l1_loss: "smooth_l1_loss",
+    functional.huber_loss: "huber_loss",
+}
+RESHAPES = (
+    "View",
+    "Reshape",
+    "Squeeze",
+    "Unsqueeze",
+    "Alias",
+    "Transpose",
+    "TBackward",
+    "Permute",
+    "ToCopy",
+    "Clone",
+    "Select",
+    "Slice",
+)
+
+
+@dataclass(frozen=True)
+class LossCall:
+    """One call of a loss function: what the network returned, after which operation, the targets and the value."""
+
+    name: str
+    outputs: Tensor
+    operation: str  # such as SoftmaxBackward0; empty if the outputs have no graph
+    targets: Tensor
+    value: float
+
+
+class LossCalls(TorchFunctionMode):
+    """Note calls of torch's loss functions for as long as it is entered; of nested calls the outermost."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[LossCall] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        given = dict(zip(("input", "target"), args, strict=False)) | (kwargs or {})
+        name = LOSSES.get(func)
+        outputs, targets = given.get("input"), given.get("target")
+        if name and isinstance(outputs, Tensor) and isinstance(targets, Tensor) and isinstance(result, Tensor):
+            value = result.detach().float().mean().item()
+            self.found.append(LossCall(name, outputs.detach(), operation_behind(outputs), targets.detach(), value))
+        return result
+
+
+def operation_behind(outputs: Tensor) -> str:
+    """The operation that made the values, before they were only reshaped."""
+    node = outputs.grad_fn
+    while node is not None and node.name().startswith(RESHAPES) and node.next_functions:
+        node = node.next_functions[0][0]
+    return "" if node is None else node.name()
+
+
+def nodes_behind(loss: Tensor) -> Iterator[Any]:
+    """Every node of the graph that leads to a loss, once."""
+    seen, waiting = set(), [loss.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            waiting += [before for before, _ in node.next_functions]
+            yield node
+
+
+@torch.no_grad()
+def constant_loss(call: LossCall) -> float | None:
+    """The loss of the best outputs that are the same for every sample; None if it is not known for this function."""
+    y = call.targets.double()
+    if call.name == "binary_cross_entropy_with_logits" or call.name == "binary_cross_entropy":
+        share = y.mean(dim=0)
+        return (torch.special.entr(share) + torch.special.entr(1 - share)).mean().item()
+    if call.name == "mse_loss":
+        return (y - y.mean(dim=0)).square().mean().item()
+    if call.name in ("l1_loss", "smooth_l1_loss", "huber_loss"):
+        loss = getattr(functional, call.name)
+        return loss(y.median(dim=0).values.expand_as(y), y).item()
+    return None

@@ -1,0 +1,210 @@
+"""Rules about a network's graph, outputs and forward pass, and about what its optimizers hold.
+
+What they find is seen, not suspected: most need no trial to confirm them.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from ...findings import Finding
+from ..history import History
+from ..inspection import DIFFERS, Inspection
+from ..loss_calls import LossCall
+from .signal_flow import and_more
+
+MUCH, ALL = 0.02, 0.999  # of all parameters
+AFFINE = 1e-3  # the same
+SUM_OFF = 1e-3  # of probabilities, from 1
+OUTSIDE = 0.05  # share of the targets
+LAG = 1.5  # train loss with running statistics over that with statistics of the batch, and
+LAG_BY = 0.15  # above it, as a share of the loss of equal chances
+FEWEST_STEPS = 20  # after which running statistics must have followed
+LOGITS = {"cross_entropy": "cross_entropy", "binary_cross_entropy_with_logits": "binary_cross_entropy_with_logits"}
+NUMBERS = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
+RANGES = {"Sigmoid": (0.0, 1.0), "Softmax": (0.0, 1.0), "Tanh": (-1.0, 1.0), "Relu": (0.0, float("inf"))}
+SQUASHED = {"Sigmoid": "a sigmoid", "Softmax": "a softmax", "Relu": "a ReLU"}
+
+
+def never_stepped(history: History) -> Iterator[Finding]:
+    seen = history.inspection
+    if seen and seen.batches and not seen.steps:
+        evidence = f"no optimizer has stepped in {seen.batches} batches"
+        advice = ("in training_step, after self.manual_backward(loss):", "    self.optimizers().step()")
+        yield Finding("optimizer_never_steps", "error", "training_step", evidence, advice=advice)
+
+
+def accumulated(history: History) -> Iterator[Finding]:
+    seen = history.inspection
+    if seen and seen.uncleared >= 2:
+        evidence = f"in {seen.uncleared} of the first steps the gradients still held those of the step before"
+        advice = ("in training_step, before self.manual_backward(loss):", "    self.optimizers().zero_grad()")
+        yield Finding("accumulated_gradients", "error", "training_step", evidence, advice=advice)
+
+
+def unregistered(history: History) -> Iterator[Finding]:
+    seen = history.inspection
+    if seen and seen.unregistered:
+        name, size = next(iter(seen.unregistered.items()))
+        evidence = (
+            f"{size} parameters that the loss depends on are in no parameters() of the module, so none is trained"
+        )
+        advice = (
+            f"{name}: wrap the list, so that torch knows its layers:",
+            f"    self.{last(name)} = nn.ModuleList(...)",
+        )
+        yield Finding("unregistered_layers", "error", name, evidence, advice=advice)
+
+
+def frozen(history: History) -> Iterator[Finding]:
+    """Parameters that get no gradient, or that no optimizer has."""
+    seen = history.inspection
+    if not seen or not seen.steps:
+        return
+    total = max(sum(seen.sizes.values()), 1)
+    for names, how, advice, chosen in untrained(history, seen):
+        share = sum(seen.sizes[name] for name in names) / total
+        if share > MUCH:
+            layers = list(dict.fromkeys(name.rpartition(".")[0].removeprefix("network.") or name for name in names))
+            evidence = f"{share:.0%} of the parameters {how}"
+            severity = "warning" if chosen and share < ALL else "error"  # what was chosen may be meant
+            yield Finding("frozen_parameters", severity, and_more(layers), evidence, advice=advice)
+            return
+
+
+def untrained(history: History, seen: Inspection) -> Iterator[tuple[list[str], str, Sequence[str], bool]]:
+    """Parameters, why they are not trained, what to change, and whether somebody seems to have chosen it."""
+    yield (
+        seen.not_given,
+        "are in no optimizer",
+        ("in configure_optimizers:", "    torch.optim.Adam(self.parameters(), lr=...)"),
+        True,
+    )
+    used = [name for name in seen.unreached if layer_of(name) in seen.called]
+    yield (
+        used,
+        "get no gradient, though their layers are called: their outputs are cut from the graph",
+        ("behind this layer, remove what cuts the graph:", "    .detach(), .data, .numpy(), torch.no_grad(), argmax"),
+        False,
+    )
+    still = still_layers(history)
+    stopped = [name for name in seen.sizes if still and layer_of(name) in still]
+    if seen.flat:
+        flat = seen.flat.removesuffix("Backward0").lower()
+        advice = (f"behind this layer, let the gradient pass the {flat}:", f"    x = x + (x.{flat}() - x).detach()")
+        yield stopped, f"get gradients of exactly 0, behind a {flat}, whose derivative is 0", advice, False
+    yield (
+        seen.frozen,
+        "are frozen: requires_grad is False",
+        ("train them, unless they hold weights that were trained before:", "    parameter.requires_grad_(True)"),
+        True,
+    )
+
+
+def layer_of(parameter: str) -> str:
+    """The layer as statistics name it."""
+    return parameter.rpartition(".")[0].removeprefix("network.")
+
+
+def still_layers(history: History) -> set[str]:
+    norms = {layer: history.over("gradient_norm", layer) for layer in history.layers("gradient_norm")}
+    return {layer for layer, found in norms.items() if found and max(found) == 0}
+
+
+def last(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def wrong_outputs(history: History) -> Iterator[Finding]:
+    """The loss expects other outputs than it gets."""
+    seen = history.inspection
+    call = seen.call if seen else None
+    if call is None or not call.outputs.numel() or not call.outputs.isfinite().all():
+        return
+    kind = call.operation.removeprefix("Log").partition("Backward")[0].replace("SafeSoftmax", "Softmax")
+    if call.name in LOGITS:
+        yield from no_logits(call, kind)
+    elif call.name == "nll_loss":
+        yield from no_likelihoods(call)
+    elif call.name in NUMBERS and kind in RANGES:
+        low, high = RANGES[kind]
+        outside = ((call.targets < low) | (call.targets > high)).double().mean().item()
+        if outside > OUTSIDE:
+            evidence = f"{outside:.0%} of the targets lie outside of the range of the outputs, {low:g} to {high:g}"
+            yield output_finding(evidence, kind.lower(), "return the numbers as the last layer gives them")
+
+
+def no_logits(call: LossCall, kind: str) -> Iterator[Finding]:
+    if call.operation.startswith("LogSoftmax"):
+        sums = call.outputs.double().exp().sum(dim=1)
+        if call.name == "cross_entropy" and (sums - 1).abs().max() > SUM_OFF:
+            evidence = f"log-softmax along the wrong axis: the probabilities of a sample sum to {sums.mean():.3g}"
+            yield output_finding(evidence, "log_softmax", "return the logits; cross_entropy takes the softmax itself")
+    elif kind in SQUASHED:
+        low, high = call.outputs.min().item(), call.outputs.max().item()
+        evidence = f"{call.name} expects logits and gets the outputs of {SQUASHED[kind]}, from {low:.3g} to {high:.3g}"
+        yield output_finding(evidence, kind.lower(), f"return the logits; {call.name} does the rest itself")
+
+
+def no_likelihoods(call: LossCall) -> Iterator[Finding]:
+    sums = call.outputs.double().exp().sum(dim=1)
+    if (sums - 1).abs().max() > SUM_OFF:
+        positive = "probabilities" if call.outputs.min() >= 0 and call.outputs.max() <= 1 else "logits"
+        evidence = f"nll_loss expects log-probabilities and gets {positive}; the loss is {call.value:.3g}"
+        yield output_finding(evidence, "", "use F.cross_entropy(logits, y), or return logits.log_softmax(dim=1)")
+
+
+def output_finding(evidence: str, operation: str, advice: str) -> Finding:
+    lines = (f"at the end of the network, remove the {operation}:", f"    {advice}") if operation else (advice,)
+    return Finding("output_activation", "warning", "outputs", evidence, advice=lines)
+
+
+def mixed(history: History) -> Iterator[Finding]:
+    seen = history.inspection
+    if seen and seen.mixing is not None and not is_random(seen) and seen.mixing > DIFFERS:
+        evidence = (
+            f"in other company a sample's outputs change by {seen.mixing:.2g} of their deviation, in evaluation mode"
+        )
+        advice = (
+            "keep the samples apart: their axis is the first one in every layer;",
+            "    batch_first=True for recurrent layers and attention, dim=-1 for softmax and norms, flatten(1)",
+        )
+        yield Finding("mixed_samples", "error", seen.mixing_layer or "whole network", evidence, advice=advice)
+
+
+def is_random(seen: Inspection) -> bool:
+    return seen.randomness is not None and seen.randomness > DIFFERS
+
+
+def random_evaluation(history: History) -> Iterator[Finding]:
+    seen = history.inspection
+    if seen and is_random(seen):
+        evidence = f"two evaluations of the same samples differ by {seen.randomness:.2g} of the outputs' deviation"
+        advice = ("drop units in training only:", "    F.dropout(x, rate, training=self.training), or nn.Dropout(rate)")
+        yield Finding("dropout_in_evaluation", "warning", "whole network", evidence, advice=advice)
+
+
+def lagging_statistics(history: History) -> Iterator[Finding]:
+    """Running statistics of batch normalisation that are not those of the samples."""
+    seen = history.inspection
+    if not seen or seen.batch_norm is None or history.steps < FEWEST_STEPS:
+        return
+    running, of_batch = seen.batch_norm
+    if running > LAG * of_batch and running - of_batch > LAG_BY * history.chance_loss:
+        evidence = f"train loss {running:.3g} in evaluation, {of_batch:.3g} with the batch's own statistics"
+        advice = (
+            "let running statistics follow, in batches of 16 samples and more:",
+            "    nn.BatchNorm2d(..., momentum=0.1)",
+        )
+        yield Finding("batch_norm", history.severity, "batch normalisation", evidence, advice=advice)
+
+
+def affine(history: History) -> Iterator[Finding]:
+    """A suspicion: for a linear model it is meant."""
+    seen = history.inspection
+    layers = [layer for layer in history.order if layer in history.shapes]
+    if not seen or seen.curvature is None or is_random(seen) or len(layers) < 2 or seen.curvature > AFFINE:
+        return
+    if seen.mixing is not None and seen.mixing > DIFFERS:
+        return
+    evidence = f"{len(layers)} layers are one affine map: halfway between two samples so are the outputs, to {AFFINE:g}"
+    advice = (f"between the layers, such as behind {layers[0]}, put an activation:", "    x = torch.relu(x)")
+    yield Finding("linear_network", "warning", f"{layers[0]} to {layers[-1]}", evidence, advice=advice)

@@ -1,0 +1,127 @@
+"""Rules about what train and validation samples have in common, and what the targets give away."""
+
+from collections.abc import Iterator
+from math import sqrt
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from ...findings import Finding
+from ..history import History
+from ..problem import Problem, some
+from .data import MOST_COMPARED, flat, ridge
+
+MOST_MISSING = 0.02  # share of the validation samples of classes without a train sample
+APART = 0.25  # above 0.5: how surely train and validation samples are told apart; their shares of classes
+GIVES_AWAY = 0.98  # accuracy of one feature alone
+OTHERS = 0.1  # below it: what all the other features reach
+NEAREST = 2
+MOST_FEATURES = 500
+
+
+def findings_between_splits(problem: Problem) -> Iterator[Finding]:
+    if problem.num_classes:
+        yield from missing_classes(problem)
+    if problem.train.x.is_floating_point():
+        yield from shifted(problem)
+        yield from leaking_feature(problem)
+
+
+def missing_classes(problem: Problem) -> Iterator[Finding]:
+    known = problem.train.y.bincount(minlength=problem.num_classes) > 0
+    share = (~known[problem.val.y]).double().mean().item()
+    if problem.share == 1.0 and share > MOST_MISSING:
+        absent = [number for number in problem.val.y.unique().tolist() if not known[number]]
+        evidence = f"{share:.0%} of the validation samples are of classes without a train sample: {listed(absent)}"
+        advice = ("split at random, equally of every class:", "    data.split.column=null data.split.time=null")
+        yield Finding("class_missing", "error", "train samples", evidence, advice=advice)
+
+
+def listed(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers[:5])) + (f" and {len(numbers) - 5} more" if len(numbers) > 5 else "")
+
+
+def outputs_without_class(problem: Problem, history: History) -> Iterator[Finding]:
+    """The network has outputs for classes of which there is no sample at all."""
+    seen = history.inspection
+    call = seen.call if seen else None
+    if call is None or call.outputs.ndim != 2 or problem.share < 1.0 or call.name not in ("cross_entropy", "nll_loss"):
+        return
+    outputs = call.outputs.shape[1]
+    counts = torch.cat([problem.train.y, problem.val.y]).bincount(minlength=outputs)
+    absent = (counts == 0).nonzero().flatten().tolist()
+    if absent:
+        evidence = f"the network has {outputs} outputs; of {len(absent)} classes there is no sample: {listed(absent)}"
+        advice = ("number the classes from 0 without a gap:", "    y = numpy.unique(y, return_inverse=True)[1]")
+        yield Finding("outputs_without_class", "warning", "outputs", evidence, advice=advice)
+
+
+def shifted(problem: Problem) -> Iterator[Finding]:
+    """A suspicion: a simple learner tells validation samples from train samples, or their classes differ."""
+    train, val = (some(part, MOST_COMPARED // 2) for part in (problem.train, problem.val))
+    told = told_apart(train.x.flatten(1).float(), val.x.flatten(1).float())
+    if told > 0.5 + APART:
+        evidence = f"a simple learner tells validation from train samples with an AUC of {told:.2f}; 0.5 is chance"
+        yield shift_finding(evidence)
+        return
+    if problem.num_classes:
+        shares = [part.y.bincount(minlength=problem.num_classes) / len(part.y) for part in (problem.train, problem.val)]
+        distance = (shares[0] - shares[1]).abs().sum().item() / 2
+        if distance > APART:
+            yield shift_finding(f"the shares of the classes in train and validation samples differ by {distance:.0%}")
+
+
+def shift_finding(evidence: str) -> Finding:
+    advice = ("prepare all samples alike, and split them at random:", "    data.split.column=null data.split.time=null")
+    return Finding("shifted_validation", "error", "validation samples", evidence, advice=advice)
+
+
+def told_apart(train: Tensor, val: Tensor) -> float:
+    """The AUC, on the half of the samples that it was not fitted to, of a ridge regression between both splits."""
+    count = min(len(train), len(val))
+    x = torch.cat([train[:count], val[:count]])
+    deviation, mean = torch.std_mean(x, dim=0)
+    x = ((x - mean) / deviation.clamp(min=1e-12))[:, deviation > 0]
+    if count < 20 or not x.shape[1]:
+        return 0.5
+    x = x.clamp(-10, 10)
+    y = torch.arange(2 * count).ge(count).double()
+    half = torch.arange(2 * count) % 2 == 0
+    said = ridge(x[half], x[~half], (2 * y[half] - 1)[:, None])[:, 0]
+    ranks = said.argsort().argsort().double()
+    of_val = y[~half] > 0
+    above = ranks[of_val].sum() - of_val.sum() * (of_val.sum() - 1) / 2
+    return (above / (of_val.sum() * (~of_val).sum())).item()
+
+
+def leaking_feature(problem: Problem) -> Iterator[Finding]:
+    """One feature alone says the target of new samples, and all others together do not."""
+    (x, y), (val, target) = (flat(some(part, MOST_COMPARED)) for part in (problem.train, problem.val))
+    if not problem.num_classes or not 2 <= x.shape[1] <= MOST_FEATURES:
+        return
+    reached = [by_one_feature(x[:, n], y, val[:, n], target, problem.num_classes) for n in range(x.shape[1])]
+    best = max(range(len(reached)), key=reached.__getitem__)
+    common = target.bincount().max().item() / len(target)
+    deviation = sqrt(common * (1 - common) / len(target))
+    if reached[best] < GIVES_AWAY or reached[best] < common + 6 * deviation:
+        return
+    others = [n for n in range(x.shape[1]) if reached[n] < GIVES_AWAY]
+    votes = one_hot(y, problem.num_classes).double()
+    spread = x[:, others].std(dim=0).clamp(min=1e-12)
+    rest = ridge(x[:, others] / spread, val[:, others] / spread, votes).argmax(dim=1) if others else None
+    without = common if rest is None else (rest == target).double().mean().item()
+    if without < reached[best] - OTHERS:
+        evidence = f"feature {best} alone predicts {reached[best]:.1%} of the validation samples, all others "
+        evidence += f"together {without:.1%}"
+        advice = ("is it known before the answer is? else leave it out:", f"    x = numpy.delete(x, {best}, axis=1)")
+        yield Finding("target_leak", "warning", f"feature {best}", evidence, advice=advice)
+
+
+def by_one_feature(x: Tensor, y: Tensor, val: Tensor, target: Tensor, num_classes: int) -> float:
+    """The accuracy of the commonest class among the ``NEAREST`` train samples on either side, by one feature."""
+    known, order = x.sort()
+    ends = [torch.searchsorted(known, val.contiguous(), right=right) for right in (False, True)]
+    places = ((ends[0] + ends[1]) // 2)[:, None] + torch.arange(-NEAREST, NEAREST)  # amid samples of the same value
+    votes = one_hot(y[order], num_classes)[places.clamp(0, len(y) - 1)].sum(dim=1)
+    return (votes.argmax(dim=1) == target).double().mean().item()

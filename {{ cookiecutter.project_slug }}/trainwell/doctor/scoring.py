@@ -1,0 +1,142 @@
+"""How good a network is on train and validation samples, in a measure that suits the targets."""
+
+from copy import copy, deepcopy
+from math import sqrt
+from typing import Any
+
+import torch
+from lightning import LightningModule, Trainer
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from .history import DROPOUTS, Scores
+from .loss_calls import LossCalls, constant_loss
+from .problem import Problem, some
+
+RARE = 3.0  # the share of the commonest class, times the number of classes, from which accuracy is blind
+RARE_OF_TWO = 1.6
+NOT_LOGITS = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)  # of a forward with another purpose
+
+
+class Measure:
+    """Accuracy; where one class is much commoner than others, the mean accuracy over classes.
+
+    Then a class is chosen by how much likelier it is than its share, which a network that is right about
+    probabilities seldom shows otherwise.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        shares = problem.train.y.bincount(minlength=problem.num_classes).double() / len(problem.train.y)
+        limit = RARE_OF_TWO if (shares > 0).sum() == 2 else RARE
+        self.balanced = bool(shares.max() * (shares > 0).sum() > limit)
+        self.log_shares = shares.clamp(min=1e-9).log()
+        self.name = "balanced accuracy" if self.balanced else "accuracy"
+
+    def of(self, logits: Tensor, y: Tensor) -> float:
+        if not self.balanced:
+            return (logits.argmax(dim=1) == y).double().mean().item()
+        corrected = logits.double().log_softmax(dim=1) - self.log_shares.to(logits.device)[: logits.shape[1]]
+        return max(self.of_classes(scores.argmax(dim=1), y) for scores in (logits, corrected))
+
+    def of_classes(self, guesses: Tensor, y: Tensor) -> float:
+        right = (guesses == y).double()
+        if not self.balanced:
+            return right.mean().item()
+        return torch.stack([right[y == label].mean() for label in y.unique()]).mean().item()
+
+    def chance(self, y: Tensor) -> tuple[float, float]:
+        """What a constant guess reaches, and its standard deviation."""
+        counts = y.bincount()
+        if not self.balanced:
+            share = counts.max().item() / len(y)
+            return share, sqrt(max(share * (1 - share), 1e-9) / len(y))
+        counts = counts[counts > 0].double()
+        share = 1 / len(counts)
+        return share, sqrt(share * (1 - share) * (1 / counts).sum().item()) / len(counts)
+
+
+class Scorer:
+    """Evaluates a module during its training, without a trace."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.num_classes = problem.num_classes
+        self.splits = [some(problem.train), some(problem.val)]
+        self.measure = Measure(problem) if problem.num_classes else None
+
+    def of_val(self) -> "Scorer":
+        """One that evaluates the validation samples alone."""
+        alone = copy(self)
+        alone.splits = self.splits[1:]
+        return alone
+
+    @torch.no_grad()
+    def scores(self, trainer: Trainer, module: LightningModule) -> Scores | None:
+        plugin, device = trainer.precision_plugin, module.device
+        modes = {part: part.training for part in module.modules()}
+        module.eval()
+        found: list[float] = []
+        with plugin.forward_context():
+            for x, y in self.splits:
+                of_split = self.of_split(module, plugin.convert_input(x.to(device)), y.to(device))
+                if of_split is None:
+                    break
+                found += of_split
+        for part, mode in modes.items():
+            part.training = mode
+        return Scores(*found) if len(found) == 4 else None
+
+    def of_split(self, module: LightningModule, x: Tensor, y: Tensor) -> tuple[float, float] | None:
+        if self.measure is None:
+            return explained_loss(module, x, y)
+        logits = logits_of(module, x, self.num_classes)
+        return None if logits is None else (cross_entropy(logits, y).item(), self.measure.of(logits, y))
+
+
+def explained_loss(module: LightningModule, x: Tensor, y: Tensor) -> tuple[float, float] | None:
+    """The loss that the training step computes, and the share of a constant guess's loss that it saves."""
+    calls = LossCalls()
+    alone = deepcopy(module)  # which logs nothing: it has no trainer
+    try:
+        with calls:
+            alone.training_step((x, y), 0)
+    except NOT_LOGITS:
+        return None
+    guess = constant_loss(calls.found[0]) if len(calls.found) == 1 else None
+    return (calls.found[0].value, 1 - calls.found[0].value / guess) if guess else None
+
+
+def logits_of(module: LightningModule, x: Tensor, num_classes: int) -> Tensor | None:
+    """What ``forward`` returns for samples, if that is a row of logits for each."""
+    try:
+        logits: Any = module(x)
+    except NOT_LOGITS:
+        return None
+    fits = isinstance(logits, Tensor) and logits.ndim == 2 and len(logits) == len(x) and logits.shape[1] >= num_classes
+    return logits.float() if fits else None
+
+
+@torch.no_grad()
+def losses_before(module: LightningModule, problem: Problem) -> tuple[float | None, float | None]:
+    """The loss before the first step, in training mode: without and with dropout."""
+    module.train()
+    x, y = (part.to(module.device) for part in some(problem.train))
+    with_dropout = logits_of(module, x, problem.num_classes)
+    for part in module.modules():
+        if isinstance(part, DROPOUTS):
+            part.p = 0.0
+    without = logits_of(module, x, problem.num_classes)
+    losses = [None if logits is None else cross_entropy(logits, y).item() for logits in (without, with_dropout)]
+    return losses[0], losses[1]
+
+
+@torch.no_grad()
+def batch_statistics_loss(module: LightningModule, problem: Problem) -> float | None:
+    """The train loss in evaluation mode, but with batch normalisation by the batch; None if there is none."""
+    alone = deepcopy(module).eval()
+    normalisations = [part for part in alone.modules() if isinstance(part, _BatchNorm)]
+    for part in normalisations:
+        part.train()
+    x, y = (part.to(module.device) for part in some(problem.train))
+    logits = logits_of(alone, x, problem.num_classes) if normalisations and problem.num_classes else None
+    return None if logits is None else cross_entropy(logits, y).item()

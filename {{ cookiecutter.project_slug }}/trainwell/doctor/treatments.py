@@ -1,0 +1,259 @@
+"""Changes to a trial that may remove a fault: with them the trial is repeated, on the same batches."""
+
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from math import sqrt
+from typing import Any, cast
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.parametrize import is_parametrized
+
+from ..data.batches import Samples
+from .history import DROPOUTS, History
+from .problem import Problem
+
+RATES = ("lr", "initial_lr", "max_lr", "min_lr")  # what a parameter group may keep of its learning rate
+GENTLE = 0.2  # dropout rate
+FLAT = (nn.Sigmoid, nn.Tanh, nn.Hardtanh, nn.Hardsigmoid, nn.Softsign)
+
+
+def unchanged(module: LightningModule) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """What is changed; ``remedy`` are the overrides that do the same, empty if none do."""
+
+    name: str
+    remedy: str = ""
+    module: Callable[[LightningModule], None] = unchanged
+    problem: Callable[[Problem], Problem] | None = None  # needs samples in memory
+    callback: Callable[[], Callback] | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def fits(self, module: LightningModule, problem: Problem | None) -> bool:
+        clips = "gradient_clip_val" in self.settings
+        return not (clips and not module.automatic_optimization) and not (self.problem and problem is None)
+
+
+class ChangeGroups(Callback):
+    """Change the parameter groups of all optimizers before the first step."""
+
+    def __init__(self, change: Callable[[dict[str, Any]], None], factor: float = 1.0) -> None:
+        self.change, self.factor = change, factor
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for optimizer in trainer.optimizers:
+            for group in optimizer.param_groups:
+                self.change(group)
+        for config in trainer.lr_scheduler_configs:
+            if hasattr(config.scheduler, "base_lrs"):
+                config.scheduler.base_lrs = [self.factor * rate for rate in config.scheduler.base_lrs]
+
+
+class TrainAll(Callback):
+    """Give the first optimizer the parameters that none has."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        given = {id(p) for each in trainer.optimizers for group in each.param_groups for p in group["params"]}
+        left = [parameter for parameter in pl_module.parameters() if id(parameter) not in given]
+        trainer.optimizers[0].param_groups[0]["params"].extend(left)
+
+
+def rate_times(history: History, factor: float) -> Treatment:
+    """The learning rate times ``factor``, rounded to one digit."""
+    remedy = history.rate_times(factor)
+    factor = float(remedy.partition("=")[2]) / max(history.learning_rate, 1e-30)
+
+    def change(group: dict[str, Any]) -> None:
+        for key in RATES:
+            if key in group:
+                group[key] = factor * group[key]
+
+    return Treatment("the learning rate", remedy, callback=lambda: ChangeGroups(change, factor))
+
+
+def without_decay() -> Treatment:
+    def change(group: dict[str, Any]) -> None:
+        group["weight_decay"] = 0.0
+
+    return Treatment("no weight decay", "weight_decay=none", callback=lambda: ChangeGroups(change))
+
+
+def less_momentum() -> Treatment:
+    def change(group: dict[str, Any]) -> None:
+        group.update({"momentum": 0.9} if "momentum" in group else {})
+
+    return Treatment("less momentum", "optimizer.momentum=0.9", callback=lambda: ChangeGroups(change))
+
+
+def clipped() -> Treatment:
+    return Treatment("clipping", "trainer.gradient_clip_val=1.0", settings={"gradient_clip_val": 1.0})
+
+
+def standardized() -> Treatment:
+    return Treatment("standardized inputs", "data.standardize=true", problem=with_standardized)
+
+
+def with_standardized(problem: Problem) -> Problem:
+    """Each feature by its mean and deviation over the train samples."""
+    x = problem.train.x.double()
+    mean, deviation = x.mean(dim=0), x.std(dim=0)
+    deviation = torch.where(deviation > 0, deviation, 1.0)
+    train, val = (
+        Samples(((part.x.double() - mean) / deviation).float(), part.y) for part in (problem.train, problem.val)
+    )
+    return replace(problem, train=train, val=val, in_memory=True)
+
+
+def split_at_random() -> Treatment:
+    return Treatment("a random split", "data.split.column=null", problem=resplit)
+
+
+def resplit(problem: Problem) -> Problem:
+    both = Samples(*(torch.cat(parts) for parts in zip(problem.train, problem.val, strict=True)))
+    order = torch.randperm(len(both.y), generator=torch.Generator().manual_seed(0))
+    train, val = order[len(problem.val.y) :], order[: len(problem.val.y)]
+    return replace(problem, train=both.at(train), val=both.at(val), in_memory=True)
+
+
+def started_again() -> Treatment:
+    """Every layer as torch starts it."""
+    return Treatment("torch's own initial weights", module=start_again)
+
+
+@torch.no_grad()
+def start_again(module: LightningModule) -> None:
+    for part in module.modules():
+        reset = getattr(part, "reset_parameters", None)
+        if is_parametrized(part, "weight"):  # whose weight is computed: what is assigned to it sets the parameters
+            part.weight = nn.init.kaiming_uniform_(torch.empty_like(cast(Tensor, part.weight)), a=sqrt(5))
+        elif callable(reset):
+            reset()
+
+
+def rectified() -> Treatment:
+    """Activations that do not saturate, and weights that suit them."""
+
+    def change(module: LightningModule) -> None:
+        replaced(module, lambda part: nn.ReLU() if isinstance(part, FLAT) else None)
+        for part in module.modules():
+            if isinstance(part, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
+                nn.init.kaiming_normal_(part.weight)
+
+    return Treatment("ReLU and He's initial weights", module=change)
+
+
+def leaky() -> Treatment:
+    def change(module: LightningModule) -> None:
+        replaced(module, lambda part: nn.LeakyReLU(0.1) if isinstance(part, nn.ReLU) else None)
+
+    return Treatment("leaky ReLU", "activation=leaky_relu", module=change)
+
+
+def less_dropout() -> Treatment:
+    def change(module: LightningModule) -> None:
+        for part in module.modules():
+            if isinstance(part, DROPOUTS):
+                part.p = min(part.p, GENTLE)
+
+    return Treatment("less dropout", f"dropout.rate={GENTLE}", module=change)
+
+
+def all_trained() -> Treatment:
+    """Nothing is frozen."""
+
+    def change(module: LightningModule) -> None:
+        for parameter in module.parameters():
+            if parameter.is_floating_point():
+                parameter.requires_grad_(True)
+
+    return Treatment("every layer trained", "network.freeze=[]", module=change, callback=TrainAll)
+
+
+def without_module(name: str) -> Treatment:
+    """One part left out, such as a softmax at the end."""
+
+    def change(module: LightningModule) -> None:
+        module.set_submodule(name, nn.Identity())
+
+    return Treatment(f"without {name}", module=change)
+
+
+def faster_statistics() -> Treatment:
+    def change(module: LightningModule) -> None:
+        for part in module.modules():
+            if isinstance(part, _BatchNorm):
+                part.momentum = 0.1
+
+    return Treatment("momentum=0.1", module=change)
+
+
+def bent(layers: Sequence[str]) -> Treatment:
+    """A ReLU behind each of the layers."""
+
+    def change(module: LightningModule) -> None:
+        for name in layers:
+            module.get_submodule(name).register_forward_hook(rectify)
+
+    return Treatment("a ReLU between layers", module=change)
+
+
+def rectify(module: nn.Module, args: Any, output: Tensor) -> Tensor:
+    return output.relu()
+
+
+def replaced(module: nn.Module, new: Callable[[nn.Module], nn.Module | None]) -> None:
+    for part in list(module.modules()):
+        for name, child in part.named_children():
+            other = new(child)
+            if other is not None:
+                setattr(part, name, other)
+
+
+def copied(module: LightningModule, treatment: Treatment | None) -> LightningModule:
+    """A copy to train, changed."""
+    copy = deepcopy(module)
+    if treatment is not None:
+        treatment.module(copy)
+    return copy
+
+
+def against(code: str, history: History) -> Iterator[Treatment]:
+    """What may help against a finding, the likeliest first."""
+    lower = (rate_times(history, 0.1), rate_times(history, 0.01)) if history.learning_rate > 0 else ()
+    if code == "learning_rate_too_low":
+        longest = history.longest_step()
+        factor = min(10 ** (-2.3 - longest), 1e6) if longest > -12 else 100.0
+        yield from (rate_times(history, each) for each in dict.fromkeys((max(factor, 10.0), max(factor / 10, 3.0))))
+    elif code in ("learning_rate_too_high", "oscillating_loss"):
+        yield from lower
+        if history.momentum > GENTLE_MOMENTUM:
+            yield less_momentum()
+    elif code in TREATMENTS:
+        yield from (make() for make in TREATMENTS[code])
+        if code in ("exploding_gradient", "dead_units", "non_finite"):
+            yield from lower[:1]
+
+
+GENTLE_MOMENTUM = 0.95
+TREATMENTS: dict[str, Sequence[Callable[[], Treatment]]] = {
+    "unscaled_input": (standardized,),
+    "exploding_gradient": (started_again, rectified, clipped),
+    "vanishing_gradient": (rectified, started_again),
+    "dead_units": (started_again, leaky),
+    "saturated_units": (started_again, rectified),
+    "bad_initial_loss": (started_again,),
+    "symmetric_units": (started_again,),
+    "excess_dropout": (less_dropout,),
+    "excess_weight_decay": (without_decay,),
+    "non_finite": (clipped,),
+    "frozen_parameters": (all_trained,),
+    "shifted_validation": (split_at_random,),
+    "batch_norm": (faster_statistics,),
+}
