@@ -1,0 +1,1 @@
+"""The doctor in the field: networks, data and mistakes as people have them, unlike each other."""
