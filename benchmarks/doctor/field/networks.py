@@ -356,3 +356,206 @@ class WideAndDeep(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.wide(x.flatten(1)) + self.deep(x)
+
+
+def selu(shape: Shape, outputs: int) -> nn.Module:
+    """Self-normalising, with its own dropout."""
+    layers = [part for _ in range(3) for part in (nn.Linear(48, 48), nn.SELU(), nn.AlphaDropout(0.05))]
+    network = nn.Sequential(nn.Flatten(), nn.Linear(prod(shape), 48), nn.SELU(), *layers, nn.Linear(48, outputs))
+    for part in network:
+        if isinstance(part, nn.Linear):
+            nn.init.kaiming_normal_(part.weight, nonlinearity="linear")
+    return network
+
+
+class ReZero(nn.Module):
+    """Twelve branches, each scaled by a number that starts at zero."""
+
+    def __init__(self, shape: Shape, outputs: int, width: int = 32, depth: int = 12) -> None:
+        super().__init__()
+        self.stem, self.head = nn.Linear(prod(shape), width), nn.Linear(width, outputs)
+        self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
+        self.scales = nn.Parameter(torch.zeros(depth))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x.flatten(1))
+        for layer, scale in zip(self.layers, self.scales, strict=True):
+            x = x + scale * relu(layer(x))
+        return self.head(x)
+
+
+class Cosines(nn.Module):
+    """Logits are scaled cosines between features and a direction for each class."""
+
+    def __init__(self, shape: Shape, outputs: int) -> None:
+        super().__init__()
+        self.features, self.directions = mlp(shape, 32), nn.Parameter(torch.randn(outputs, 32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        normalize = nn.functional.normalize
+        return 16 * normalize(self.features(x), dim=1) @ normalize(self.directions, dim=1).T
+
+
+class Gated(nn.Module):
+    """Gated linear units behind layer normalisation."""
+
+    def __init__(self, shape: Shape, outputs: int) -> None:
+        super().__init__()
+        self.norm, self.first = nn.LayerNorm(prod(shape)), nn.Linear(prod(shape), 96)
+        self.second, self.head = nn.Linear(48, 96), nn.Linear(48, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = nn.functional.glu(self.first(self.norm(x.flatten(1))))
+        return self.head(nn.functional.glu(self.second(x)))
+
+
+class Factorized(nn.Module):
+    """A factorisation machine: pairs of features by products of short vectors."""
+
+    def __init__(self, shape: Shape, outputs: int, rank: int = 6) -> None:
+        super().__init__()
+        self.linear, self.vectors = (
+            nn.Linear(prod(shape), outputs),
+            nn.Parameter(0.1 * torch.randn(outputs, prod(shape), rank)),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.flatten(1)
+        sums = torch.einsum("bf,ofr->bor", x, self.vectors)
+        squares = torch.einsum("bf,ofr->bor", x**2, self.vectors**2)
+        return self.linear(x) + 0.5 * (sums**2 - squares).sum(2)
+
+
+class Spectral(nn.Module):
+    """The amplitudes of a Fourier transform, then a small network."""
+
+    def __init__(self, shape: Shape, outputs: int) -> None:
+        super().__init__()
+        self.rest = mlp([shape[-1] // 2 + 1], outputs, 32)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.rest(torch.fft.rfft(x.flatten(1)).abs().log1p())
+
+
+class PooledBiLSTM(nn.Module):
+    """Both directions, weighed by a score for each step."""
+
+    def __init__(self, shape: Shape, outputs: int) -> None:
+        super().__init__()
+        self.recurrent = nn.LSTM(shape[1], 16, batch_first=True, bidirectional=True)
+        self.score, self.head = nn.Linear(32, 1), nn.Linear(32, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.recurrent(x)[0]
+        return self.head((self.score(x).softmax(1) * x).sum(1))
+
+
+class SqueezeExcite(nn.Module):
+    """Channels are weighed through a gate of two units."""
+
+    def __init__(self, shape: Shape, outputs: int, channels: int = 16) -> None:
+        super().__init__()
+        self.first, self.second = (
+            nn.Conv2d(shape[0], channels, 3, padding=1),
+            nn.Conv2d(channels, channels, 3, padding=1),
+        )
+        self.squeeze, self.excite = nn.Linear(channels, 2), nn.Linear(2, channels)
+        self.norm, self.head = nn.InstanceNorm2d(channels, affine=True), nn.Linear(channels, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = relu(self.norm(self.first(x)))
+        gate = self.excite(relu(self.squeeze(x.mean((2, 3))))).sigmoid()
+        return self.head(relu(self.second(x * gate[:, :, None, None])).amax((2, 3)))
+
+
+class LayerDrop(nn.Module):
+    """Whole layers are left out at random in training."""
+
+    def __init__(self, shape: Shape, outputs: int, width: int = 48, depth: int = 4) -> None:
+        super().__init__()
+        self.stem, self.head = nn.Linear(prod(shape), width), nn.Linear(width, outputs)
+        self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x.flatten(1)).relu()
+        for layer in self.layers:
+            if not self.training or torch.rand(()) > 0.4:
+                x = x + layer(x).relu()
+        return self.head(x)
+
+
+class WordTransformer(nn.Module):
+    """Words and their places, two layers, the mean."""
+
+    def __init__(self, shape: Shape, outputs: int, words: int = 40) -> None:
+        super().__init__()
+        self.words, self.places = nn.Embedding(words, 24), nn.Parameter(0.1 * torch.randn(shape[0], 24))
+        layer = nn.TransformerEncoderLayer(24, 2, 48, 0.0, batch_first=True)
+        self.layers = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        self.head = nn.Linear(24, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.layers(self.words(x) + self.places).mean(1))
+
+
+class Graph(nn.Module):
+    """Messages between sensors along edges that are given."""
+
+    def __init__(self, shape: Shape, outputs: int, width: int = 16) -> None:
+        super().__init__()
+        edges = torch.eye(shape[0]) + torch.eye(shape[0]).roll(1, 0) + torch.eye(shape[0]).roll(-1, 0)
+        self.register_buffer("edges", edges / 3)
+        self.first, self.second = nn.Linear(1, width), nn.Linear(width, width)
+        self.head = nn.Linear(shape[0] * width, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = relu(self.first(x[:, :, None]))
+        return self.head(relu(self.second(self.edges @ x)).flatten(1))
+
+
+class Classified(nn.Module):
+    """An autoencoder with eight units in its middle, from which the class is read."""
+
+    def __init__(self, shape: Shape, outputs: int) -> None:
+        super().__init__()
+        self.encoder, self.head = mlp(shape, 8, 64, nn.ELU), nn.Linear(8, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.encoder(x))
+
+
+class GruWithConvolutions(nn.Module):
+    def __init__(self, shape: Shape, outputs: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv1d(shape[0], 16, 5, stride=2)
+        self.recurrent, self.head = nn.GRU(16, 24, batch_first=True), nn.Linear(24, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.recurrent(relu(self.convolution(x)).transpose(1, 2))[0]
+        return self.head(x.amax(1))
+
+
+def prelu_groups(shape: Shape, outputs: int) -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(shape[0], 16, 3), nn.GroupNorm(4, 16), nn.PReLU(), nn.Conv2d(16, 24, 3), nn.GroupNorm(4, 24),
+        nn.PReLU(24), nn.Flatten(), nn.LazyLinear(outputs),
+    )  # fmt: skip
+
+
+def dropped_mlp(shape: Shape, outputs: int) -> nn.Module:
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(prod(shape), 96), nn.ReLU(), nn.Dropout(0.5), nn.Linear(96, 96), nn.ReLU(),
+        nn.Dropout(0.5), nn.Linear(96, outputs),
+    )  # fmt: skip
+
+
+class Squares(nn.Module):
+    """A polynomial: the inputs, and products of linear maps of them."""
+
+    def __init__(self, shape: Shape, outputs: int) -> None:
+        super().__init__()
+        self.left, self.right = nn.Linear(prod(shape), 32), nn.Linear(prod(shape), 32)
+        self.head = nn.Linear(prod(shape) + 32, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.cat([x, self.left(x) * self.right(x)], 1))

@@ -14,6 +14,7 @@ SUSPICIONS = {
     "excess_weight_decay", "linear_network", "shifted_validation", "frozen_parameters",
 }  # fmt: skip
 STEPS = {"learning_rate_too_high", "learning_rate_too_low", "oscillating_loss", "exploding_gradient"}
+TOO_LONG = {"learning_rate_too_high", "oscillating_loss"}
 MOST_REMEDIES = 3
 MOST_TRIALS = 9
 LESS_LOSS = 0.15  # share of the validation loss that a remedy saves, and
@@ -80,12 +81,14 @@ class Confirmation:
             found = gain(self.history, after, most) if after else None
             if found and after and finding.code in STEPS and not fits_better(self.history, after):
                 continue  # it generalizes better, as a shorter training also does
+            if found and finding.code in TOO_LONG and self.history.learns and found[0] <= SMALL:
+                continue  # steps that are long at first pay later
             if found:
                 yield treatment, *found
 
     def treatments(self, finding: Finding) -> list[Treatment]:
         if finding.code == "linear_network":
-            return [bent(self.history.order[:-1])]
+            return [bent(self.history.order)]
         return list(against(finding.code, self.history))[:MOST_REMEDIES]
 
     def attempt(self, treatment: Treatment) -> History | None:

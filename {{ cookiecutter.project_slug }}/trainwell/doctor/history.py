@@ -8,6 +8,7 @@ from statistics import median
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 from .inspection import Inspection
@@ -60,6 +61,7 @@ class History:
     start_loss: float | None = None  # before the first step, without dropout
     dropout_loss: float | None = None  # before the first step, with dropout
     val_count: int = 0  # validation samples
+    slowest_norm: float | None = None  # the lowest momentum of batch normalisation; None if there is none
     planned: float = 0.0  # steps of the whole training
     inspection: Inspection | None = None  # what is seen of the network without judging its training
 
@@ -69,6 +71,8 @@ class History:
             self.learning_rate = float(group.get("max_lr", group.get("initial_lr", group["lr"])))
             self.momentum = float(group.get("momentum", 0.0))
         self.clipped = clipped
+        momenta = [part.momentum or 1.0 for part in module.modules() if isinstance(part, _BatchNorm)]
+        self.slowest_norm = min(momenta, default=None)
         self.dropout = {name: part.p for name, part in module.named_modules() if isinstance(part, DROPOUTS)}
 
     def add(self, step: int, numbers: Numbers, norm: float, optimizers: Sequence[Optimizer]) -> None:

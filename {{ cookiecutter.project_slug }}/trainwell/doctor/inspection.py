@@ -1,6 +1,6 @@
 """What can be seen of a network without judging how well it trains: its graph, its optimizers, its forward pass."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +15,10 @@ FLAT = ("Round", "Floor", "Ceil", "Trunc", "Sign", "Heaviside")  # operations wi
 GRAPHS = 3  # batches whose graph is walked
 FEW = 16  # samples of the forward checks
 BLOCKED_STEPS = 3
+NOT_ROWS = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)  # of a forward with another purpose
 MOST_OUTPUTS = 12  # whose slopes are computed
 DIFFERS = 0.01  # outputs for the same samples, relative to their deviation
+CONSTANT = 1e-3  # deviation relative to the size of outputs, below which rounding decides
 SMALL = 1e-3  # a singular value, relative to the largest
 
 
@@ -35,7 +37,6 @@ class Inspection:
     steps: int = 0
     batches: int = 0
     call: LossCall | None = None  # the last one
-    first_call: LossCall | None = None
     mixing: float | None = None  # how far outputs depend on the other samples of a batch, in evaluation mode
     mixing_layer: str = ""  # the first in which they do
     randomness: float | None = None  # how far two evaluations of the same samples differ
@@ -84,20 +85,22 @@ class Inspector:
                 self.found.uncleared += not self.cleared[number]
                 self.cleared[number] = False
 
-    def after_batch(self, stepped: bool) -> None:
+    def after_batch(self, stepped: bool, called: Iterable[str]) -> None:
+        """``called`` are the layers that forward passes have called so far."""
         self.found.batches += 1
         self.found.steps += stepped
+        if self.found.batches <= GRAPHS:
+            self.found.called = set(called)
 
-    def end(self, module: nn.Module, calls: Sequence[LossCall], called: set[str]) -> Inspection:
+    def end(self, module: nn.Module, calls: Sequence[LossCall]) -> Inspection:
         found = self.found
         if self.reached:
             found.unreached = [
                 name for name, p in module.named_parameters() if p.requires_grad and id(p) not in self.reached
             ]
         found.unregistered = {name: size for name, size in unregistered_layers(module, self.foreign)}
-        found.called = called
         if calls:
-            found.first_call, found.call = calls[0], calls[-1]
+            found.call = calls[-1]
         return found
 
 
@@ -141,14 +144,31 @@ def inspect_forward(found: Inspection, module: nn.Module, x: Tensor) -> None:
             apart = difference(other, first[: FEW // 2], scale=first)
             if apart is not None and apart > DIFFERS and not found.mixing_layer:
                 found.mixing, found.mixing_layer = max(found.mixing, apart), name
-        if x.is_floating_point():
-            a, b = x[: FEW // 2], x[FEW // 2 :]
-            ends = [as_matrix(module(part), len(a)) for part in (a, b, (a + b) / 2, 2 * a - b)]
-            middle = difference(ends[2], (ends[0] + ends[1]) / 2, scale=outputs)
-            beyond = difference(ends[3], 2 * ends[0] - ends[1], scale=outputs)
-            found.curvature = None if middle is None or beyond is None else max(middle, beyond)
-    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError):
+        found.curvature = curvature(module, x)
+    except NOT_ROWS:
         return
+
+
+def holds_identifiers(module: nn.Module, x: Tensor) -> bool:
+    """Whether some features may be numbers of rows of a table, which other numbers would miss."""
+    whole = (x == x.round()).flatten(1).all(dim=0)
+    return bool(whole.any()) and any(isinstance(part, nn.Embedding | nn.EmbeddingBag) for part in module.modules())
+
+
+@torch.no_grad()
+def curvature(module: nn.Module, x: Tensor) -> float | None:
+    """How far from an affine map: between two samples, and beyond them. None if that cannot be seen."""
+    if not x.is_floating_point() or len(x) < FEW or holds_identifiers(module, x):
+        return None
+    a, b = x[: FEW // 2], x[FEW // 2 : FEW]
+    try:
+        ends = [as_matrix(module(part), len(a)) for part in (a, b, (a + b) / 2, 2 * a - b)]
+    except NOT_ROWS:
+        return None
+    scale = torch.cat(ends[:2])
+    middle = difference(ends[2], (ends[0] + ends[1]) / 2, scale=scale)
+    beyond = difference(ends[3], 2 * ends[0] - ends[1], scale=scale)
+    return None if middle is None or beyond is None else max(middle, beyond)
 
 
 def outputs_of_layers(module: nn.Module, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -187,7 +207,7 @@ def inspect_rank(found: Inspection, module: nn.Module, x: Tensor) -> None:
         slopes = [
             torch.autograd.grad(outputs[:, n].sum(), x, retain_graph=True, allow_unused=True)[0] for n in range(count)
         ]
-    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError):
+    except NOT_ROWS:
         return
     if any(slope is None or not slope.isfinite().all() for slope in slopes):
         return
@@ -209,4 +229,4 @@ def difference(found: Tensor, expected: Tensor, scale: Tensor | None = None) -> 
     deviation = (expected if scale is None else scale).std(dim=0).max().item()
     largest = (found - expected).abs().max().item()
     size = expected.abs().max().item()
-    return largest / deviation if deviation > 1e-4 * max(size, 1e-6) else None
+    return largest / deviation if deviation > CONSTANT * max(size, 1e-6) else None

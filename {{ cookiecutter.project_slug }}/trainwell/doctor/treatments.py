@@ -14,6 +14,8 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from ..data.batches import Samples
 from .history import DROPOUTS, History
+from .inspection import holds_identifiers
+from .layer_statistics import layers_of
 from .problem import Problem
 
 RATES = ("lr", "initial_lr", "max_lr", "min_lr")  # what a parameter group may keep of its learning rate
@@ -38,6 +40,8 @@ class Treatment:
 
     def fits(self, module: LightningModule, problem: Problem | None) -> bool:
         clips = "gradient_clip_val" in self.settings
+        if self.problem is with_standardized and problem and holds_identifiers(module, problem.train.x):
+            return False
         return not (clips and not module.automatic_optimization) and not (self.problem and problem is None)
 
 
@@ -194,12 +198,13 @@ def faster_statistics() -> Treatment:
     return Treatment("momentum=0.1", module=change)
 
 
-def bent(layers: Sequence[str]) -> Treatment:
-    """A ReLU behind each of the layers."""
+def bent(order: Sequence[str]) -> Treatment:
+    """A ReLU behind each layer but the last."""
 
     def change(module: LightningModule) -> None:
-        for name in layers:
-            module.get_submodule(name).register_forward_hook(rectify)
+        layers = layers_of(module)
+        for name in order[:-1]:
+            layers[name].register_forward_hook(rectify)
 
     return Treatment("a ReLU between layers", module=change)
 

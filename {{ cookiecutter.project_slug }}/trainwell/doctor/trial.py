@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from ..data.batches import Batches
 from .history import History
-from .inspection import GRAPHS, Inspector, inspect_forward, inspect_rank
+from .inspection import FEW, GRAPHS, Inspector, curvature, inspect_forward, inspect_rank
 from .layer_statistics import Numbers
 from .loss_calls import LossCalls
 from .probe import Probe
@@ -95,6 +95,11 @@ class Recorder(Probe):
         if self.scorer and self.scorer.measure:
             self.history.score = self.scorer.measure.name
         self.inspector.start(pl_module, trainer.optimizers)
+        self.start_curvature = None
+        if self.problem:  # a network that training has killed would pass for a linear one
+            x = trainer.precision_plugin.convert_input(self.problem.val.x[:FEW].to(pl_module.device))
+            with trainer.precision_plugin.forward_context():
+                self.start_curvature = curvature(deepcopy(pl_module).eval(), x)
         self.score(trainer, pl_module)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
@@ -118,7 +123,7 @@ class Recorder(Probe):
             self.losses.append(loss.detach().float())
         before = self.step
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
-        self.inspector.after_batch(stepped=self.step > before)
+        self.inspector.after_batch(self.step > before, self.statistics.activations.order)
         if self.step == before:
             if not self.step and self.inspector.found.batches > UNSTEPPED + trainer.accumulate_grad_batches:
                 trainer.should_stop = True
@@ -141,7 +146,7 @@ class Recorder(Probe):
             dead = self.statistics.end()[0]["dead_units"]
         losses = torch.stack(self.losses).tolist() if self.losses else []
         self.history.end(self.statistics, dead, losses)
-        self.history.inspection = self.inspector.end(pl_module, self.calls.found, set(self.history.order))
+        self.history.inspection = self.inspector.end(pl_module, self.calls.found)
         self.inspect(trainer, pl_module)
 
     def score(self, trainer: Trainer, pl_module: LightningModule, only_val: bool = False) -> None:
@@ -162,6 +167,8 @@ class Recorder(Probe):
         with trainer.precision_plugin.forward_context():
             x = trainer.precision_plugin.convert_input(self.problem.val.x[:64].to(pl_module.device))
             inspect_forward(found, alone, x)
+            if found.curvature is not None:
+                found.curvature = max(found.curvature, self.start_curvature or 0.0)
             with torch.enable_grad():
                 inspect_rank(found, alone, x)
             loss = batch_statistics_loss(alone, self.problem)

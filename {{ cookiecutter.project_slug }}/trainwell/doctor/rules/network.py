@@ -17,11 +17,16 @@ SUM_OFF = 1e-3  # of probabilities, from 1
 OUTSIDE = 0.05  # share of the targets
 LAG = 1.5  # train loss with running statistics over that with statistics of the batch, and
 LAG_BY = 0.15  # above it, as a share of the loss of equal chances
+FAR, FAR_BY = 3.0, 0.5  # the same where nothing says why: early steps move the statistics a lot
+SLOW = 0.05  # momentum of batch normalisation
+TINY_BATCH = 4  # samples
+DROPPED = (0.1, 0.95)  # share of outputs that are exactly 0
+SCALES = (0.01, 10.0)  # standard deviations of targets that suit initial weights and learning rates
 FEWEST_STEPS = 20  # after which running statistics must have followed
 LOGITS = {"cross_entropy": "cross_entropy", "binary_cross_entropy_with_logits": "binary_cross_entropy_with_logits"}
 NUMBERS = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
 RANGES = {"Sigmoid": (0.0, 1.0), "Softmax": (0.0, 1.0), "Tanh": (-1.0, 1.0), "Relu": (0.0, float("inf"))}
-SQUASHED = {"Sigmoid": "a sigmoid", "Softmax": "a softmax", "Relu": "a ReLU"}
+SQUASHED = {"Sigmoid": "a sigmoid", "Softmax": "a softmax", "Relu": "a ReLU", "Tanh": "a tanh"}
 
 
 def never_stepped(history: History) -> Iterator[Finding]:
@@ -188,13 +193,64 @@ def lagging_statistics(history: History) -> Iterator[Finding]:
     if not seen or seen.batch_norm is None or history.steps < FEWEST_STEPS:
         return
     running, of_batch = seen.batch_norm
-    if running > LAG * of_batch and running - of_batch > LAG_BY * history.chance_loss:
+    times, by = (LAG, LAG_BY) if (history.slowest_norm or 1.0) < SLOW else (FAR, FAR_BY)
+    if running > times * of_batch and running - of_batch > by * history.chance_loss:
         evidence = f"train loss {running:.3g} in evaluation, {of_batch:.3g} with the batch's own statistics"
         advice = (
             "let running statistics follow, in batches of 16 samples and more:",
             "    nn.BatchNorm2d(..., momentum=0.1)",
         )
         yield Finding("batch_norm", history.severity, "batch normalisation", evidence, advice=advice)
+
+
+def tiny_batches(history: History) -> Iterator[Finding]:
+    if history.slowest_norm is not None and 0 < history.batch_size <= TINY_BATCH:
+        evidence = f"the mean and the deviation of a batch of {history.batch_size} samples are mostly noise"
+        advice = ("or normalise each sample by itself:", "    nn.GroupNorm(1, channels) for nn.BatchNorm2d(channels)")
+        remedies = ("data.batch_size=32",)
+        yield Finding("batch_norm", "warning", "batch normalisation", evidence, remedies, advice=advice)
+
+
+def dropped_outputs(history: History) -> Iterator[Finding]:
+    call = history.inspection.call if history.inspection else None
+    if call is None or "Relu" in call.operation:
+        return
+    share = (call.outputs == 0).double().mean().item()
+    if DROPPED[0] < share < DROPPED[1]:
+        evidence = f"{share:.0%} of the outputs that the loss gets are exactly 0, others than in evaluation"
+        advice = ("leave out the dropout behind the last layer:", "    return self.head(x)")
+        yield Finding("excess_dropout", "warning", "outputs", evidence, advice=advice)
+
+
+def misfit(history: History) -> Iterator[Finding]:
+    """Outputs and targets that the loss compares although they do not belong together."""
+    call = history.inspection.call if history.inspection else None
+    if call is None or call.name not in NUMBERS:
+        return
+    shapes = tuple(call.outputs.shape), tuple(call.targets.shape)
+    if shapes[0] != shapes[1]:
+        evidence = f"{call.name} compares outputs {shapes[0]} with targets {shapes[1]}, each with all others"
+        advice = ("give both one shape:", "    loss = F.mse_loss(outputs.squeeze(1), y)")
+        yield Finding("loss_mismatch", "error", "loss", evidence, advice=advice)
+    elif history.num_classes > 2 and call.outputs[0].numel() == 1:
+        evidence = f"{call.name} takes {history.num_classes} classes for numbers, of which 2 lies between 1 and 3"
+        advice = ("return a logit for each class:", "    loss = F.cross_entropy(logits, y)")
+        yield Finding("loss_mismatch", "warning", "loss", evidence, advice=advice)
+
+
+def unscaled_targets(history: History) -> Iterator[Finding]:
+    """Numbers in units in which the network has to grow a lot before it is near them, and has not."""
+    call = history.inspection.call if history.inspection else None
+    if call is None or call.name not in NUMBERS or history.num_classes or history.reached(0.5):
+        return
+    y = call.targets.double()
+    deviation, mean = y.std().item(), y.mean().abs().item()
+    if not SCALES[0] <= deviation <= SCALES[1] or mean > SCALES[1] * deviation:
+        evidence = (
+            f"the targets that the loss gets have a mean of {mean:.3g} and a standard deviation of {deviation:.3g}"
+        )
+        advice = ("train on standardized targets:", "    y = (y - y_train.mean()) / y_train.std()")
+        yield Finding("unscaled_target", history.severity, "targets", evidence, advice=advice)
 
 
 def affine(history: History) -> Iterator[Finding]:

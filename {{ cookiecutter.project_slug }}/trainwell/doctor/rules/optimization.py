@@ -12,6 +12,7 @@ from ...findings import Finding
 from ..history import TOO_LONG, WINDOWS, History, Scores
 from .signal_flow import VANISHED
 
+FAR = 0.3  # of the weights' norm
 TOO_SHORT = -3.5  # power of ten of the share by which a step changes the weights
 BLEW_UP = 2.5  # norm of the weights at the end over that at the start
 SHRANK, WITHERED = 0.5, 0.1  # the same: too low if less is learned than by simple learners; too low in any case
@@ -24,7 +25,7 @@ ENOUGH = 90  # steps in which any network that can learn shows it
 NARROW = 2  # outputs of a layer
 WIDE_ENOUGH = 0.9  # of the way from chance to simple learners, which a narrow layer does not keep from
 ENDED, EARLY = 0.02, 0.5  # share of the highest learning rate; share of the steps
-FEWEST_WRONG = 8  # validation samples, of which overfitting is said
+FEWEST_WRONG = 4  # validation samples, of which overfitting is said
 FORGOT, WILL_FORGET = 0.08, 0.12  # validation accuracy lost since its best; the same on fewer samples
 ROSE, ROSE_BY = 1.5, 0.1  # validation loss over its minimum, and above it, as a share of the loss of equal chances
 
@@ -81,7 +82,8 @@ def too_short(history: History) -> Iterator[Finding]:
         if (length := history.step_length(first, last)) is not None
     ]
     longest = max(lengths, default=0.0)
-    if longest < TOO_SHORT and not history.reached(0.6):
+    far = 10**longest * max(history.planned, history.steps)  # how far all steps together could go
+    if longest < TOO_SHORT and far < FAR and not history.reached(0.6):
         evidence = f"a step changes the weights by {10**longest:.1g} of their norm (median over layers)"
         remedy = history.rate_times(10 ** (-2.3 - longest))
         yield Finding("learning_rate_too_low", history.severity, "whole network", evidence, (remedy,))
@@ -92,7 +94,8 @@ def ended_early(history: History) -> Iterator[Finding]:
     highest = max(history.rates.values(), default=0.0)
     ended = next((step for step, rate in history.rates.items() if rate < ENDED * highest), None)
     started = next(iter(history.rates.values()), 0.0) == highest  # else it warms up
-    if ended is not None and started and ended < EARLY * history.planned:
+    stays = ended is not None and all(rate < ENDED * highest for step, rate in history.rates.items() if step >= ended)
+    if ended is not None and stays and started and ended < EARLY * history.planned and not history.reached(0.95):
         evidence = f"the schedule has taken the learning rate from {highest:.2g} to {history.rates[ended]:.2g} "
         evidence += f"in {ended} of {history.planned:.0f} steps"
         advice = ("move the schedule by epochs, or give it the number of steps:", '    "interval": "epoch"')

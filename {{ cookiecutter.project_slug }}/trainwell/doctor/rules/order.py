@@ -36,13 +36,17 @@ SEEN: tuple[Rule, ...] = (
     network.wrong_outputs,
     network.mixed,
     network.random_evaluation,
+    network.misfit,
+    network.dropped_outputs,
     network.lagging_statistics,
+    network.tiny_batches,
+    network.unscaled_targets,
     network.affine,
 )
 EXPLAIN_TRAINING = {  # what comes of these is not judged
     "optimizer_never_steps", "unregistered_layers", "frozen_parameters", "accumulated_gradients", "output_activation",
     "mixed_samples", "dropout_in_evaluation", "batch_norm", "linear_network", "unscaled_input", "constant_input",
-    "unlearnable_labels", "class_missing", "shifted_validation",
+    "unlearnable_labels", "class_missing", "shifted_validation", "loss_mismatch", "unscaled_target",
 }  # fmt: skip
 STEPS = {"learning_rate_too_low", "learning_rate_too_high", "oscillating_loss"}
 EXPLAINS = {

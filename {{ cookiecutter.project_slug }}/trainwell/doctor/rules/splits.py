@@ -26,6 +26,7 @@ def findings_between_splits(problem: Problem) -> Iterator[Finding]:
     if problem.train.x.is_floating_point():
         yield from shifted(problem)
         yield from leaking_feature(problem)
+        yield from leaking_number(problem)
 
 
 def missing_classes(problem: Problem) -> Iterator[Finding]:
@@ -114,6 +115,28 @@ def leaking_feature(problem: Problem) -> Iterator[Finding]:
     if without < reached[best] - OTHERS:
         evidence = f"feature {best} alone predicts {reached[best]:.1%} of the validation samples, all others "
         evidence += f"together {without:.1%}"
+        advice = ("is it known before the answer is? else leave it out:", f"    x = numpy.delete(x, {best}, axis=1)")
+        yield Finding("target_leak", "warning", f"feature {best}", evidence, advice=advice)
+
+
+def leaking_number(problem: Problem) -> Iterator[Finding]:
+    """One feature says nearly all of a number, and all others together do not."""
+    if problem.num_classes or not problem.train.y.is_floating_point() or problem.train.y[0].numel() != 1:
+        return
+    (x, y), (val, target) = (flat(some(part, MOST_COMPARED)) for part in (problem.train, problem.val))
+    y, target = y.reshape(-1, 1).double(), target.reshape(-1, 1).double()
+    if not 2 <= x.shape[1] <= MOST_FEATURES:
+        return
+    correlation = torch.corrcoef(torch.cat([x.T.double(), y.T]))[-1, :-1].nan_to_num().square()
+    best, share = int(correlation.argmax()), correlation.max().item()
+    others = [n for n in range(x.shape[1]) if correlation[n] < GIVES_AWAY]
+    if share < GIVES_AWAY or not others:
+        return
+    spread = x[:, others].std(dim=0).clamp(min=1e-12)
+    errors = target - y.mean() - ridge(x[:, others] / spread, val[:, others] / spread, y - y.mean())
+    without = 1 - (errors.square().mean() / (target - y.mean()).square().mean()).item()
+    if without < share - OTHERS:
+        evidence = f"feature {best} alone explains {share:.1%} of the target, all others together {max(without, 0):.1%}"
         advice = ("is it known before the answer is? else leave it out:", f"    x = numpy.delete(x, {best}, axis=1)")
         yield Finding("target_leak", "warning", f"feature {best}", evidence, advice=advice)
 
