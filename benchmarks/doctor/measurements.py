@@ -10,6 +10,7 @@ import re
 import warnings
 from functools import partial
 from pathlib import Path
+from time import thread_time
 from typing import Any
 
 import torch
@@ -19,6 +20,8 @@ from omegaconf import DictConfig
 from ..project import PLAIN, QUIET, TEMPLATE, Project, code_in, hashed, kept
 from . import datasets, networks, stacks
 from .cases import Case, tables
+from .field import data as field_data
+from .field.cases import FieldCase
 from .stacks import Stack
 
 SEEDS = (0, 1, 2)
@@ -34,6 +37,7 @@ class Measurements:
 
     def __init__(self, folder: Path = FOLDER) -> None:
         datasets.write_files(folder / "data")
+        self.field_files = (folder / "field").resolve()
         self.project = Project(folder)
         os.chdir(self.project.folder)  # the doctor reads configs/ there
         self.examinations, self.trainings = self.project.folder / "examinations", folder.resolve() / "trainings"
@@ -59,6 +63,44 @@ class Measurements:
 
         path = self.examinations / key(case.overrides, self.configuration, list(remedies.offers()))
         return tuple(kept(path, lambda: self.repaired(list(case.overrides))))
+
+    def field_training(self, case: FieldCase) -> dict[str, float]:
+        """The last validation metrics of a whole training."""
+        path = self.trainings / key(*self.field_key(case), self.configuration, self.code)
+        return kept(path, lambda: self.train_field(*self.built_field(case)))
+
+    def field_examination(self, case: FieldCase) -> dict[str, Any]:
+        """What ``trainwell doctor`` finds, and the seconds of computing that it takes."""
+        path = self.examinations / key(*self.field_key(case), self.configuration)
+        return kept(path, lambda: self.examine_field(case))
+
+    def field_key(self, case: FieldCase) -> tuple[Any, ...]:
+        field_data.write_file(self.field_files, case.data)
+        names = ("data", "networks", "faults")
+        code = [Path(__file__).parent.joinpath("field", f"{name}.py").read_text("utf-8") for name in names]
+        return (*case.overrides(Path("FILES")), *code)
+
+    def built_field(self, case: FieldCase) -> tuple[DictConfig, Any, Any]:
+        from trainwell.runs.load import build
+
+        config = self.project.composed([*QUIET[1:], *case.overrides(self.field_files), "seed=0"])
+        return config, *build(config)
+
+    def train_field(self, config: DictConfig, data: Any, task: Any) -> dict[str, float]:
+        from trainwell.doctor.examine import trainer_settings
+
+        trainer = Trainer(**trainer_settings(config, task), enable_checkpointing=False, logger=False)
+        trainer.fit(task, datamodule=data)
+        return {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+    def examine_field(self, case: FieldCase) -> dict[str, Any]:
+        from trainwell.doctor.examine import STEPS, examination, trainer_settings
+
+        config, data, task = self.built_field(case)
+        begun = thread_time()
+        settings = trainer_settings(config, task)
+        found, _ = examination(task, data, STEPS, config.seed, False, settings)
+        return {"findings": [finding.plain() for finding in found], "seconds": thread_time() - begun}
 
     def stack_training(self, stack: Stack) -> dict[str, Any]:
         """As ``stacks.train`` returns it."""

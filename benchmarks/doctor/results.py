@@ -35,12 +35,17 @@ class Result(OfCase):
     found: Findings
 
     @property
+    def counted(self) -> Findings:
+        """Without notes, which leave a configuration healthy."""
+        return [finding for finding in self.found if finding["severity"] != "note"]
+
+    @property
     def first(self) -> str:
-        return self.found[0]["code"] if self.found else "healthy"
+        return self.counted[0]["code"] if self.counted else "healthy"
 
     @property
     def flagged(self) -> bool:
-        return bool(self.found)
+        return bool(self.counted)
 
     @property
     def named(self) -> bool:

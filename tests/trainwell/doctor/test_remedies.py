@@ -62,3 +62,17 @@ def test_a_remedy_replaces_what_it_contradicts() -> None:
         "+experiment=dead_relu", "seed=3", "activation=gelu", "optimizer.lr=0.1",
     ]  # fmt: skip
     assert with_remedy(["initialisation=normal", "initialisation.std=0"], "initialisation=he") == ["initialisation=he"]
+
+
+def test_a_finding_without_a_remedy_says_what_to_change(project: Path, compose: Callable[..., Any]) -> None:
+    finding = Finding("dead_units", "error", "body.3", "1", ("activation=gelu",))
+    assert applicable(finding, []).advice == ()
+    custom = applicable(finding, ["network=custom", "network.factory=torch.nn.Linear"])
+    assert "body.3" in custom.advice[0]
+
+
+def test_an_optimizer_that_a_task_does_not_read_is_no_remedy(project: Path, compose: Callable[..., Any]) -> None:
+    finding = Finding("learning_rate_too_high", "error", "whole network", "1", ("optimizer.lr=0.001",))
+    assert applicable(finding, []).remedies == ("optimizer.lr=0.001",)
+    own = ["~task", "+task._target_=torch.nn.Identity"]
+    assert applicable(finding, own).remedies == ()

@@ -27,14 +27,20 @@ def examine_config(config: DictConfig, overrides: list[str], repair: bool) -> bo
 
     Returns: whether nothing is. Raises: ValueError: the configuration cannot be built.
     """
-    found = [applicable(finding, overrides) for finding in examined(config)[0]]
+    in_data_and_training, history = examined(config)
+    found = [applicable(finding, overrides) for finding in in_data_and_training]
     findings = [finding.with_remedies(finding.remedies[:MOST_REMEDIES]) for finding in found]
     folder = Path("runs", "doctor", name(overrides).name)
     folder.mkdir(parents=True)
-    report = {"healthy": healthy(findings), "findings": [finding.plain() for finding in findings]}
+    trial = (
+        {"steps": history.inspection.steps, "batch_size": history.batch_size} if history and history.inspection else {}
+    )
+    report = {"healthy": healthy(findings), "findings": [finding.plain() for finding in findings], "trial": trial}
     write_json(folder / "doctor.json", report)
     for line in lines_of(findings):
         log.info(line)
+    if trial and trial["batch_size"] < config.data.get("batch_size", 0):
+        log.info(f"\nthe network is large: its trial had {trial['steps']} steps of {trial['batch_size']} samples")
     if not healthy(findings) and repair:
         find_repair(overrides, folder)
     log.info(f"\nwritten  {folder / 'doctor.json'}")

@@ -1,5 +1,6 @@
 """Examine data, start and first steps of any LightningModule: findings, root cause first."""
 
+import gc
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from time import thread_time
@@ -19,6 +20,7 @@ from ..findings import Finding, healthy
 from ..metrics import higher_is_better
 from ..rng import preserved_random_states
 from .confirm import Confirmation
+from .cost import affordable
 from .history import History
 from .problem import Problem, problem_of
 from .remedies import treated
@@ -41,8 +43,6 @@ STEPS = 200
 LONGER = 4  # times as many steps, for what begins late
 SECONDS = 14.0  # of computing for the first trial
 ALL_SECONDS = 50.0  # for all trials
-LARGE = 1_000_000  # parameters, from which batches are smaller
-SMALL_BATCH = 32
 EXPLAINED_DEVIATION = 0.05  # of an explained share of the loss, which outliers decide
 FEWEST_AHEAD = 100  # samples for a trial of all planned epochs
 BAD_INPUTS = {"unscaled_input", "constant_input"}
@@ -78,14 +78,15 @@ def examination(
     with preserved_random_states(), shown:
         seed_everything(seed, verbose=False)  # a loader that shuffles draws from the global random state
         problem = problem_of(data)
-        if problem and problem.in_memory and sum(p.numel() for p in module.parameters()) > LARGE:
-            problem = replace(problem, batch_size=min(problem.batch_size, SMALL_BATCH))
+        problem = affordable(module, problem) if problem else None
         in_data = list(findings_in_data(problem)) if problem else []
         if any(finding.code == "non_finite" for finding in in_data):
             return treated(in_data), None
         trials = Trials(module, data, problem, shown, {"seed": seed, **trainer}, steps)
         history = trials.first()
-        return treated(judged(trials, history, in_data)), history
+        findings = treated(judged(trials, history, in_data))
+    gc.collect()  # trainers and modules refer to each other, and hold tensors that the collector does not count
+    return findings, history
 
 
 @dataclass

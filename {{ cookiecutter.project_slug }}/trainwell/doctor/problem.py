@@ -29,6 +29,7 @@ class Problem:
     batch_size: int
     share: float = 1.0
     in_memory: bool = True
+    scored: int = MOST_AT_ONCE  # samples of a split on which a network is evaluated during a trial
 
 
 def problem_of(data: LightningDataModule) -> Problem | None:

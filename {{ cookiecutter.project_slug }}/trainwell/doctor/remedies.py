@@ -9,15 +9,18 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 
 from ..config import compose
 from ..config.compose import key_of
 from ..findings import Finding
+from .advice import advised
 
 CONFIGS = Path("configs")  # in the root of the project
 LINE = re.compile(r"^# Remedy for: ([a-z_]+(?:, [a-z_]+)*)(?: with (.+))?$", re.MULTILINE)
+READ = ("seed", "data", "task", "trainer", "callbacks", "compile")  # keys of which a training is built
 BY_COST = ("optimizer", "trainer", "callbacks", "data", "initialisation", "dropout", "weight_decay", "normalisation")
 
 
@@ -35,8 +38,10 @@ def treated(findings: Iterable[Finding], configs: Path = CONFIGS) -> list[Findin
     listed = list(findings)
     known = list(offers(configs)) if listed else []
     return [
-        finding.with_remedies(
-            dict.fromkeys([*finding.remedies, *(remedy for code, remedy in known if code == finding.code)])
+        advised(
+            finding.with_remedies(
+                dict.fromkeys([*finding.remedies, *(remedy for code, remedy in known if code == finding.code)])
+            )
         )
         for finding in listed
     ]
@@ -45,14 +50,16 @@ def treated(findings: Iterable[Finding], configs: Path = CONFIGS) -> list[Findin
 def applicable(finding: Finding, overrides: Sequence[str]) -> Finding:
     """Leave out remedies that change nothing in the configuration of ``overrides``, or that it does not accept."""
     before = resolved(tuple(overrides))
-    return finding.with_remedies(
-        remedy for remedy in finding.remedies if resolved(tuple(with_remedy(overrides, remedy))) not in (None, before)
-    )
+    tried = {remedy: resolved(tuple(with_remedy(overrides, remedy))) for remedy in finding.remedies}
+    return advised(finding.with_remedies(remedy for remedy, after in tried.items() if after not in (None, before)))
 
 
 @lru_cache(maxsize=50)  # several findings ask for the same configuration, and composing is slow
 def resolved(overrides: tuple[str, ...]) -> object:
-    """The configuration of these overrides; None if it cannot be composed or is refused."""
+    """What a training reads of the configuration of these overrides; None if it cannot be composed or is refused.
+
+    A task of one's own may read no optimizer or scheduler; what they are then changes nothing.
+    """
     try:
         with compose.hydra_here():
             whole = compose.composed("train", overrides)
@@ -61,7 +68,8 @@ def resolved(overrides: tuple[str, ...]) -> object:
                 return None
     except compose.COMPLAINTS:
         return None
-    return OmegaConf.to_container(config, resolve=True)
+    whole_config: Any = OmegaConf.to_container(config, resolve=True)
+    return {key: whole_config[key] for key in READ if key in whole_config}
 
 
 def with_remedy(overrides: Sequence[str], remedy: str) -> list[str]:

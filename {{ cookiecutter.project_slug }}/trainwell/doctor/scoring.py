@@ -61,7 +61,7 @@ class Scorer:
 
     def __init__(self, problem: Problem) -> None:
         self.num_classes = problem.num_classes
-        self.splits = [some(problem.train), some(problem.val)]
+        self.splits = [some(part, problem.scored) for part in (problem.train, problem.val)]
         self.measure = Measure(problem) if problem.num_classes else None
 
     def of_val(self) -> "Scorer":
@@ -120,7 +120,7 @@ def logits_of(module: LightningModule, x: Tensor, num_classes: int) -> Tensor | 
 def losses_before(module: LightningModule, problem: Problem) -> tuple[float | None, float | None]:
     """The loss before the first step, in training mode: without and with dropout."""
     module.train()
-    x, y = (part.to(module.device) for part in some(problem.train))
+    x, y = (part.to(module.device) for part in some(problem.train, problem.scored))
     with_dropout = logits_of(module, x, problem.num_classes)
     for part in module.modules():
         if isinstance(part, DROPOUTS):
@@ -137,6 +137,6 @@ def batch_statistics_loss(module: LightningModule, problem: Problem) -> float | 
     normalisations = [part for part in alone.modules() if isinstance(part, _BatchNorm)]
     for part in normalisations:
         part.train()
-    x, y = (part.to(module.device) for part in some(problem.train))
+    x, y = (part.to(module.device) for part in some(problem.train, problem.scored))
     logits = logits_of(alone, x, problem.num_classes) if normalisations and problem.num_classes else None
     return None if logits is None else cross_entropy(logits, y).item()

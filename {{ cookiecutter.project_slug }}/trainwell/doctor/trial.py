@@ -91,7 +91,7 @@ class Recorder(Probe):
         super().on_train_start(trainer, pl_module)
         self.history.begin(pl_module, trainer.optimizers, clipped=trainer.gradient_clip_val is not None)
         self.history.planned = float(trainer.estimated_stepping_batches)
-        self.history.val_count = len(self.problem.val.y) if self.problem else 0
+        self.history.val_count = min(len(self.problem.val.y), self.problem.scored) if self.problem else 0
         if self.scorer and self.scorer.measure:
             self.history.score = self.scorer.measure.name
         self.inspector.start(pl_module, trainer.optimizers)

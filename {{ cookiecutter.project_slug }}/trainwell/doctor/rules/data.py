@@ -165,7 +165,7 @@ def chance(problem: Problem) -> tuple[float, float]:
 
 def guessing(problem: Problem) -> tuple[float, float, int]:
     """The lowest loss and the highest accuracy of a constant guess on train samples, and the number of samples."""
-    samples = some(problem.train)
+    samples = some(problem.train, problem.scored)
     shares = samples.y.bincount().double() / len(samples.y)
     best = 1.0 if Measure(problem).balanced else shares.max().item()  # then it is judged by the loss alone
     return torch.special.entr(shares).sum().item(), best, len(samples.y)

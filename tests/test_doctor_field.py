@@ -1,0 +1,71 @@
+"""The doctor's benchmark in the field: configurations that can be built, in two halves, and what is counted of them."""
+
+from pathlib import Path
+from pkgutil import resolve_name
+
+import pytest
+import torch
+from torch import nn
+
+from benchmarks.doctor.field.cases import DEVELOPMENT, HELD_OUT, PACKAGE, FieldCase, all_cases
+from benchmarks.doctor.field.data import arrays_of
+from benchmarks.doctor.field.page import BEGIN, with_section
+from benchmarks.doctor.field.results import FieldResult, before
+
+NETWORKS = {(case.factory, case.data) for case in all_cases() if not case.is_module}
+SAMPLES = 16
+
+
+def test_there_are_many_of_both_in_both_halves() -> None:
+    counts = {
+        (part, faulty): sum(case.part == part and bool(case.codes) == faulty for case in all_cases())
+        for part in (DEVELOPMENT, HELD_OUT)
+        for faulty in (True, False)
+    }
+    assert min(counts.values()) >= 25, counts
+    assert len({case.name for case in all_cases()}) == len(all_cases())
+
+
+def test_a_faulty_configuration_differs_from_its_twin() -> None:
+    for case in all_cases():
+        if case.codes:
+            assert case.twin is not None
+            assert case.overrides(Path()) != case.twin.overrides(Path()), case.name
+            assert not case.twin.codes
+
+
+@pytest.mark.parametrize(("factory", "data"), sorted(NETWORKS))
+def test_a_network_has_an_output_for_each_class(factory: str, data: str) -> None:
+    x = torch.from_numpy(arrays_of(data)["x"][:SAMPLES])
+    x = x if not x.is_floating_point() else x.float()
+    torch.manual_seed(0)
+    network: nn.Module = resolve_name(f"{PACKAGE}.{factory}")(tuple(x.shape[1:]), 3)
+    x = x if any(isinstance(part, nn.Embedding) for part in network.modules()) else x.float()
+    assert network(x).shape == (SAMPLES, 3)
+
+
+def test_every_data_set_has_samples_and_targets() -> None:
+    for name in {case.data for case in all_cases()}:
+        made = arrays_of(name)
+        assert len(made["x"]) == len(made["y"]) > 0
+        assert not (made["x"] != made["x"]).any(), name
+
+
+def test_notes_are_not_counted() -> None:
+    case = FieldCase("name", "digits", "networks.mlp", False, (), ("dead_units",))
+    note = {"code": "unscaled_input", "severity": "note"}
+    dead = {"code": "dead_units", "severity": "error"}
+    assert FieldResult(case, HELD_OUT, [note, dead], 1.0).named
+    assert not FieldResult(case, HELD_OUT, [note], 1.0).flagged
+
+
+def test_what_was_found_before_is_known_of_every_configuration() -> None:
+    assert set(before()) == {case.name for case in all_cases()}
+
+
+def test_the_section_replaces_an_earlier_one() -> None:
+    page = "# Title\n\nText.\n"
+    once = with_section(page, f"{BEGIN}new\n<!-- end of field -->\n")
+    assert once == with_section(once, f"{BEGIN}new\n<!-- end of field -->\n")
+    assert once.startswith("# Title\n\n<!-- field")
+    assert once.endswith("Text.\n")

@@ -1,0 +1,43 @@
+"""How much a network computes, and how few samples and how small batches that leaves for a trial."""
+
+from copy import deepcopy
+from dataclasses import replace
+
+import torch
+from lightning import LightningModule
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from .inspection import NOT_ROWS
+from .problem import Problem
+
+STEP = 1e10  # operations of a step that one core does in a fraction of a second
+SCORING = 1e11  # of an evaluation of both splits
+BACKWARD = 3  # times the operations of a forward pass, which a step has
+FEWEST_SCORED, SMALLEST_BATCH = 100, 8  # samples
+TRIED = 2  # samples
+
+
+def affordable(module: LightningModule, problem: Problem) -> Problem:
+    """The problem with fewer samples to evaluate and smaller batches, as far as the network needs it."""
+    operations = max(operations_per_sample(module, problem), 1.0)
+    scored = int(max(FEWEST_SCORED, min(problem.scored, SCORING / (2 * operations))))
+    batch = int(max(SMALLEST_BATCH, STEP / (BACKWARD * operations)))
+    if batch >= problem.batch_size or not problem.in_memory:
+        return replace(problem, scored=scored)
+    batch += len(problem.train.y) % batch == 1  # batch normalisation needs two samples in the last one as well
+    return replace(problem, scored=scored, batch_size=batch)
+
+
+def operations_per_sample(module: LightningModule, problem: Problem) -> float:
+    """Of a forward pass; at least one for each weight, because a step updates all. Recurrent layers count only so."""
+    alone = deepcopy(module).eval()
+    known = [p for p in alone.parameters() if not isinstance(p, nn.parameter.UninitializedParameter)]
+    weights = float(sum(parameter.numel() for parameter in known))
+    counter = FlopCounterMode(display=False)
+    try:
+        with torch.no_grad(), counter:
+            alone(problem.train.x[:TRIED].to(alone.device))
+    except NOT_ROWS:
+        return weights
+    return max(weights, counter.get_total_flops() / TRIED)
