@@ -222,7 +222,7 @@ CHANGES: dict[str, Callable[[Arrays, Rng], Arrays]] = {
     "leaking": leaking,
     "copied": nearly_copied,
     "shuffled": lambda made, rng: {**made, "y": rng.permutation(made["y"])},
-    "some": lambda made, rng: {name: values[:150] for name, values in made.items()},
+    "some": lambda made, rng: {name: values[:300] for name, values in made.items()},
     "wrong": lambda made, rng: {
         **made, "y": np.where(rng.random(len(made["y"])) < 0.4, rng.permutation(made["y"]), made["y"])
     },

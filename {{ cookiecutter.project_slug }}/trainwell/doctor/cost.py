@@ -8,6 +8,7 @@ from lightning import LightningModule
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..lightning_internals import is_compiled
 from .inspection import NOT_ROWS
 from .problem import Problem
 
@@ -34,10 +35,12 @@ def operations_per_sample(module: LightningModule, problem: Problem) -> float:
     alone = deepcopy(module).eval()
     known = [p for p in alone.parameters() if not isinstance(p, nn.parameter.UninitializedParameter)]
     weights = float(sum(parameter.numel() for parameter in known))
+    if any(map(is_compiled, alone.modules())):
+        return weights
     counter = FlopCounterMode(display=False)
     try:
         with torch.no_grad(), counter:
             alone(problem.train.x[:TRIED].to(alone.device))
-    except NOT_ROWS:
+    except (*NOT_ROWS, AssertionError):  # of operations in shapes that the counter does not know
         return weights
     return max(weights, counter.get_total_flops() / TRIED)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..lightning_internals import is_compiled
 from .history import DROPOUTS, Scores
 from .loss_calls import LossCalls, constant_loss
 from .problem import Problem, some
@@ -96,8 +97,10 @@ class Scorer:
 def explained_loss(module: LightningModule, x: Tensor, y: Tensor) -> tuple[float, float] | None:
     """The loss that the training step computes, and the share of a constant guess's loss that it saves."""
     calls = LossCalls()
-    alone = deepcopy(module)  # which logs nothing: it has no trainer
+    if any(map(is_compiled, module.modules())):
+        return None
     try:
+        alone = deepcopy(module)  # which logs nothing: it has no trainer
         with calls:
             alone.training_step((x, y), 0)
     except NOT_LOGITS:

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from tqdm import tqdm
 
 from ..data.batches import Batches
+from ..lightning_internals import is_compiled
 from .history import History
 from .inspection import FEW, GRAPHS, Inspector, curvature, inspect_forward, inspect_rank
 from .layer_statistics import Numbers
@@ -95,6 +96,7 @@ class Recorder(Probe):
         if self.scorer and self.scorer.measure:
             self.history.score = self.scorer.measure.name
         self.inspector.start(pl_module, trainer.optimizers)
+        self.compiled = any(map(is_compiled, pl_module.modules()))  # compiled code would have to note calls as well
         self.start_curvature = None
         if self.problem:  # a network that training has killed would pass for a linear one
             x = trainer.precision_plugin.convert_input(self.problem.val.x[:FEW].to(pl_module.device))
@@ -104,7 +106,7 @@ class Recorder(Probe):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
-        if self.inspector.found.batches < GRAPHS or self.step == self.steps - 1:
+        if not self.compiled and (self.inspector.found.batches < GRAPHS or self.step == self.steps - 1):
             self.calls_noted.enter_context(self.calls)
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
@@ -163,7 +165,10 @@ class Recorder(Probe):
         found = self.history.inspection
         if found is None or self.problem is None or self.history.last is None:
             return
-        alone = deepcopy(pl_module).eval()
+        try:
+            alone = deepcopy(pl_module).eval()
+        except RuntimeError:  # it keeps a tensor with a graph
+            return
         with trainer.precision_plugin.forward_context():
             x = trainer.precision_plugin.convert_input(self.problem.val.x[:64].to(pl_module.device))
             inspect_forward(found, alone, x)

@@ -20,6 +20,7 @@ LAG_BY = 0.15  # above it, as a share of the loss of equal chances
 FAR, FAR_BY = 3.0, 0.5  # the same where nothing says why: early steps move the statistics a lot
 SLOW = 0.05  # momentum of batch normalisation
 TINY_BATCH = 4  # samples
+DROPOUT = ("NativeDropout", "Mul")  # how operations that may drop values are called
 DROPPED = (0.1, 0.95)  # share of outputs that are exactly 0
 SCALES = (0.01, 10.0)  # standard deviations of targets that suit initial weights and learning rates
 FEWEST_STEPS = 20  # after which running statistics must have followed
@@ -213,7 +214,7 @@ def tiny_batches(history: History) -> Iterator[Finding]:
 
 def dropped_outputs(history: History) -> Iterator[Finding]:
     call = history.inspection.call if history.inspection else None
-    if call is None or "Relu" in call.operation:
+    if call is None or not call.operation.startswith(DROPOUT):
         return
     share = (call.outputs == 0).double().mean().item()
     if DROPPED[0] < share < DROPPED[1]:
