@@ -34,10 +34,13 @@ def field_section(measurements: "Measurements", results: Sequence[FieldResult]) 
             counts = [[row(result) for result in of_then if result.part == part] for part in PARTS]
             cells = [share(right for right in count if right is not None) for count in counts]
             table.append(f"| {name}, {when} | {' | '.join(cells)} |")
+    from trainwell.findings import WHY
+
     wrong = [f"- {result}" for result in results if not result.right]
     text = (Path(__file__).parent / "field.md").read_text("utf-8")
     filled = text.format(
         sample=SAMPLE,
+        codes="\n".join(f"- `{code}`: {why}" for code, why in WHY.items()),
         healthy=sum(not result.case.codes for result in results),
         faulty=sum(bool(result.case.codes) for result in results),
         parts=" | ".join(PARTS),
