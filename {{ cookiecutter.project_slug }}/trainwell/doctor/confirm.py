@@ -62,8 +62,8 @@ class Confirmation:
         shown = {treatment.remedy or treatment.name: text for treatment, _, text in gains}
         remedies = [treatment.remedy for treatment, _, _ in gains if treatment.remedy]
         others = [remedy for remedy in finding.remedies if remedy not in remedies and not self.failed(remedy)]
-        evidence = f"{finding.evidence}; in the trial, {best.name}: {gains[0][2]}"
-        found = replace(finding, evidence=evidence, gains={key: text for key, text in shown.items() if "=" in key})
+        evidence = f"{finding.evidence}; with {key_of(best)} in the trial: {gains[0][2]}"
+        found = replace(finding, evidence=evidence, gains=shown)
         return found.with_remedies([*remedies, *others][:MOST_REMEDIES])
 
     def failed(self, remedy: str) -> bool:

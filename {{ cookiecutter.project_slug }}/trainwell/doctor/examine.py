@@ -167,6 +167,10 @@ def judged(trials: Trials, history: History, in_data: list[Finding]) -> list[Fin
         labels = list(unlearnable(problem, reached))
         if labels and learns_later(trials):
             return findings
+        if labels and not history.beats_guessing:  # a network that fits nothing says nothing of its labels
+            cured = confirmation.judged(list(findings_in_training(history)))
+            if any(finding.gains for finding in cured):
+                return merged(findings, cured)
         findings = [*labels, *findings]
     if not EXPLAIN_TRAINING & {finding.code for finding in findings if finding.severity != "note"}:
         findings = merged(findings, confirmation.judged(list(findings_in_training(history))))
