@@ -12,8 +12,9 @@ CONSTRAINTS = Path(__file__).parent / "{{ cookiecutter.project_slug }}" / "const
 DEPENDENCIES = {slugify(name) for name in re.findall(r"^\S+(?===)", CONSTRAINTS.read_text("utf-8"), re.MULTILINE)}
 
 # Dependencies that are imported by another name than they are installed by.
-IMPORTED = "absl antlr4 attr coreweave_evaluations databricks dateutil dotenv functorch google grpc hydra isympy lightning_fabric"
-IMPORTED += " hydra_plugins markdown_it mpl_toolkits mypyc opentelemetry pip py pydevd_plugins pylab sklearn torchgen"
+IMPORTED = "absl antlr4 attr coreweave_evaluations databricks dateutil dotenv functorch google grpc hydra"
+IMPORTED += " isympy lightning_fabric hydra_plugins markdown_it mpl_toolkits mypyc opentelemetry pip py"
+IMPORTED += " pydevd_plugins pylab sklearn torchgen"
 IMPORTED += " xdist yaml"
 # Modules and folders beside the package; the last is the word that a bake replaces.
 NEIGHBOURS = "configs conftest runs tests train trainwell your_package compare doctor evaluate export predict"
