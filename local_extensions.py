@@ -13,9 +13,8 @@ DEPENDENCIES = {slugify(name) for name in re.findall(r"^\S+(?===)", CONSTRAINTS.
 
 # Dependencies that are imported by another name than they are installed by.
 IMPORTED = "absl antlr4 attr coreweave_evaluations databricks dateutil dotenv functorch google grpc hydra"
-IMPORTED += " isympy lightning_fabric hydra_plugins markdown_it mpl_toolkits mypyc opentelemetry pip py"
-IMPORTED += " pydevd_plugins pylab sklearn torchgen"
-IMPORTED += " xdist yaml"
+IMPORTED += " isympy lightning_fabric hydra_plugins markdown_it mlflow mpl_toolkits mypyc opentelemetry pip"
+IMPORTED += " py pydevd_plugins pylab sklearn torchgen xdist yaml"
 # Modules and folders beside the package; the last is the word that a bake replaces.
 NEIGHBOURS = "configs conftest runs tests train trainwell your_package compare doctor evaluate export predict"
 
