@@ -120,7 +120,7 @@ def composed(command: str) -> list[str] | None:
     words = shlex.split(command, comments=True)
     if trained := TRAINED.search(command):
         words = shlex.split(trained[1], comments=True)
-    elif words[:2] == ["trainwell", "doctor"]:
+    elif words[:2] == ["trainwell", "doctor"] and words[2:] != ["--versions"]:
         words = [word for word in words[2:] if word != "--repair"]
     elif words[:2] == ["trainwell", "tune"]:
         words = [word for word in words[2:] if not word.startswith(("+search=", "trials="))]
