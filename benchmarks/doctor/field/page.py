@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from ..measurements import Measurements
 
 BEGIN, END = "<!-- field: written by python -m benchmarks.doctor field -->\n", "<!-- end of field -->\n"
-SAMPLE = """of their development part, with seed 0, today's
-doctor named 47 of 48 faulty ones that were repeated, and gave no false alarm on 7 healthy ones. It leaves a loud head on
-circles at a note (`bad_initial_loss`): torch's own initial weights gain nothing there in the trial."""
+SAMPLE = """in a sample of them
+that was repeated while these rules were written (development, seed 0), 46 of 48 faulty ones were named and none of 7
+healthy ones was called ill. Overfitting of `blobs, few samples` was not called, from two wrong ones of 51 validation
+samples; a loud head on circles was a note, because torch's own initial weights gain nothing there in the trial."""
 Row = Callable[[FieldResult], bool | None]
 ROWS: dict[str, Row] = {
     "false alarms on healthy configurations": lambda result: None if result.case.codes else result.flagged,

@@ -144,6 +144,13 @@ class OfACopy(Own):
         return Adam(copy.deepcopy(self.network).parameters(), lr=0.003)
 
 
+class Penalized(Own):
+    """So much weight decay that little is learned, by a penalty that no optimizer knows of."""
+
+    def training_step(self, batch: Any, batch_index: int) -> Tensor:
+        return self.loss(batch) + sum(p.square().sum() for p in self.parameters())
+
+
 class OfLogits(Own):
     def loss(self, batch: Any) -> Tensor:
         return nll_loss(self(batch[0]), batch[1])
@@ -246,6 +253,7 @@ SICK_NETWORKS: dict[str, tuple[str, Callable[[], list[Finding]]]] = {
     "sigmoid": ("output_activation", lambda: found(ending(nn.Sigmoid()))),
     "relu": ("output_activation", lambda: found(ending(nn.ReLU()))),
     "log-softmax of the batch": ("output_activation", lambda: found(ending(nn.LogSoftmax(dim=0)))),
+    "penalty in the loss": ("excess_weight_decay", lambda: by(Penalized())),
     "likelihood of logits": ("output_activation", lambda: by(OfLogits())),
     "squares behind a sigmoid": ("output_activation", lambda: by(Numbers(nn.Sigmoid()), numbers(1.0))),
     "detached": ("frozen_parameters", lambda: found(Through(lambda x: x.detach()))),

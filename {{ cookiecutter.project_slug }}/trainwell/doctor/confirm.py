@@ -71,8 +71,12 @@ class Confirmation:
 
     def plainly_harmful(self, finding: Finding) -> Finding | None:
         """A finding that no treatment could be tried against, in a network that does badly."""
-        untried = not any(self.tried.get(key_of(each)) for each in self.treatments(finding))
+        untried = not any(self.changed(self.tried.get(key_of(each))) for each in self.treatments(finding))
         return finding if untried and not self.history.reached(WELL) and self.history.last else None
+
+    def changed(self, after: History | None) -> bool:
+        """Whether a treatment did anything: a penalty in the loss, say, is no weight decay of the optimizer's."""
+        return after is not None and (self.history.last is None or after.last != self.history.last)
 
     def gains_of(self, finding: Finding) -> Iterator[tuple[Treatment, float, str]]:
         most = MUCH_MORE if finding.code == "frozen_parameters" else 0.0
