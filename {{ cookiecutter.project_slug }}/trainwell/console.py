@@ -2,10 +2,12 @@
 
 import contextlib
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 OWN = __name__.partition(".")[0]
 VERBATIM = (f"{OWN}.", "lightning.pytorch.profilers.")  # the latter for trainer.profiler=simple
@@ -16,7 +18,7 @@ def set_up_output() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    logging.basicConfig(handlers=[plain(logging.StreamHandler(sys.stdout))], level=logging.INFO)
+    logging.basicConfig(handlers=[plain(Terminal(sys.stdout))], level=logging.INFO)
     logging.captureWarnings(True)
     quiet_lightning()
 
@@ -37,7 +39,7 @@ def quiet_lightning() -> None:
 def quiet_terminal() -> Iterator[None]:
     """Show only warnings in the terminal; log files get everything."""
     handlers = logging.getLogger().handlers
-    levels = {handler: handler.level for handler in handlers if type(handler) is logging.StreamHandler}
+    levels = {handler: handler.level for handler in handlers if isinstance(handler, Terminal)}
     for handler in levels:
         handler.setLevel(logging.WARNING)
     try:
@@ -49,7 +51,17 @@ def quiet_terminal() -> Iterator[None]:
 
 def terminal_is_quiet() -> bool:
     handlers = logging.getLogger().handlers
-    return any(type(handler) is logging.StreamHandler and handler.level >= logging.WARNING for handler in handlers)
+    return any(isinstance(handler, Terminal) and handler.level >= logging.WARNING for handler in handlers)
+
+
+class Terminal(logging.StreamHandler[TextIO]):
+    """Standard output; where a pipe such as ``| head`` closes it, the command goes on without."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if isinstance(sys.exception(), BrokenPipeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        else:
+            super().handleError(record)
 
 
 class LogFile(logging.FileHandler):

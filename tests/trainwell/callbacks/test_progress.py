@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 from trainwell.callbacks.best_weights import BestWeights
 from trainwell.callbacks.progress import Progress
-from trainwell.console import quiet_terminal, terminal_is_quiet
+from trainwell.console import Terminal, quiet_terminal, terminal_is_quiet
 
 LOADER = DataLoader(TensorDataset(torch.ones(6, 1)), batch_size=2)
 
@@ -75,8 +75,7 @@ def test_in_a_terminal_a_bar_runs_over_all_steps_and_the_log_file_has_the_lines(
             super().on_train_end(*arguments)
 
     terminal, log_file = io.StringIO(), io.StringIO()
-    shown = logging.StreamHandler(terminal)
-    kept = type("LogFile", (logging.StreamHandler,), {})(log_file)  # quiet are those whose type is StreamHandler
+    shown, kept = Terminal(terminal), logging.StreamHandler(log_file)
     logger = logging.getLogger()
     for handler in (shown, kept):
         logger.addHandler(handler)
@@ -132,7 +131,7 @@ def test_the_loss_is_read_no_more_often_than_the_terminal_is_updated(monkeypatch
 
 def test_one_of_several_jobs_at_once_has_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    handler = logging.StreamHandler(io.StringIO())
+    handler = Terminal(io.StringIO())
     logging.getLogger().addHandler(handler)
     progress = Texts()
     try:
@@ -144,7 +143,7 @@ def test_one_of_several_jobs_at_once_has_no_rows(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_block_that_is_quiet_stays_quiet_after_one_inside_it() -> None:
-    handler = logging.StreamHandler(io.StringIO())
+    handler = Terminal(io.StringIO())
     logging.getLogger().addHandler(handler)
     try:
         with quiet_terminal():

@@ -138,6 +138,20 @@ def test_a_closed_pipe_is_no_traceback(project: Path, command: Command) -> None:
     assert "Traceback" not in ended.stderr
 
 
+def test_a_run_whose_output_is_cut_off_comes_to_its_end(project: Path) -> None:
+    words = "data=digits trainer=smoke network.width=16 residual.depth=1 logger=none"
+    ended = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f"{sys.executable} train.py {words} | head -n 1"],
+        cwd=project,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        text=True,
+        capture_output=True,
+    )
+    assert ended.returncode == 0
+    assert ended.stderr == ""
+    assert summary_of(project)["status"] == "finished"
+
+
 def test_a_metric_of_one_override_is_everywhere_that_metrics_are(command: Command, project: Path) -> None:
     ended = command(
         *QUICK, "+task.metrics.kappa._target_=torchmetrics.classification.MulticlassCohenKappa", "monitor=val/kappa"
