@@ -187,12 +187,19 @@ class Numbers(Own):
         return mse_loss(self.last(self(batch[0]))[:, 0], batch[1])
 
 
-def numbers(outlier: float) -> InMemory:
+class Broadcasting(Numbers):
+    """Compares each output with every target of the batch."""
+
+    def loss(self, batch: Any) -> Tensor:
+        return mse_loss(self(batch[0])[:, :1], batch[1])
+
+
+def numbers(outlier: float, unit: float = 1.0) -> InMemory:
     def samples(count: int) -> Samples:
         x = torch.randn(count, FEATURES, generator=torch.Generator().manual_seed(count))
         y = x[:, 0] + 0.3 * x[:, 1]
         y[:3] *= outlier
-        return Samples(x, y)
+        return Samples(x, unit * y)
 
     return InMemory(samples(600), samples(200), 0)
 
@@ -277,6 +284,8 @@ SICK_NETWORKS: dict[str, tuple[str, Callable[[], list[Finding]]]] = {
     "only train samples scaled": ("shifted_validation", lambda: found(stack(), only_train_scaled())),
     "leaking": ("target_leak", lambda: found(stack(), leaking(0.05))),
     "nearly copied": ("validation_leak", lambda: found(stack(), nearly_copied())),
+    "broadcast": ("loss_mismatch", lambda: by(Broadcasting(nn.Identity()), numbers(1.0))),
+    "thousands": ("unscaled_target", lambda: by(Numbers(nn.Identity()), numbers(1.0, unit=5000.0))),
     "outliers": ("target_outliers", lambda: by(Numbers(nn.Identity()), numbers(300.0))),
 }
 HEALTHY_NETWORKS: dict[str, Callable[[], list[Finding]]] = {

@@ -74,6 +74,11 @@ class Confirmation:
         untried = not any(self.changed(self.tried.get(key_of(each))) for each in self.treatments(finding))
         return finding if untried and not self.history.reached(WELL) and self.history.last else None
 
+    @property
+    def does_well(self) -> bool:
+        last = self.history.last
+        return bool(self.history.learns and last and last.val_loss < self.history.chance_loss)
+
     def changed(self, after: History | None) -> bool:
         """Whether a treatment did anything: a penalty in the loss, say, is no weight decay of the optimizer's."""
         return after is not None and (self.history.last is None or after.last != self.history.last)
@@ -85,7 +90,7 @@ class Confirmation:
             found = gain(self.history, after, most) if after else None
             if found and after and finding.code in STEPS and not fits_better(self.history, after):
                 continue  # it generalizes better, as a shorter training also does
-            if found and finding.code in TOO_LONG and self.history.learns and found[0] <= SMALL:
+            if found and finding.code in TOO_LONG and found[0] <= SMALL and self.does_well:
                 continue  # steps that are long at first pay later
             if found:
                 yield treatment, *found
