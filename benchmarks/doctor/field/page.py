@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 BEGIN, END = "<!-- field: written by python -m benchmarks.doctor field -->\n", "<!-- end of field -->\n"
 SAMPLE = """in a sample of them
 that was repeated while these rules were written (development, seed 0), 46 of 48 faulty ones were named and none of 7
-healthy ones was called ill. Overfitting of `blobs, few samples` was not called, from two wrong ones of 51 validation
+healthy ones was flagged. Overfitting of `blobs, few samples` was not called, from two wrong ones of 51 validation
 samples; a loud head on circles was a note, because torch's own initial weights gain nothing there in the trial."""
 Row = Callable[[FieldResult], bool | None]
 ROWS: dict[str, Row] = {

@@ -81,6 +81,8 @@ class Recorder(Probe):
         self.scorer = Scorer(problem) if problem else None
         self.inspector, self.calls, self.calls_noted = Inspector(), LossCalls(), ExitStack()
         self.seconds, self.begun = seconds, thread_time()
+        self.compiled = False
+        self.start_curvature: float | None = None
 
     def chosen(self, step: int) -> bool:
         return step % 10 == 0 or (step < 20 and step % 2 == 0)
@@ -97,7 +99,6 @@ class Recorder(Probe):
             self.history.score = self.scorer.measure.name
         self.inspector.start(pl_module, trainer.optimizers)
         self.compiled = any(map(is_compiled, pl_module.modules()))  # compiled code would have to note calls as well
-        self.start_curvature = None
         if self.problem:  # a network that training has killed would pass for a linear one
             x = trainer.precision_plugin.convert_input(self.problem.val.x[:FEW].to(pl_module.device))
             with trainer.precision_plugin.forward_context():

@@ -13,7 +13,7 @@ from ..problem import Problem, some
 from .data import MOST_COMPARED, flat, ridge
 
 MOST_MISSING = 0.02  # share of the validation samples of classes without a train sample
-APART = 0.25  # above 0.5: how surely train and validation samples are told apart; their shares of classes
+APART = 0.25  # above 0.5: how well train and validation samples can be separated; their shares of classes
 GIVES_AWAY = 0.98  # accuracy of one feature alone
 OTHERS = 0.1  # below it: what all the other features reach
 NEAREST = 2
@@ -59,11 +59,11 @@ def outputs_without_class(problem: Problem, history: History) -> Iterator[Findin
 
 
 def shifted(problem: Problem) -> Iterator[Finding]:
-    """A suspicion: a simple learner tells validation samples from train samples, or their classes differ."""
+    """A suspicion: a simple learner separates validation samples from train samples, or their classes differ."""
     train, val = (some(part, MOST_COMPARED // 2) for part in (problem.train, problem.val))
-    told = told_apart(train.x.flatten(1).float(), val.x.flatten(1).float())
-    if told > 0.5 + APART:
-        evidence = f"a simple learner tells validation from train samples with an AUC of {told:.2f}; 0.5 is chance"
+    auc = auc_between(train.x.flatten(1).float(), val.x.flatten(1).float())
+    if auc > 0.5 + APART:
+        evidence = f"a simple learner separates validation from train samples with an AUC of {auc:.2f}; 0.5 is chance"
         yield shift_finding(evidence)
         return
     if problem.num_classes:
@@ -78,7 +78,7 @@ def shift_finding(evidence: str) -> Finding:
     return Finding("shifted_validation", "error", "validation samples", evidence, advice=advice)
 
 
-def told_apart(train: Tensor, val: Tensor) -> float:
+def auc_between(train: Tensor, val: Tensor) -> float:
     """The AUC, on the half of the samples that it was not fitted to, of a ridge regression between both splits."""
     count = min(len(train), len(val))
     x = torch.cat([train[:count], val[:count]])
