@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from tqdm import tqdm
 
-from .cases import DEVELOPMENT, FieldCase, all_cases
+from .cases import DEVELOPMENT, FieldCase, all_cases, tables
 
 if TYPE_CHECKING:
     from ..measurements import Measurements
@@ -47,7 +47,8 @@ class FieldResult:
     def __str__(self) -> str:
         found = ", ".join(f"`{finding['code']}` ({finding['severity']})" for finding in self.found) or "healthy"
         intended = " or ".join(f"`{code}`" for code in self.case.codes) or "healthy"
-        return f"{self.case.name}, {self.part}: {intended}; found {found}"
+        why = tables()["explained"].get(self.case.name, "")
+        return f"{self.case.name}, {self.part}: {intended}; found {found}. {why}".rstrip()
 
 
 def examined(measurements: "Measurements", only_development: bool = False) -> list[FieldResult]:
