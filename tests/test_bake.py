@@ -120,7 +120,8 @@ def test_every_import_is_of_a_declared_dependency(bake) -> None:
     nodes = [node for path in bake().rglob("*.py") for node in ast.walk(ast.parse(path.read_text()))]
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level}
-    owners = {name: packages_distributions().get(name.split(".")[0], []) for name in names}
+    installed = packages_distributions()
+    owners = {name: installed.get(name.split(".")[0], []) for name in names}
     assert {name for name, owner in owners.items() if owner and not declared & {*owner}} == set()
 
 
