@@ -23,7 +23,7 @@ def files(project: Path) -> dict[str, bytes]:
 
 def test_a_bake_takes_under_a_second_of_the_processor(tmp_path) -> None:
     seconds = []
-    for attempt in range(3):  # the best of three: other tests run beside this one
+    for attempt in range(6):  # the best of six: other tests run beside this one
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         bake = run("cookiecutter", "--no-input", "-o", tmp_path / str(attempt), TEMPLATE)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
