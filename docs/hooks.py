@@ -21,7 +21,7 @@ DOCS = Path(__file__).parent
 TEMPLATE = DOCS.parent
 FOLDER = tempfile.TemporaryDirectory(prefix="site-")
 PROJECT = Path(FOLDER.name, "my-network")
-MARKER = re.compile(r"^<!-- (\w+) ?(.*?) -->$", re.MULTILINE)
+MARKER = re.compile(r"^<!-- (\w+)(?: (.*?))? -->$", re.MULTILINE)
 REMEDY = re.compile(r"^# Remedy for: ([a-z_, ]+?)(?: with (.+))?$", re.MULTILINE)
 FIELD = re.compile(r"^(Shape|Units|Formula|Source|Differs|Range|Returns|Raises|Args): +", re.MULTILINE)
 
@@ -37,7 +37,7 @@ def on_config(config: Any) -> None:
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     def generated(marker: re.Match[str]) -> str:
         function = GENERATED[marker[1]]
-        return "\n".join(function(page.meta, *shlex.split(marker[2])))
+        return "\n".join(function(page.meta, *shlex.split(marker[2] or "")))
 
     return MARKER.sub(generated, markdown)
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from tools import TEMPLATE
 
 from benchmarks.kill.__main__ import differences as shown_differences
 from benchmarks.kill.__main__ import table
 from benchmarks.kill.comparison import differences, left_by
-from tests.conftest import TEMPLATE
 
 QUIET = ("logger=none", "~callbacks.progress_bar", "trainer.enable_progress_bar=false")
 ON_TWO_PROCESSES = (
