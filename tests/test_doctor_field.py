@@ -65,7 +65,7 @@ def test_what_was_found_before_is_known_of_every_healthy_configuration() -> None
 
 def test_the_section_replaces_an_earlier_one() -> None:
     page = "# Title\n\nText.\n"
-    once = with_section(page, f"{BEGIN}new\n<!-- end of field -->\n")
-    assert once == with_section(once, f"{BEGIN}new\n<!-- end of field -->\n")
+    once = with_section(page, f"{BEGIN}new\n<!-- field: end -->\n")
+    assert once == with_section(once, f"{BEGIN}new\n<!-- field: end -->\n")
     assert once.startswith("# Title\n\n<!-- field")
     assert once.endswith("Text.\n")

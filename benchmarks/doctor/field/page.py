@@ -11,7 +11,7 @@ from .results import FieldResult, results_before, seconds, trained
 if TYPE_CHECKING:
     from ..measurements import Measurements
 
-BEGIN, END = "<!-- field: written by python -m benchmarks.doctor field -->\n", "<!-- end of field -->\n"
+BEGIN, END = "<!-- field: written by python -m benchmarks.doctor field -->\n", "<!-- field: end -->\n"
 SAMPLE = """in a sample of them
 that was repeated while these rules were written (development, seed 0), 46 of 48 faulty ones were named and none of 7
 healthy ones was flagged. Overfitting of `blobs, few samples` was not called, from two wrong ones of 51 validation
