@@ -119,7 +119,7 @@ def units(rng: Rng) -> Arrays:
 
 
 def rare(rng: Rng) -> Arrays:
-    """Four positives of a hundred, which can be told apart."""
+    """Four positives of a hundred samples, well separated from the others."""
     y = (rng.random(4000) < 0.04).astype(int)
     x = rng.normal(0, 1, (4000, 8))
     x[:, 0] += 1.2 * y
