@@ -1,6 +1,8 @@
 """A comparison as ``comparison.html``: one file that needs no other file and no network."""
 
 import base64
+from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 
 from . import plots, table
@@ -18,22 +20,6 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .3rem 1rem .3rem .3rem; white-space: nowrap; border-bottom: 1px solid #8884; }
 img { max-width: 100%; background: white; }
 </style>
-<h1>{{ headline }}</h1>
-{% for title, rows, note in tables %}
-<h2>{{ title }}</h2>
-<div><table>
-<tr>{% for name in rows[0] %}<th>{{ name }}</th>{% endfor %}</tr>
-{% for row in rows %}
-<tr>{% for value in row.values() %}<td>{{ value }}</td>{% endfor %}</tr>
-{% endfor %}
-</table></div>
-<p>{{ note }}</p>
-{% endfor %}
-{% if image %}
-<h2>Plots</h2>
-<p>{{ caption }}</p>
-<img src="data:image/png;base64,{{ image }}" alt="Learning curves, gradient norms">
-{% endif %}
 """
 CAPTION = (
     f"Mean and one standard deviation over seeds and folds; of more than {plots.GROUPS} groups, the best are drawn."
@@ -41,11 +27,30 @@ CAPTION = (
 
 
 def write(comparison: Comparison, path: Path) -> None:
-    from jinja2 import Environment
-
+    parts = [PAGE, element("h1", table.headline(comparison))]
     note, skipped = " ".join(table.notes(comparison)), " ".join(f"Skipped: {why}." for why in comparison.skipped)
-    tables = [("Groups", table.group_rows(comparison), note), ("Runs", table.run_rows(comparison), skipped)]
-    image = base64.b64encode(plots.draw(comparison) or b"").decode()
-    page = Environment(autoescape=True, trim_blocks=True, finalize=table.cell).from_string(PAGE)
-    text = page.render(headline=table.headline(comparison), tables=tables, image=image, caption=CAPTION)
-    path.write_text(text, encoding="utf-8")
+    for title, rows, text in (
+        ("Groups", table.group_rows(comparison), note),
+        ("Runs", table.run_rows(comparison), skipped),
+    ):
+        parts += [element("h2", title), f"<div>{html_table(rows)}</div>", element("p", text)]
+    if drawn := plots.draw(comparison):
+        source = f"data:image/png;base64,{base64.b64encode(drawn).decode()}"
+        parts += [
+            element("h2", "Plots"),
+            element("p", CAPTION),
+            f'<img src="{source}" alt="Learning curves, gradient norms">',
+        ]
+    path.write_text("\n".join(parts), encoding="utf-8")
+
+
+def element(name: str, text: str) -> str:
+    return f"<{name}>{escape(table.cell(text))}</{name}>"
+
+
+def html_table(rows: Sequence[table.Row]) -> str:
+    import pandas
+
+    cells = [[table.cell(value) for value in row.values()] for row in rows]
+    with pandas.option_context("display.max_colwidth", None):
+        return pandas.DataFrame(cells, columns=[table.cell(name) for name in rows[0]]).to_html(index=False, border=0)
