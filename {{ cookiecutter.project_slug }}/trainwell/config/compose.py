@@ -51,6 +51,12 @@ def composed(config_name: str, overrides: Sequence[str]) -> DictConfig:
     return compose(config_name, overrides=list(overrides), return_hydra_config=True)
 
 
+@cache  # composing takes about as long as importing Hydra
+def composed_once(config_name: str, *overrides: str) -> DictConfig:
+    """As ``composed``, for reading only."""
+    return composed(config_name, overrides)
+
+
 def help_text(config_name: str) -> str:
     """The help text of a configuration, with the options of each group."""
     with hydra_here():
@@ -102,13 +108,15 @@ def cannot_be_left_out(group: str) -> str:
 def as_written(config_name: str, **choices: str) -> DictConfig:
     """What the files alone make of the groups' options."""
     known = default_options(config_name)
+    if choices == known:
+        return without_hydra(composed_once(config_name))
     overrides = [f"{'' if group in known else '+'}{group}={option}" for group, option in choices.items()]
     return compose(config_name, overrides=overrides)
 
 
 @cache
 def default_options(config_name: str, *overrides: str) -> dict[str, str]:
-    return chosen_options(composed(config_name, overrides).hydra)
+    return chosen_options(composed_once(config_name, *overrides).hydra)
 
 
 def chosen_options(hydra: Any) -> dict[str, str]:
@@ -122,8 +130,10 @@ def chosen_options(hydra: Any) -> dict[str, str]:
 
 def changed_groups(config_name: str, hydra: Any, choices: dict[str, str]) -> dict[str, str]:
     """The groups that an override or an experiment has changed, each with what changed it."""
-    usual = default_options(config_name) if "experiment" in hydra.runtime.choices else choices
-    brought = default_options(config_name, f"task={choices['task']}") if "task" in choices else {}  # such as its loss
+    default = default_options(config_name)
+    usual = default if "experiment" in hydra.runtime.choices else choices
+    another = "task" in choices and choices["task"] != default.get("task")
+    brought = default_options(config_name, f"task={choices['task']}") if another else default  # such as its loss
     changed = {
         group: f"{group}={option}"
         for group, option in choices.items()
@@ -138,7 +148,7 @@ def changed_groups(config_name: str, hydra: Any, choices: dict[str, str]) -> dic
 def explain(config_name: str, overrides: Sequence[str], complaint: Exception) -> list[str]:
     """Every mistake in a command line that Hydra refuses, a sentence each; ``complaint`` if no other is found."""
     try:
-        composed(config_name, [])
+        composed_once(config_name)
     except COMPLAINTS as error:
         return [str(error).splitlines()[0]]
     accepted: list[str] = []
@@ -151,7 +161,7 @@ def explain(config_name: str, overrides: Sequence[str], complaint: Exception) ->
             found.append(sentence(config_name, override, accepted, error))
         else:
             accepted.append(override)
-    config = composed(config_name, accepted)
+    config = composed_once(config_name, *accepted)
     found += mistakes(config_name, without_hydra(config), config.hydra)
     return found or [str(complaint).splitlines()[0]]
 
@@ -175,7 +185,7 @@ def sentence(config_name: str, override: str, accepted: Sequence[str], complaint
     if key == "experiment" and not override.startswith("+"):
         return f"{override}: an experiment is added to the configuration; type +{override}"
     if "Could not override" in str(complaint):
-        keys = [name for name, _ in validate.leaves(without_hydra(composed(config_name, accepted)))]
+        keys = [name for name, _ in validate.leaves(without_hydra(composed_once(config_name, *accepted)))]
         return f"{override}: there is no key {key}{did_you_mean(key, [*keys, *loader.list_groups('')])}"
     if "Error parsing" in str(complaint):
         return f"{override}: type KEY=VALUE, such as dropout.rate=0.2; quote other characters twice: 'KEY=\"a=b, c\"'"
