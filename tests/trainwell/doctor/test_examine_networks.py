@@ -82,7 +82,7 @@ def linear_stack(*activations: nn.Module) -> nn.Module:
 
 
 def of_rings(count: int) -> Samples:
-    """How far from the centre a sample lies, in two of its features: no linear map tells."""
+    """How far from the centre a sample lies, in two of its features: no linear map separates the classes."""
     x = torch.randn(count, FEATURES, generator=torch.Generator().manual_seed(count))
     distance = x[:, :2].norm(dim=1)
     return Samples(x, torch.bucketize(distance, torch.tensor([0.76, 1.18, 1.67])))
