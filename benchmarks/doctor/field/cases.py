@@ -29,7 +29,7 @@ class FieldCase:
 
     @property
     def part(self) -> str:
-        """A half by a hash of the name, which nobody chose."""
+        """A half by a hash of the name, not chosen by hand."""
         return PARTS[int(sha256(self.name.encode()).hexdigest(), 16) % 2]
 
     def overrides(self, folder: Path) -> list[str]:

@@ -145,6 +145,6 @@ def by_one_feature(x: Tensor, y: Tensor, val: Tensor, target: Tensor, num_classe
     """The accuracy of the commonest class among the ``NEAREST`` train samples on either side, by one feature."""
     known, order = x.sort()
     ends = [torch.searchsorted(known, val.contiguous(), right=right) for right in (False, True)]
-    places = ((ends[0] + ends[1]) // 2)[:, None] + torch.arange(-NEAREST, NEAREST)  # amid samples of the same value
+    places = ((ends[0] + ends[1]) // 2)[:, None] + torch.arange(-NEAREST, NEAREST)  # half of them on either side
     votes = one_hot(y[order], num_classes)[places.clamp(0, len(y) - 1)].sum(dim=1)
     return (votes.argmax(dim=1) == target).double().mean().item()
