@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmarks.project import Project
-from benchmarks.speed import page, settings, startup
+from benchmarks.speed import gpu, page, settings, startup
 from benchmarks.speed.augmentation import PerImage
 from benchmarks.speed.per_sample import PerSampleDataset
 from benchmarks.speed.race import race
@@ -26,6 +26,26 @@ def test_every_contestant_of_a_race_trains(tmp_path: Path, monkeypatch: pytest.M
     assert page.race_row(setting, found).startswith("| tiny | 16 | 1 | ")
     logged = [path.read_text() for path in tmp_path.glob("runs/train/*/metrics.csv")]
     assert sorted("diagnostics/gradient_norm" in text for text in logged) == [False, True, True]
+
+
+@pytest.mark.slow
+def test_the_gpu_script_runs_where_there_is_no_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(gpu, "TEMPLATE", tmp_path)
+    monkeypatch.setitem(settings.tables(), "gpu", {"rounds": 3, "warm_up": 0})
+    monkeypatch.setitem(settings.tables()["networks"], "tiny", "network.width=8 residual.depth=1")
+    against = ["bare", "graph", "bare_graph"]
+    tiny = {"network": "tiny", "batch_size": 16, "steps": 4, "against": against}
+    monkeypatch.setitem(settings.tables(), "gpu_races", [tiny])
+    gpu.main()
+    lines = (tmp_path / "build" / "bench" / "gpu.md").read_text().splitlines()
+    assert lines[-1].startswith("| tiny | 16 | ")
+    assert lines[-1].count(" to ") == 3
+    if not torch.cuda.is_available():
+        assert lines[0].startswith("no GPU")
+        assert "one by one: 0" in lines[2]
 
 
 def test_the_races_are_those_of_the_published_table() -> None:

@@ -1,6 +1,6 @@
 """Other ways to train the same network, each in a process of its own that trains an epoch whenever it is its turn:
 
-    python -m benchmarks.speed.contestants bare|usual|sklearn OVERRIDES...
+    python -m benchmarks.speed.contestants bare|bare_graph|usual|sklearn OVERRIDES...
 
 The project itself takes part with its own ``train.py`` and the callback ``TakeTurns``.
 """
@@ -8,6 +8,7 @@ The project itself takes part with its own ``train.py`` and the callback ``TakeT
 import os
 import sys
 import warnings
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,29 +31,59 @@ from .settings import tables
 FOREVER = 1_000_000
 
 
-def bare(config: DictConfig, data: Any, task: Any) -> None:
-    """A hand-written loop over tensors: one index a batch, the same optimizer, schedule and clipping."""
+def bare(config: DictConfig, data: Any, task: Any, as_graph: bool = False) -> None:
+    """A hand-written loop over tensors: one index a batch, the same optimizer, schedule, precision and clipping."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network = task.network.to(device)
     optimizer = task.optimizer([{"params": list(network.parameters()), "weight_decay": 0.0}])
     scheduler = task.scheduler(optimizer, FOREVER)["scheduler"]
     (x, y), (x_val, y_val) = ((samples.x.to(device), samples.y.to(device)) for samples in (data.train, data.val))
+    half = torch.autocast(device, torch.bfloat16, config.trainer.precision == "bf16-mixed", cache_enabled=not as_graph)
+
+    def step(x: torch.Tensor, y: torch.Tensor) -> None:
+        with half:
+            loss = cross_entropy(network(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        clip_grad_norm_(network.parameters(), config.trainer.gradient_clip_val)
+        optimizer.step()
+
+    if as_graph and device == "cuda":
+        step = captured(step, optimizer, x[: config.data.batch_size].clone(), y[: config.data.batch_size].clone())
     turn = Turn()
     while True:
         turn.take()
         for index in torch.randperm(len(y)).to(device).split(config.data.batch_size):
-            loss = cross_entropy(network(x[index]), y[index])
-            optimizer.zero_grad()
-            loss.backward()
-            clip_grad_norm_(network.parameters(), config.trainer.gradient_clip_val)
-            optimizer.step()
+            step(x[index], y[index])
             scheduler.step()
         network.eval()
-        with torch.no_grad():
+        with torch.no_grad(), half:
             batches = zip(x_val.split(config.data.batch_size), y_val.split(config.data.batch_size), strict=True)
             right = sum((network(x).argmax(dim=-1) == y).sum() for x, y in batches)
         network.train()
         turn.end(int(right) / len(y_val))
+
+
+def captured(step: Any, optimizer: torch.optim.Optimizer, x: torch.Tensor, y: torch.Tensor) -> Any:
+    """The step as a CUDA graph, which reads the tensors that are given: the limit of what a graph can gain."""
+    for group in optimizer.param_groups:
+        group["lr"], group["capturable"] = torch.tensor(group["lr"], device=x.device), True
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            step(x, y)
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step(x, y)
+
+    def replay(new_x: torch.Tensor, new_y: torch.Tensor) -> None:
+        x.copy_(new_x)
+        y.copy_(new_y)
+        graph.replay()
+
+    return replay
 
 
 class UsualTask(LightningModule):
@@ -131,4 +162,5 @@ def built(overrides: list[str]) -> tuple[DictConfig, LightningDataModule, Lightn
 
 if __name__ == "__main__":
     sys.path.insert(0, os.environ["PROJECT"])
-    {"bare": bare, "usual": usual, "sklearn": sklearn}[sys.argv[1]](*built(sys.argv[2:]))
+    ways = {"bare": bare, "bare_graph": partial(bare, as_graph=True), "usual": usual, "sklearn": sklearn}
+    ways[sys.argv[1]](*built(sys.argv[2:]))

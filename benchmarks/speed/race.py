@@ -80,6 +80,8 @@ def command(kind: str, project: Project, arguments: list[str]) -> list[str]:
         "project": shipped,
         "undiagnosed": [*shipped, "~callbacks.diagnostics"],
         "mapped": [*shipped, "data.memory=map"],
+        "graph": [*shipped, "compile=graph"],
+        "compiled": [*shipped, "compile=true"],
     }
     return own.get(kind, ["-m", "benchmarks.speed.contestants", kind, *arguments])
 

@@ -32,6 +32,7 @@ def quiet_lightning() -> None:
     logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)
     warnings.filterwarnings("ignore", message="The number of training batches .* is smaller than the logging interval")
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")  # resume=RUN
+    warnings.filterwarnings("ignore", message=r".*accumulate_grad_batches != 1.* and overriding")  # for compile=graph
     warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
 
 

@@ -23,6 +23,7 @@ class TrainingStats(Callback):
         self.norms = array("f")
         self.pending: list[Tensor] = []  # norms that are still on the device
         self.latest: tuple[int, Tensor] | None = None  # the optimizer it belongs to, and the norm
+        self.known: Tensor | None = None  # the norm of the step that a graph has just done
         self.logged_steps = 0
         self.samples = 0
         self.seconds = 0.0
@@ -52,7 +53,7 @@ class TrainingStats(Callback):
         self.since = perf_counter()
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        norm = norm_of_gradient(optimizer)
+        norm, self.known = norm_of_gradient(optimizer) if self.known is None else self.known, None
         self.latest = (id(optimizer), norm)
         self.pending.append(norm)
 
@@ -81,7 +82,7 @@ class TrainingStats(Callback):
         norms, samples, seconds = self.epoch_start
         values = {"gradient/clipped_fraction": clipped_fraction(self.norms[norms:], trainer.gradient_clip_val)}
         if trainer.optimizers:
-            values["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
+            values["learning_rate"] = float(trainer.optimizers[0].param_groups[0]["lr"])
         values["throughput/samples_per_second"] = (self.samples - samples) / max(self.seconds - seconds, 1e-9)
         log_to_all(trainer, values, trainer.global_step - 1)
 

@@ -68,7 +68,7 @@ def parsed(line: str) -> tuple[str, Rule]:
         return key, interval(opening, float(low), float(high), closing, f"in {line.partition(' in ')[2]}")
     if found := CHOICE.fullmatch(line):
         allowed = [value.strip() for value in found[2].split(",")]
-        return found[1], Rule(" or ".join(allowed), lambda value: str(value) in allowed)
+        return found[1], Rule(" or ".join(allowed), lambda value: as_typed(value) in allowed)
     if found := KIND.fullmatch(line):
         kinds = {
             "odd": Rule("1, 3, 5 or another odd number", lambda value: value > 0 and value % 2 == 1),
@@ -77,6 +77,10 @@ def parsed(line: str) -> tuple[str, Rule]:
         }
         return found[1], kinds[found[2]]
     raise ValueError(f"# Range: {line} cannot be read; write KEY in [a, b), KEY in {{a, b}}, KEY is odd or is a file")
+
+
+def as_typed(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def interval(opening: str, low: float, high: float, closing: str, words: str) -> Rule:

@@ -34,9 +34,10 @@ def mistakes(
     """
     found = [f"{key} must be given: {key}=..." for key in missing(config)]
     found += [f"{key}: nothing reads such a key" for key in unread(config, as_written)]
-    found += wrong_kinds(config, as_written)
+    ranges = constraints.ranges(configs, choices)
+    found += wrong_kinds(config, as_written, ranges)
     wrong_so_far = {sentence.partition(" ")[0] for sentence in found}
-    found += broken_ranges(config, constraints.ranges(configs, choices), wrong_so_far)
+    found += broken_ranges(config, ranges, wrong_so_far)
     if found:
         return found
     found += constraints.conflicts(config, configs, choices, changed)
@@ -51,12 +52,14 @@ def unread(config: DictConfig, as_written: DictConfig) -> Iterator[str]:
             yield key
 
 
-def wrong_kinds(config: DictConfig, as_written: DictConfig) -> Iterator[str]:
-    """A number stays a number, a whole number a whole one, a switch a switch."""
+def wrong_kinds(config: DictConfig, as_written: DictConfig, ranges: Mapping[str, constraints.Rule]) -> Iterator[str]:
+    """A number stays a number, a whole number a whole one, a switch without further choices a switch."""
     for key, default in leaves(as_written):
         value = OmegaConf.select(config, key, default=default)
         if value is None and default is not None and key not in NULLABLE:
             yield f"{key} must be {KINDS.get(type(default), 'given')}, got null"
+        elif isinstance(default, bool) and key in ranges:
+            continue
         elif value is not None and type(default) in KINDS and not same_kind(value, default):
             yield f"{key} must be {KINDS[type(default)]}, got {shown(value)}"
 

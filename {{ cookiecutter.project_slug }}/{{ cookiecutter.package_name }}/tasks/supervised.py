@@ -1,26 +1,26 @@
 """The training step of supervised learning, the same for every network: loss, weight decay, clipping, metrics."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, Self, cast
 
-import lightning
 from lightning import LightningDataModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import Metric
 from trainwell.callbacks.training_stats import gradient_norm
 from trainwell.metrics import EpochMetrics
+from trainwell.step_graph import GraphedModule
 
-from ..networks.build import all_but_head, network_for
+from ..networks.build import network_for
 from ..techniques.gradient_clipping import clip
 from ..techniques.weight_decay import WeightDecay, split
 from . import checks
 from .baseline import constant_outputs_scored
+from .callback_attributes import CallbackAttributes
 from .parameter_groups import parameter_groups, rates_by_parameter, without_lr_of
 
 
-class SupervisedTask(lightning.LightningModule):
+class SupervisedTask(GraphedModule, CallbackAttributes):
     """Train ``network``, from inputs to outputs, on batches ``(x, y)``.
 
     ``optimizer`` is called with the parameter groups, ``scheduler`` with the optimizer and the number of steps. Logs
@@ -58,7 +58,7 @@ class SupervisedTask(lightning.LightningModule):
         targets: str,
         network: Callable[[tuple[int, ...], int], nn.Module],
         metrics: Mapping[str, Callable[..., Metric]],
-        compile: bool,
+        compile: bool | str,
         **parts: Any,
     ) -> Self:
         """Build the task for ``data``, whose targets must be ``targets``, and try all parts on a few samples.
@@ -73,26 +73,13 @@ class SupervisedTask(lightning.LightningModule):
         task = cls(built, metrics=checks.metrics_for(metrics, {cls.metrics_say: num_outputs}), **parts)
         task.read_targets(data)
         checks.refuse_unusable_parts(task, x, y)
-        if compile:
+        task.graph_steps = compile == "graph"
+        if compile is True:
             built.compile()
         return task
 
     def read_targets(self, data: LightningDataModule) -> None:
         """Take from the train targets what the task must know of them."""
-
-    @property
-    def learning_rate(self) -> float:
-        """What Lightning's LearningRateFinder reads and sets."""
-        return cast(partial[Optimizer], self.optimizer).keywords["lr"]
-
-    @learning_rate.setter
-    def learning_rate(self, rate: float) -> None:
-        self.optimizer = partial(self.optimizer, lr=rate)
-
-    @property
-    def backbone(self) -> nn.Module:
-        """All of the network but its head: what Lightning's BackboneFinetuning freezes, and unfreezes later."""
-        return all_but_head(self.network)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.network(x)
@@ -109,11 +96,17 @@ class SupervisedTask(lightning.LightningModule):
         outputs = self.network(x)
         return self.compute_loss(outputs, y), outputs
 
+    def objective(self, batch: Any) -> tuple[Tensor, Tensor, Tensor]:
+        """What training minimises, the mean loss and the outputs of a batch."""
+        x, y = batch
+        loss, outputs = self.loss_and_outputs(x, y)
+        penalty = self.weight_decay.penalty
+        return loss if penalty is None else loss + penalty(self.weights, len(y)), loss, outputs
+
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        loss = self.evaluate(batch, "train")
-        if self.weight_decay.penalty is not None:
-            loss = loss + self.weight_decay.penalty(self.weights, len(batch[1]))
-        return loss
+        objective, loss, outputs = self.graphed(self.objective, batch)
+        self.update_metrics("train", loss, outputs, batch[1])
+        return objective
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         self.evaluate(batch, "val")
@@ -121,12 +114,12 @@ class SupervisedTask(lightning.LightningModule):
     def test_step(self, batch: Any, batch_idx: int) -> None:
         self.evaluate(batch, "test")
 
-    def evaluate(self, batch: Any, name: str) -> Tensor:
-        """Mean loss of a batch, which is added to the epoch's metrics."""
-        x, y = batch
-        loss, outputs = self.loss_and_outputs(x, y)
-        cast(EpochMetrics, self.metrics[f"{name}_metrics"]).update(loss, outputs, self.compared(y))
-        return loss
+    def evaluate(self, batch: Any, name: str) -> None:
+        self.update_metrics(name, *self.loss_and_outputs(*batch), batch[1])
+
+    def update_metrics(self, name: str, loss: Tensor, outputs: Tensor, targets: Tensor) -> None:
+        """Add a batch to the epoch's metrics."""
+        cast(EpochMetrics, self.metrics[f"{name}_metrics"]).update(loss, outputs, self.compared(targets))
 
     def on_train_epoch_end(self) -> None:
         self.log_metrics("train")
