@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import preloaded
 import pytest
 from cookiecutter.main import cookiecutter
 
@@ -45,18 +46,15 @@ def no_hydra_of_another_test() -> None:
 def command(project: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run ``python train.py ...`` in the project, or with ``trainwell=True`` ``trainwell ...``."""
 
-    def run(*arguments: str, trainwell: bool = False, **options: Any) -> subprocess.CompletedProcess[str]:
-        program = ["-m", "trainwell"] if trainwell else ["train.py"]
-        environment = {**os.environ, "WANDB_MODE": "offline", "OMP_NUM_THREADS": "1", **options.pop("env", {})}
-        return subprocess.run(
-            [sys.executable, *program, *arguments],
-            cwd=project,
-            env=environment,
-            text=True,
-            capture_output=True,
-            timeout=300,
-            **options,
-        )
+    def run(
+        *arguments: str, trainwell: bool = False, fresh: bool = False, env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        program = [*(["-m", "trainwell"] if trainwell else ["train.py"]), *arguments]
+        environment = {**os.environ, "WANDB_MODE": "offline", "OMP_NUM_THREADS": "1", **(env or {})}
+        if not fresh:
+            return preloaded.run(program, project, environment)
+        command = [sys.executable, *program]
+        return subprocess.run(command, cwd=project, env=environment, text=True, capture_output=True, timeout=300)
 
     return run
 

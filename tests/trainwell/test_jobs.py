@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas
+import preloaded
 import pytest
 import torch
 from PIL import Image
@@ -96,7 +97,7 @@ ROW = re.compile(r"^\| ([^|]+) \|([ \d+|]+)\|$", re.MULTILINE)  # the title and 
 def typed(command: str, title: str) -> list[str]:
     """A command of the page with what makes it short."""
     words = shlex.split(command.replace("runs/sweeps/*", next(iter(map(str, Path("runs").glob("sweeps/*"))), "")))
-    program = {"python": [sys.executable], "trainwell": [sys.executable, "-m", "trainwell"]}[words[0]]
+    program = {"python": [], "trainwell": ["-m", "trainwell"]}[words[0]]
     if "train.py" not in words:
         return [*program, *words[1:]]
     own_parts = title in OWN_MODULES or "network=custom" in words
@@ -116,7 +117,7 @@ def do(title: str) -> list[str]:
             continue
         for command in block.splitlines():
             environment = {**os.environ, "WANDB_MODE": "offline", "OMP_NUM_THREADS": "1"}
-            ended = subprocess.run(typed(command, title), env=environment, text=True, capture_output=True, timeout=300)
+            ended = preloaded.run(typed(command, title), Path.cwd(), environment)
             assert ended.returncode == 0, f"{command}\n{ended.stdout}\n{ended.stderr}"
             outputs.append(ended.stdout)
     return outputs

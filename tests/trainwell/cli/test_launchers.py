@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,12 @@ job = re.sub(r"4000_(\\d+)", lambda found: str(4000 + int(found[1])), sys.argv[-
 (Path(__file__).parent / f"requeue_{job}").touch()
 """
 NOTHING = "print('JobID|State|NodeList')"
+
+
+@pytest.fixture
+def command(command: Command) -> Command:
+    """Launchers start processes like the one that they run in, so by a real command."""
+    return partial(command, fresh=True)
 
 
 @pytest.fixture

@@ -2,10 +2,9 @@
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
+import preloaded
 import pytest
 
 SHORT = ("data=digits", "network.width=16", "residual.depth=2", "optimizer.lr=0.01", "trainer.accelerator=cpu")
@@ -16,15 +15,8 @@ def trained_project(baked: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     """A project with one run."""
     project = tmp_path_factory.mktemp("trained") / "project"
     shutil.copytree(baked, project)
-    command = [
-        sys.executable,
-        "train.py",
-        *SHORT,
-        "trainer.max_epochs=3",
-        "~callbacks.early_stopping",
-        "logger=none",
-    ]
-    subprocess.run(command, cwd=project, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    command = ["train.py", *SHORT, "trainer.max_epochs=3", "~callbacks.early_stopping", "logger=none"]
+    preloaded.run(command, project, {**os.environ, "OMP_NUM_THREADS": "1"}).check_returncode()
     return project
 
 
