@@ -4,11 +4,12 @@ PYTHON ?= python3
 constraints := {{\ cookiecutter.project_slug\ }}/constraints.txt
 demo := build/demo/my-network
 
-.PHONY: help demo test test-weekly docs gallery kill bench doctor-benchmark clean
+.PHONY: help demo test test-all test-weekly docs gallery kill bench doctor-benchmark clean
 
 help:
 	@echo "make demo    set up, bake a project, train its first experiment offline and show the result"
 	@echo "make test    set up, and test the template and the projects that it bakes"
+	@echo "make test-all the same, and what takes longer: launchers, several processes, kills, whole READMEs; an hour on two cores"
 	@echo "make test-weekly  hold the claims of every experiment against two seeds"
 	@echo "make docs    build the site from docs/ into build/site, strictly and offline"
 	@echo "make gallery measure the experiments and draw their plots, continuing where it was interrupted; half an hour at first"
@@ -26,6 +27,9 @@ demo: .venv/installed
 
 test: .venv/installed
 	.venv/bin/python -m pytest
+
+test-all: .venv/installed
+	.venv/bin/python -m pytest -m 'not weekly'
 
 test-weekly: .venv/installed
 	.venv/bin/python -m pytest -m weekly

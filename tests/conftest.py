@@ -14,7 +14,7 @@ from tools import TEMPLATE, exactly
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest, so that in the end no core waits for another."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    items.sort(key=lambda item: item.path.name != "test_baked.py" and item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -37,7 +37,7 @@ def equipped(project: Path, folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture(params=ANSWERS)
+@pytest.fixture(params=["default", *(pytest.param(name, marks=pytest.mark.slow) for name in ("hostile", "one letter"))])
 def project(request: pytest.FixtureRequest, bake: Callable[..., Path], tmp_path: Path) -> Path:
     return equipped(bake(**ANSWERS[request.param]), tmp_path / "project")
 
@@ -69,7 +69,6 @@ SUITES = {
 }
 
 
-@pytest.mark.slow
 def test_its_linters_and_its_suite_pass(project: Path, request: pytest.FixtureRequest) -> None:
     said = bash(f"export PYTHON={sys.executable}; {SUITES[request.node.callspec.params['project']]}", project)
     assert re.search(r"\d+ passed", said)
@@ -90,6 +89,7 @@ def test_every_command_of_its_readme_works(bake: Callable[..., Path], tmp_path: 
         assert '"status": "f' not in (run / "summary.json").read_text().replace('"finished"', "")
 
 
+@pytest.mark.slow
 def test_a_new_activation_takes_three_edits(bake: Callable[..., Path], tmp_path: Path) -> None:
     """A function, a YAML file and a claim, as the README has it; then it is a word like any other."""
     project = equipped(bake(), tmp_path / "project")

@@ -98,7 +98,6 @@ KILLER = textwrap.dedent(
 )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("memory", ["load", "map"])
 @pytest.mark.usefixtures("photos")
 def test_killed_within_an_epoch_and_resumed_it_comes_to_the_same_weights(
@@ -128,7 +127,6 @@ def test_killed_within_an_epoch_and_resumed_it_comes_to_the_same_weights(
     assert same(*(torch.load(run / "checkpoints/last.ckpt", weights_only=True) for run in (expected, killed)))
 
 
-@pytest.mark.slow
 def test_bad_images_are_refused_in_one_message_before_training(photos: Path, project: Path, command: Command) -> None:
     (photos / "dark/0.png").write_bytes((photos / "dark/0.png").read_bytes()[:60])
     (photos / "light/1.jpg").write_text("no image")

@@ -126,7 +126,6 @@ def test_it_trains_with_everything_that_the_machinery_records(
     assert len(list((stranger / "wandb").glob("offline-run-*"))) == 1
 
 
-@pytest.mark.slow
 def test_killed_and_resumed_it_comes_to_the_same_weights_and_metrics(
     stranger: Path, command: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:

@@ -145,7 +145,6 @@ def left_by(run: Path) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", SETTINGS)
 def test_killed_again_and_again_a_run_ends_like_one_that_never_was(
     name: str, runs: Runs, monkeypatch: pytest.MonkeyPatch
@@ -165,7 +164,6 @@ def test_killed_again_and_again_a_run_ends_like_one_that_never_was(
     assert left_by(only_run()) == whole
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_ends_with_what_to_type(
     number: int, runs: Runs, caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest
@@ -202,7 +200,6 @@ runpy.run_path({str(project / "train.py")!r}, run_name="__main__")
 """
 
 
-@pytest.mark.slow
 def test_a_process_that_is_killed_while_it_saves_leaves_the_older_checkpoint(runs: Runs) -> None:
     """With SIGKILL, half of the third checkpoint written."""
     whole = runs.whole()
@@ -222,7 +219,6 @@ def test_a_process_that_is_killed_while_it_saves_leaves_the_older_checkpoint(run
     assert left_by(run) == whole
 
 
-@pytest.mark.slow
 def test_of_two_checkpoints_the_older_is_taken_if_the_newer_is_damaged(
     runs: Runs, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -235,7 +231,6 @@ def test_of_two_checkpoints_the_older_is_taken_if_the_newer_is_damaged(
     assert left_by(run) == whole
 
 
-@pytest.mark.slow
 def test_what_cannot_be_gone_on_from_is_refused_and_left_as_it_is(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     run = runs.stop(killed)
     configuration, checkpoints = run / "config.yaml", run / "checkpoints"
@@ -268,7 +263,6 @@ def test_what_cannot_be_gone_on_from_is_refused_and_left_as_it_is(runs: Runs, mo
     assert f"python train.py reproduce={run}" in said
 
 
-@pytest.mark.slow
 def test_more_epochs_make_a_run_what_it_would_have_been_with_them(runs: Runs) -> None:
     whole = runs.whole("trainer.max_epochs=4")
     runs.enter("longer")
@@ -324,7 +318,6 @@ def test_a_run_whose_disk_becomes_full_ends_with_one_sentence_and_goes_on(runs: 
     assert left_by(run) == whole
 
 
-@pytest.mark.slow
 def test_a_run_done_again_agrees_and_one_of_other_code_is_told_apart(
     runs: Runs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -346,7 +339,6 @@ def test_a_run_done_again_agrees_and_one_of_other_code_is_told_apart(
     assert len(list(Path("runs/train").iterdir())) == 3
 
 
-@pytest.mark.slow
 def test_a_slurm_job_that_is_put_back_into_the_queue_goes_on(
     runs: Runs, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -152,6 +152,7 @@ def test_a_run_whose_output_is_cut_off_comes_to_its_end(project: Path) -> None:
     assert summary_of(project)["status"] == "finished"
 
 
+@pytest.mark.slow
 def test_a_metric_of_one_override_is_everywhere_that_metrics_are(command: Command, project: Path) -> None:
     ended = command(
         *QUICK, "+task.metrics.kappa._target_=torchmetrics.classification.MulticlassCohenKappa", "monitor=val/kappa"
@@ -173,6 +174,7 @@ def test_a_metric_of_one_override_is_everywhere_that_metrics_are(command: Comman
     assert "val/kappa" in (project / "comparison.csv").read_text()
 
 
+@pytest.mark.slow
 def test_a_run_that_its_time_limit_ends_is_resumed_to_the_same_result(command: Command, project: Path) -> None:
     settings = ("trainer=cpu", "network.width=8", "residual.depth=2", "logger=none", "trainer.max_epochs=15")
     limited = command(*settings, "trainer.max_time=00:00:00:01")

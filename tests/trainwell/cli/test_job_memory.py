@@ -11,6 +11,7 @@ from hydra.core.utils import JobReturn
 QUICK = ("trainer=smoke", "network.width=8", "residual.depth=2", "logger=none")
 
 
+@pytest.mark.slow
 def test_a_job_that_has_ended_leaves_its_result_and_not_its_configurations(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -109,6 +109,7 @@ def test_jobs_in_other_processes_are_runs_like_any_others(project: Path, command
     assert command("compare", str(sweep), trainwell=True).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
 def test_a_refusal_in_another_process_ends_the_sweep_with_status_2(
     project: Path, command: Command, launcher: str
@@ -121,6 +122,7 @@ def test_a_refusal_in_another_process_ends_the_sweep_with_status_2(
     assert len(summaries(project)) == 1
 
 
+@pytest.mark.slow
 def test_a_failure_in_another_process_ends_the_sweep_with_status_1(project: Path, command: Command) -> None:
     done = command("-m", "hydra/launcher=joblib", "optimizer.lr=0.01,1e30", *SHORT)
     assert done.returncode == 1
@@ -128,6 +130,7 @@ def test_a_failure_in_another_process_ends_the_sweep_with_status_1(project: Path
     assert "not finite" in done.stdout
 
 
+@pytest.mark.slow
 def test_slurm_runs_the_jobs_of_a_sweep(project: Path, command: Command, slurm: dict[str, str]) -> None:
     done = command("-m", "hydra/launcher=slurm", "seed=0,1", *SHORT, env=slurm)
     assert done.returncode == 0, done.stderr
@@ -135,6 +138,7 @@ def test_slurm_runs_the_jobs_of_a_sweep(project: Path, command: Command, slurm: 
     assert runs_in_index(project) == 2
 
 
+@pytest.mark.slow
 def test_a_preempted_slurm_job_goes_on_in_the_same_folder(
     project: Path, command: Command, slurm: dict[str, str]
 ) -> None:
@@ -181,6 +185,7 @@ class RandomSweeper(Sweeper):
 """
 
 
+@pytest.mark.slow
 def test_a_sweeper_that_chooses_values_itself_gets_the_results(project: Path, command: Command) -> None:
     """As the Optuna, Ax and Nevergrad sweepers do, whose jobs nobody can list beforehand."""
     (project / "hydra_plugins").mkdir()
@@ -198,6 +203,7 @@ def test_a_sweeper_that_chooses_values_itself_gets_the_results(project: Path, co
     assert "dropout.rate must be in [0, 1), got 2" in wrong.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("override", "status", "runs"),
     [
@@ -219,6 +225,7 @@ def test_each_of_hydras_ranges_is_swept_or_refused_by_name(
         assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_sweep_that_would_start_processes_of_its_own_is_refused(project: Path, command: Command) -> None:
     two = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
     done = command("-m", "seed=0,1", *SHORT, *two)

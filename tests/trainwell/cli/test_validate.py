@@ -73,7 +73,6 @@ def test_a_mistake_gets_a_readable_message_and_status_2(
     assert not (project / "runs").exists()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("case", ["a job of a sweep", "several at once"])
 def test_a_process_ends_with_nothing_but_the_message(case: str, command: Command, project: Path) -> None:
     arguments, said = MISTAKES[case]
@@ -84,7 +83,6 @@ def test_a_process_ends_with_nothing_but_the_message(case: str, command: Command
     assert not (project / "runs").exists()
 
 
-@pytest.mark.slow
 def test_what_lightning_refuses_is_a_mistake_too(command: Command, project: Path) -> None:
     ended = command("trainer.accelerator=tpuu")
     assert ended.returncode == 2, ended.stderr
@@ -93,7 +91,6 @@ def test_what_lightning_refuses_is_a_mistake_too(command: Command, project: Path
     assert not (project / "runs").exists()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -123,7 +120,6 @@ def test_help_is_written_for_people(command: Command) -> None:
         assert words in ended.stdout
 
 
-@pytest.mark.slow
 def test_the_shell_completes_options_and_keys(command: Command) -> None:
     options = command("-sc", "query=bash", env={"COMP_LINE": "train.py activation=le", "COMP_POINT": "22"})
     keys = command("-sc", "query=bash", env={"COMP_LINE": "train.py dropout.r", "COMP_POINT": "18"})

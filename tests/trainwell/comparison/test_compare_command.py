@@ -106,7 +106,6 @@ def test_neither_torch_nor_lightning_is_imported(make: Make, compare: Run) -> No
     assert ended.stdout.endswith("[]\n"), ended.stdout + ended.stderr
 
 
-@pytest.mark.slow
 def test_a_thousand_runs_take_less_than_ten_seconds(compare: Run, save_config: Callable[..., None]) -> None:
     for number in range(1000):
         folder = Path(f"runs/train/{number:04}")

@@ -233,7 +233,6 @@ def halves() -> MixedPrecision:
     return MixedPrecision("16-mixed", "cpu", GradScaler("cpu", init_scale=2.0**26))
 
 
-@pytest.mark.slow
 def test_half_precision_is_examined_as_it_is_trained() -> None:
     assert found(stack(), plugins=[halves()]) == []
     sick = found(stack(start=with_bias(-8.0)), plugins=[halves()])
@@ -291,7 +290,6 @@ class Recurrent(LightningModule):
         return Adam(body, lr=self.rate), Adam(self.judge.parameters(), lr=self.rate)
 
 
-@pytest.mark.slow
 def test_a_module_with_two_optimizers_stepped_by_hand_is_examined() -> None:
     assert found(Recurrent(0.01)) == []
     findings = found(Recurrent(1e-7))

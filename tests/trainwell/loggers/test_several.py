@@ -18,6 +18,7 @@ SHORT = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", ["csv,tensorboard,mlflow", "mlflow"])
 def test_tensorboard_and_mlflow_have_the_metrics_of_the_csv_file(
     options: str, command: Callable[..., "CompletedProcess[str]"], project: Path

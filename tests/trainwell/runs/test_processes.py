@@ -57,6 +57,7 @@ def test_under_torchrun_a_run_has_one_folder_one_log_and_one_wandb_run(project: 
     assert len([path for path in (project / "wandb").iterdir() if path.name.startswith("offline-run-")]) == 1
 
 
+@pytest.mark.slow
 def test_under_srun_a_run_has_one_folder(project: Path) -> None:
     port = free_port()
     command = [sys.executable, "train.py", *TINY, *TWO, "logger=none"]
@@ -98,6 +99,7 @@ def test_when_a_process_is_killed_the_others_end_soon(project: Path, victim: int
     assert f"process {1 - victim} of 2 ends: " in log.read_text()
 
 
+@pytest.mark.slow
 def test_fsdp_without_a_gpu_is_refused_in_a_sentence(command: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     ended = command(*TINY, *TWO, "trainer.strategy=fsdp")
     assert ended.returncode == 2
@@ -134,6 +136,7 @@ print("RESULT", json.dumps({**val, **test}))
 """
 
 
+@pytest.mark.slow
 def test_metrics_of_two_processes_are_those_of_one(project: Path) -> None:
     """287 validation and 359 test samples: neither is a multiple of two or of the batch size."""
     (project / "evaluate_it.py").write_text(EVALUATE)

@@ -135,7 +135,6 @@ class Fragile(nn.Linear):
 """
 
 
-@pytest.mark.slow
 def test_a_job_of_a_sweep_that_fails_ends_with_a_record_of_its_own_and_others_go_on(
     project: Path, command: Callable[..., Any]
 ) -> None:

@@ -113,6 +113,7 @@ def test_two_processes_share_one_study(searched: Path, command: Command) -> None
     assert len([trial for trial in trials_of(the_study(searched)) if trial["state"] != "WAITING"]) == 6
 
 
+@pytest.mark.slow
 def test_a_refused_combination_is_pruned_with_its_reason(searched: Path, command: Command) -> None:
     (searched / "configs" / "search" / "mine.yaml").write_text(
         "optimizer: [adamw, adam]\nweight_decay: [decoupled, none]\noptimizer.lr: {low: 1e-3, high: 1e-2}\n"

@@ -5,12 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
 DOCS = Path(__file__).parents[3] / "docs" / "search.md"
 
 
+@pytest.mark.slow
 def test_the_documented_sweep_trains_with_the_id_that_the_agent_gives(project: Path) -> None:
     text = DOCS.read_text(encoding="utf-8")
     sweep = yaml.safe_load(text[text.index("program: train.py") :].partition("```")[0])
