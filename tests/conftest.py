@@ -11,6 +11,8 @@ import pytest
 from cookiecutter.main import cookiecutter
 from tools import TEMPLATE, exactly
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # there is a process for each core already; read when torch is imported
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest, so that in the end no core waits for another."""
