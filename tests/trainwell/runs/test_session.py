@@ -148,3 +148,10 @@ def test_a_job_of_a_sweep_that_fails_ends_with_a_record_of_its_own_and_others_go
     summaries = [json.loads(path.read_text("utf-8")) for path in project.glob("runs/train/*/summary.json")]
     assert {summary["seed"]: summary["status"] for summary in summaries} == {0: "finished", 1: "failed", 2: "finished"}
     assert len(list(project.glob("wandb/offline-run-*"))) == 3
+
+
+def test_one_cycle_and_finetuning_are_refused_together(project: Path) -> None:
+    finetuning = "+callbacks.finetuning._target_=lightning.pytorch.callbacks.BackboneFinetuning"
+    with pytest.raises(trainwell.Refused, match=r"scheduler=one_cycle plans the rates .* BackboneFinetuning adds some"):
+        trainwell.train([*SHORT, finetuning, "scheduler=one_cycle"])
+    assert not (project / "runs").exists()

@@ -14,7 +14,7 @@ from ..findings import NOTE, Finding, healthy
 from ..runs.folder import name, write_json, write_whole
 from .confirm import MOST_REMEDIES
 from .remedies import applicable
-from .repair import experiment, repaired
+from .repair import Score, experiment, repaired
 
 if TYPE_CHECKING:
     from .history import History
@@ -61,14 +61,14 @@ def examined(config: DictConfig) -> "tuple[list[Finding], History | None]":
     return examination(task, data, STEPS, config.seed, True, trainer_settings(config, task))
 
 
-def examined_overrides(overrides: list[str]) -> tuple[list[Finding], float]:
-    """The findings in the configuration of ``overrides``, and its validation accuracy after the trial."""
+def examined_overrides(overrides: list[str]) -> tuple[list[Finding], Score]:
+    """The findings in the configuration of ``overrides``, and its validation score after the trial."""
     with compose.hydra_here():
         config = compose.without_hydra(compose.composed("train", overrides))
     findings, history = examined(config)
-    accuracy = history.last.val_accuracy if history and history.last else 0.0
+    score = Score(history.score, history.last.val_accuracy) if history and history.last else Score("accuracy", 0.0)
     counted = [finding for finding in findings if finding.severity != NOTE]
-    return [applicable(finding, overrides) for finding in counted], accuracy
+    return [applicable(finding, overrides) for finding in counted], score
 
 
 def find_repair(overrides: list[str], folder: Path) -> None:

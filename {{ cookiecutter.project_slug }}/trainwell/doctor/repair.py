@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import mean
+from typing import NamedTuple
 
 from omegaconf import OmegaConf
 
@@ -17,33 +18,42 @@ SEEDS = (0, 1)
 MOST_REMEDIES = 3  # one on top of the other
 RATE = "optimizer.lr"
 FASTER = 3  # times the learning rate
-BETTER = 0.02  # validation accuracy; less may be luck
+BETTER = 0.02  # of the validation score; less may be luck
 
-Examined = Callable[[list[str]], tuple[list[Finding], float]]
+
+class Score(NamedTuple):
+    """What is compared: accuracy, or without classes the explained share of a constant guess's loss."""
+
+    name: str
+    value: float
+
+
+Examined = Callable[[list[str]], tuple[list[Finding], Score]]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the doctor finds in a configuration over all seeds, and its mean validation accuracy after the trial."""
+    """What the doctor finds in a configuration over all seeds, and its mean validation score after the trial."""
 
     overrides: list[str]
     findings: list[Finding]  # of the seed with most
-    accuracy: float
+    score: Score
 
     def beats(self, other: "Outcome") -> bool:
-        """Healthy beats sick, then the higher accuracy counts; between healthy ones it must be measurably higher."""
+        """Healthy beats sick, then the higher score counts; between healthy ones it must be measurably higher."""
         if bool(self.findings) != bool(other.findings):
             return not self.findings
-        return self.accuracy > other.accuracy + (0.0 if self.findings else BETTER)
+        return self.score.value > other.score.value + (0.0 if self.findings else BETTER)
 
     def line(self) -> str:
         state = ", ".join(finding.code for finding in self.findings) or "healthy"
-        return f"validation accuracy {self.accuracy:6.1%}   {state}"
+        return f"validation {self.score.name} {self.score.value:6.1%}   {state}"
 
 
 def over_seeds(overrides: list[str], examined: Examined) -> Outcome:
     seen = [examined([*overrides, f"seed={seed}"]) for seed in SEEDS]
-    return Outcome(overrides, max((findings for findings, _ in seen), key=len), mean(score for _, score in seen))
+    mean_score = Score(seen[0][1].name, mean(score.value for _, score in seen))
+    return Outcome(overrides, max((findings for findings, _ in seen), key=len), mean_score)
 
 
 def repaired(overrides: list[str], examined: Examined) -> tuple[Outcome, Outcome]:

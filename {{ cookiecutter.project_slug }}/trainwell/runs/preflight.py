@@ -1,7 +1,8 @@
 """What can only be checked when data, module and trainer exist, and before anything is written."""
 
-from lightning import LightningDataModule, LightningModule, Trainer
-from omegaconf import DictConfig
+from lightning import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import BaseFinetuning
+from omegaconf import DictConfig, OmegaConf
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..data.batches import Batches
@@ -19,6 +20,14 @@ def check(
         raise ValueError(
             "a sweep cannot start further processes for its runs: type trainer.strategy=ddp_spawn, or start the runs "
             "one by one, without -m"
+        )
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    finetuning = next((type(part).__name__ for part in callbacks if isinstance(part, BaseFinetuning)), None)
+    scheduler = OmegaConf.select(config, "scheduler._target_", default="")
+    if finetuning and scheduler.endswith((".one_cycle", ".OneCycleLR")):
+        raise ValueError(
+            f"scheduler=one_cycle plans the rates of all parameters at the start, and {finetuning} adds some later: "
+            "type scheduler=cosine or another"
         )
     loader = data.train_dataloader() if config.task.get("_partial_") else None  # set up already; others may not be
     if not isinstance(loader, Batches):
