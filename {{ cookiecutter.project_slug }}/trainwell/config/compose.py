@@ -156,6 +156,8 @@ def explain(config_name: str, overrides: Sequence[str], complaint: Exception) ->
     groups_first = sorted(overrides, key=lambda override: "." in key_of(override))  # they bring the keys
     for override in groups_first:
         try:
+            if len(overrides) == 1:  # Hydra has composed it already
+                raise complaint
             composed(config_name, [*accepted, override])
         except COMPLAINTS as error:
             found.append(sentence(config_name, override, accepted, error))
