@@ -66,6 +66,8 @@ def table(results: Results) -> Iterator[str]:
 
 def differences(results: Results, folder: Path) -> Iterator[str]:
     for name, trials in results.items():
+        if not any(trial["interruptions"] for trial in trials.values()):
+            yield f"\n{name}: nothing was interrupted"
         for number, trial in trials.items():
             if found := trial["differences"]:
                 yield f"\n{name}, run {number}: {len(found)} differences; see {folder}"

@@ -92,6 +92,7 @@ class Configuration:
             for stream in (1, 2):
                 os.dup2(output, stream)
             os.environ.update(environment)
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
             if self.settings.get("own_process"):
                 os.execv(sys.executable, [sys.executable, self.train, *arguments])
             train_here([self.train, *arguments])

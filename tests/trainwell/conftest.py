@@ -1,5 +1,6 @@
 """The machinery, tested in place: ``import trainwell`` is the code of the template, ``my_network`` that of a bake."""
 
+import compileall
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from cookiecutter.main import cookiecutter
 TEMPLATE = Path(__file__).parents[2]
 sys.path.insert(0, str(TEMPLATE / "{{ cookiecutter.project_slug }}"))
 sys.dont_write_bytecode = True  # what lies in the template is baked with it
+os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +24,7 @@ def baked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("machinery")
     project = Path(cookiecutter(str(TEMPLATE), no_input=True, default_config=True, output_dir=str(folder)))
     sys.path.insert(1, str(project))
+    compileall.compile_dir(project, quiet=1)
     return project
 
 
@@ -29,7 +32,7 @@ def baked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def project(baked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the project for one test, in which the test runs."""
     folder = tmp_path / "project"
-    subprocess.run(["cp", "-r", baked, folder], check=True)
+    subprocess.run(["cp", "-a", baked, folder], check=True)
     monkeypatch.chdir(folder)
     return folder
 

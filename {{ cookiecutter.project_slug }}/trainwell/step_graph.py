@@ -3,11 +3,11 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from copy import deepcopy
 from typing import Any
 
 import torch
 from lightning import Callback, LightningModule
-from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -126,7 +126,7 @@ class StepGraph:
         elif self.warm_steps < WARM_UP:
             self.warm_steps += 1
         else:
-            self.batch = apply_to_collection(self.next_batch, Tensor, torch.clone)
+            self.batch = deepcopy(self.next_batch)
             self.replay = captured(lambda: self.step(module, optimizer))
             self.captured_with, self.captures, self.warm_steps = now, self.captures + 1, 0
         return self.replay is not None
