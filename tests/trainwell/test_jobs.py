@@ -90,6 +90,7 @@ BEFORE = {
     "A sampler of your own": "A LightningDataModule that you have",
 }
 OWN_MODULES = ("An autoencoder", "A GAN, with two optimizers")
+KINDS = ("House prices from a table", "Photos in folders", "A GAN, with two optimizers")  # one of each kind of data
 JOBS = [title for title, text in SECTIONS.items() if "```bash" in text]
 ROW = re.compile(r"^\| ([^|]+) \|([ \d+|]+)\|$", re.MULTILINE)  # the title and eight numbers
 
@@ -155,7 +156,9 @@ def test_the_table_has_the_number_of_lines_of_each_job() -> None:
         assert np.array_equal(parts[:, :3].sum(axis=1), parts[:, 3])
 
 
-@pytest.mark.parametrize("title", JOBS)
+@pytest.mark.parametrize(
+    "title", [pytest.param(title, marks=() if title in KINDS else pytest.mark.slow) for title in JOBS]
+)
 def test_a_job_runs_as_it_is_typed(title: str, project: Path) -> None:
     if title in BEFORE:
         do(BEFORE[title])

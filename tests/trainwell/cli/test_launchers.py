@@ -90,7 +90,7 @@ def runs_in_index(project: Path) -> int:
     return len(index.read_text().splitlines())
 
 
-@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+@pytest.mark.parametrize("launcher", ["joblib", pytest.param("submitit_local", marks=pytest.mark.slow)])
 def test_jobs_in_other_processes_are_runs_like_any_others(project: Path, command: Command, launcher: str) -> None:
     more = ["hydra.launcher.n_jobs=2"] if launcher == "joblib" else []
     done = command("-m", f"hydra/launcher={launcher}", *more, "seed=0,1", *SHORT)
@@ -110,7 +110,7 @@ def test_jobs_in_other_processes_are_runs_like_any_others(project: Path, command
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+@pytest.mark.parametrize("launcher", ["joblib", pytest.param("submitit_local", marks=pytest.mark.slow)])
 def test_a_refusal_in_another_process_ends_the_sweep_with_status_2(
     project: Path, command: Command, launcher: str
 ) -> None:
