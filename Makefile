@@ -9,7 +9,7 @@ demo := build/demo/my-network
 help:
 	@echo "make demo    set up, bake a project, train its first experiment offline and show the result"
 	@echo "make test    set up, and test the template and the projects that it bakes"
-	@echo "make test-all the same, and what takes longer: launchers, several processes, kills, whole READMEs; an hour on two cores"
+	@echo "make test-all  the same and what takes longer: launchers, several processes, kills, whole READMEs"
 	@echo "make test-weekly  hold the claims of every experiment against two seeds"
 	@echo "make docs    build the site from docs/ into build/site, strictly and offline"
 	@echo "make gallery measure the experiments and draw their plots, continuing where it was interrupted; half an hour at first"

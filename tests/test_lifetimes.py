@@ -99,5 +99,5 @@ def test_the_table_counts_runs_interruptions_and_identical_ends() -> None:
     rows = [line.split() for line in table(results)]
     assert rows[1:] == [["killed", "2", "3", "1"], ["bf16", "1", "1", "1"], ["total", "3", "4", "2"]]
     assert "  weights" in list(shown_differences(results, Path("build")))
-    ignored = {"SIGINT twice": {"0": {"interruptions": 0, "differences": []}}}
+    ignored = {"SIGINT twice": {key: {"interruptions": 0, "differences": []} for key in "01234"}}
     assert list(shown_differences(ignored, Path("build"))) == ["\nSIGINT twice: nothing was interrupted"]

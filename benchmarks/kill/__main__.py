@@ -22,6 +22,7 @@ from tqdm import tqdm
 from ..project import kept, write
 
 MOST_SHOWN = 10  # differences of a run
+FEW = 5  # runs of a configuration; the moment of a single one may never come
 Results = dict[str, dict[str, dict[str, Any]]]  # of each configuration, by the number of the trial
 
 
@@ -66,7 +67,7 @@ def table(results: Results) -> Iterator[str]:
 
 def differences(results: Results, folder: Path) -> Iterator[str]:
     for name, trials in results.items():
-        if not any(trial["interruptions"] for trial in trials.values()):
+        if len(trials) >= FEW and not any(trial["interruptions"] for trial in trials.values()):
             yield f"\n{name}: nothing was interrupted"
         for number, trial in trials.items():
             if found := trial["differences"]:

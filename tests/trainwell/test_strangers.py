@@ -107,6 +107,15 @@ def rows_of(run: Path) -> list[dict[str, str]]:
         return [{key: value for key, value in row.items() if "throughput" not in key} for row in csv.DictReader(file)]
 
 
+def test_an_option_that_its_module_does_not_take_is_refused(
+    stranger: Path, command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    ended = command(*SETTINGS, "compile=graph")
+    assert ended.returncode == 2
+    assert "compile=graph has no effect on this task" in ended.stderr
+    assert not (stranger / "runs").exists()
+
+
 def test_it_trains_with_everything_that_the_machinery_records(
     stranger: Path, command: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:

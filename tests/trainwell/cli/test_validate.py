@@ -15,6 +15,7 @@ MISTAKES = {
     "a wrong key": (["dropout.rat=0.1"], ["there is no key dropout.rat", "did you mean dropout.rate?"]),
     "a wrong group": (["optimiser=sgd"], ["there is no key optimiser", "did you mean optimizer?"]),
     "a wrong type": (["dropout.rate=abc"], ["dropout.rate must be a number, got abc"]),
+    "a way to compile that there is not": (["compile=jit"], ["compile must be true or false or graph, got jit"]),
     "a word alone": (["relu"], ["relu: type KEY=VALUE"]),
     "a number that is not whole": (["network.width=1.5"], ["network.width must be a whole number, got 1.5"]),
     "a value out of range": (["dropout.rate=1.5"], ["dropout.rate must be in [0, 1), got 1.5"]),

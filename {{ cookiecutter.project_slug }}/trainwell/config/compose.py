@@ -155,17 +155,23 @@ def explain(config_name: str, overrides: Sequence[str], complaint: Exception) ->
     found: list[str] = []
     groups_first = sorted(overrides, key=lambda override: "." in key_of(override))  # they bring the keys
     for override in groups_first:
-        try:
-            if len(overrides) == 1:  # Hydra has composed it already
-                raise complaint
-            composed(config_name, [*accepted, override])
-        except COMPLAINTS as error:
-            found.append(sentence(config_name, override, accepted, error))
-        else:
+        alone = len(overrides) == 1  # then Hydra has composed just that
+        error = complaint if alone else complaint_about(config_name, [*accepted, override])
+        if error is None:
             accepted.append(override)
+        else:
+            found.append(sentence(config_name, override, accepted, error))
     config = composed_once(config_name, *accepted)
     found += mistakes(config_name, without_hydra(config), config.hydra)
     return found or [str(complaint).splitlines()[0]]
+
+
+def complaint_about(config_name: str, overrides: Sequence[str]) -> Exception | None:
+    try:
+        composed(config_name, overrides)
+    except COMPLAINTS as complaint:
+        return complaint
+    return None
 
 
 def without_hydra(config: DictConfig) -> DictConfig:

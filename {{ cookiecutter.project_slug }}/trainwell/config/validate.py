@@ -145,6 +145,13 @@ def callbacks_that_are_needed(config: DictConfig) -> Iterator[str]:
         yield "trainer.enable_progress_bar=false needs its bar removed as well: type ~callbacks.progress_bar"
 
 
+def compiling_that_nothing_does(config: DictConfig) -> Iterator[str]:
+    """A LightningModule of the user's own is built without this key."""
+    if config.get("compile", False) is not False and "compile" not in config.task:
+        typed = constraints.as_typed(config.compile)
+        yield f"compile={typed} has no effect on this task, which does not take it: compile in its module"
+
+
 def one_known_monitor(config: DictConfig) -> Iterator[str]:
     """The metric that stops the training also chooses the best weights and is reported.
 
@@ -180,6 +187,7 @@ def fold_among_folds(config: DictConfig) -> Iterator[str]:
 
 RULES_ACROSS_KEYS = (
     callbacks_that_are_needed,
+    compiling_that_nothing_does,
     steps_and_validations,
     patience_that_never_runs_out,
     one_known_monitor,
