@@ -156,11 +156,11 @@ def explain(config_name: str, overrides: Sequence[str], complaint: Exception) ->
     groups_first = sorted(overrides, key=lambda override: "." in key_of(override))  # they bring the keys
     for override in groups_first:
         alone = len(overrides) == 1  # then Hydra has composed just that
-        error = complaint if alone else complaint_about(config_name, [*accepted, override])
-        if error is None:
+        refusal = complaint if alone else complaint_about(config_name, [*accepted, override])
+        if refusal is None:
             accepted.append(override)
         else:
-            found.append(sentence(config_name, override, accepted, error))
+            found.append(sentence(config_name, override, accepted, refusal))
     config = composed_once(config_name, *accepted)
     found += mistakes(config_name, without_hydra(config), config.hydra)
     return found or [str(complaint).splitlines()[0]]
