@@ -33,7 +33,7 @@ class Case:
 
     @property
     def overrides(self) -> tuple[str, ...]:
-        found = merged(tables()["bases"][self.base]["overrides"], self.change)
+        found = merged(tables()["every"], tables()["bases"][self.base]["overrides"], self.change)
         return tuple(expanded(override) for override in found)
 
     @property

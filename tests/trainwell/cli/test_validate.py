@@ -19,6 +19,7 @@ MISTAKES = {
     "a word alone": (["relu"], ["relu: type KEY=VALUE"]),
     "a number that is not whole": (["network.width=1.5"], ["network.width must be a whole number, got 1.5"]),
     "a value out of range": (["dropout.rate=1.5"], ["dropout.rate must be in [0, 1), got 1.5"]),
+    "a folder for the run": (["run_folder=here"], ["run_folder cannot be chosen", "got here"]),
     "a missing value": (["dropout.rate="], ["dropout.rate must be a number, got nothing"]),
     "an experiment without a plus": (["experiment=baseline"], ["type +experiment=baseline"]),
     "an unknown experiment": (["+experiment=baselin"], ["did you mean experiment=baseline?"]),

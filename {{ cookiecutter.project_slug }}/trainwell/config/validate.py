@@ -145,6 +145,11 @@ def callbacks_that_are_needed(config: DictConfig) -> Iterator[str]:
         yield "trainer.enable_progress_bar=false needs its bar removed as well: type ~callbacks.progress_bar"
 
 
+def folder_that_is_not_chosen(config: DictConfig) -> Iterator[str]:
+    if config.get("run_folder") is not None:
+        yield f"run_folder cannot be chosen: every run gets runs/<experiment>/<date>_<time>_<id>, got {config.run_folder}"
+
+
 def compiling_that_nothing_does(config: DictConfig) -> Iterator[str]:
     """A LightningModule of the user's own is built without this key."""
     if config.get("compile", False) is not False and "compile" not in config.task:
@@ -186,6 +191,7 @@ def fold_among_folds(config: DictConfig) -> Iterator[str]:
 
 
 RULES_ACROSS_KEYS = (
+    folder_that_is_not_chosen,
     callbacks_that_are_needed,
     compiling_that_nothing_does,
     steps_and_validations,
