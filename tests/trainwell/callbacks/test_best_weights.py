@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
 from trainwell.metrics import EpochMetrics, higher_is_better
-from trainwell.runs.checkpoint_io import load_weights
+from trainwell.runs import checkpoint_io
+from trainwell.runs.checkpoint_io import AtomicCheckpointIO, load_weights
 
 LOADER = DataLoader(TensorDataset(torch.zeros(2, 4)))
 
@@ -55,6 +56,7 @@ def trainer_of(baked: Path, folder: Path, metric: str, mode: str, epochs: int, *
         max_epochs=epochs,
         num_sanity_val_steps=0,
         callbacks=[instantiate(config.callbacks[name]) for name in ("early_stopping", "checkpoint")],
+        plugins=[AtomicCheckpointIO()],
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -97,7 +99,11 @@ def test_a_late_improvement_restarts_the_count(runs: Runs) -> None:
     assert runs.run([5, 6, 6, 4, 6, 6, 6, 0], patience=3) == (list(range(7)), 3)
 
 
-def test_the_best_weights_are_restored_also_when_nothing_stops(runs: Runs) -> None:
+@pytest.mark.parametrize("pause", [0, 1e9], ids=["written at once", "written at the end"])
+def test_the_best_weights_are_restored_also_when_nothing_stops(
+    pause: float, runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint_io, "PAUSE", pause)
     assert runs.run([3, 1, 2, 2], patience=3) == ([0, 1, 2, 3], 1)
 
 

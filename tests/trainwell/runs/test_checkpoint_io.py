@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from lightning import LightningModule
+from trainwell.runs import checkpoint_io
 from trainwell.runs.checkpoint_io import LENGTH, AtomicCheckpointIO, load_weights, read_checkpoint
 
 
@@ -41,6 +42,37 @@ def test_a_full_disk_leaves_the_older_checkpoint(path: Path, monkeypatch: pytest
         AtomicCheckpointIO().save_checkpoint({"state_dict": {}}, path)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_best_weights_wait_for_the_next_checkpoint_or_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint_io, "PAUSE", 1e9)
+    plugin, best, weight = AtomicCheckpointIO(), tmp_path / "best.ckpt", torch.zeros(())
+
+    def written() -> float:
+        return read_checkpoint(best)["state_dict"]["weight"].item()
+
+    def improve(value: float) -> None:
+        plugin.save_checkpoint({"state_dict": {"weight": weight.fill_(value)}}, best)
+        weight.fill_(-1.0)  # by the next step
+
+    improve(1.0)
+    assert written() == 1.0
+    improve(2.0)
+    improve(3.0)
+    assert written() == 1.0
+    plugin.save_checkpoint({"state_dict": {}}, tmp_path / "next.ckpt")
+    assert written() == 3.0
+    improve(4.0)
+    plugin.teardown()
+    assert written() == 4.0
+
+
+def test_best_weights_do_not_wait_if_writing_takes_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint_io, "PAUSE", 0)
+    plugin, best = AtomicCheckpointIO(), tmp_path / "best.ckpt"
+    for value in range(3):
+        plugin.save_checkpoint({"state_dict": {"weight": torch.tensor(value)}}, best)
+        assert read_checkpoint(best)["state_dict"]["weight"] == value
 
 
 def test_a_checkpoint_that_something_else_has_saved_is_checked_by_its_records(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """Checkpoints: plain tensors and numbers, never pickled code, in whole files; damage is detected before use."""
 
+import time
 import zipfile
 import zlib
+from copy import deepcopy
 from io import BytesIO
 from pathlib import Path
 from pickle import UnpicklingError
@@ -17,6 +19,8 @@ END_LENGTH = 22
 LABEL = b"crc32:"
 LENGTH = len(LABEL) + 8  # of the comment: the label and eight hexadecimal digits
 CHUNK = 2**22  # bytes
+BEST = "best.ckpt"
+PAUSE = 99  # between two writes of the best weights, in units of the time that one takes: one percent of the time
 UNREADABLE = (  # what torch.load makes of a file that is no checkpoint
     ArithmeticError,
     AssertionError,
@@ -40,26 +44,54 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     Lightning copies it from the system's temporary folder, which can break off halfway. The file's checksum is the
     comment of the zip archive that torch.save writes, so any program that reads torch checkpoints reads these.
+
+    Writing the weights of a large network can take as long as an epoch. So new best weights wait in memory, on their
+    device, if the last were written a short time ago: until another checkpoint is saved, from which a run resumes, and
+    until training ends. A run that is killed meanwhile and resumed finds them again.
     """
 
+    def __init__(self) -> None:
+        self.waiting: tuple[dict[str, Any], Path] | None = None
+        self.due = 0.0  # when the best weights may be written again
+
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        place = Path(path)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = place.with_name(f"{place.name}.unfinished")
-        try:
-            content = BytesIO()  # into a file, torch.save turns a full disk into a RuntimeError of its own
-            torch.save(checkpoint, content)
-            add_checksum(content)
-            unfinished.write_bytes(content.getbuffer())
-        except BaseException:
-            unfinished.unlink(missing_ok=True)
-            raise
-        unfinished.replace(place)
+        place, begun = Path(path), time.monotonic()
+        if place.name != BEST:
+            self.write_waiting()
+            write(checkpoint, place)
+        elif begun < self.due:
+            self.waiting = deepcopy(checkpoint), place
+        else:
+            self.waiting = None
+            write(checkpoint, place)
+            self.due = time.monotonic() + PAUSE * (time.monotonic() - begun)
+
+    def write_waiting(self) -> None:
+        if self.waiting is not None:
+            write(*self.waiting)
+            self.waiting = None
+
+    def teardown(self) -> None:
+        self.write_waiting()
 
     def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Raises: ValueError: the file is damaged."""
         verify(Path(path))
         return super().load_checkpoint(path, *args, **kwargs)
+
+
+def write(checkpoint: dict[str, Any], place: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = place.with_name(f"{place.name}.unfinished")
+    try:
+        content = BytesIO()  # into a file, torch.save turns a full disk into a RuntimeError of its own
+        torch.save(checkpoint, content)
+        add_checksum(content)
+        unfinished.write_bytes(content.getbuffer())
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    unfinished.replace(place)
 
 
 def add_checksum(archive: BytesIO) -> None:
