@@ -26,7 +26,7 @@ class EpochMetrics(nn.Module):
 
     def buffers_reset(self) -> None:
         self.loss_sum: Tensor | float = 0.0
-        self.samples = 0
+        self.samples = self.values = 0  # values of the outputs
         self.outputs: list[Tensor] = []
         self.targets: list[Tensor] = []
 
@@ -34,9 +34,10 @@ class EpochMetrics(nn.Module):
         """Add a batch: its mean loss, and what the metrics compare."""
         self.loss_sum = self.loss_sum + loss.detach() * len(targets)
         self.samples += len(targets)
+        self.values += outputs.numel()
         self.outputs.append(outputs.detach())
         self.targets.append(targets)
-        if sum(part.numel() for part in self.outputs) > BUFFERED_VALUES:
+        if self.values > BUFFERED_VALUES:
             self.feed()
 
     def feed(self) -> None:
@@ -69,6 +70,7 @@ class EpochMetrics(nn.Module):
         if state["samples"]:
             self.loss_sum, self.samples = state["loss_sum"].to(device), state["samples"]
             self.outputs, self.targets = ([part.to(device)] for part in state["batches"])
+            self.values = self.outputs[0].numel()
 
 
 class SampleMean(Metric):
