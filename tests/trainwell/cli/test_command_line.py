@@ -138,6 +138,7 @@ def test_a_closed_pipe_is_no_traceback(project: Path, command: Command) -> None:
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.slow
 def test_a_run_whose_output_is_cut_off_comes_to_its_end(project: Path) -> None:
     words = "data=digits trainer=smoke network.width=16 residual.depth=1 logger=none"
     ended = subprocess.run(
