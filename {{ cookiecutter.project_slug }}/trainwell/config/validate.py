@@ -147,7 +147,7 @@ def callbacks_that_are_needed(config: DictConfig) -> Iterator[str]:
 
 def folder_that_is_not_chosen(config: DictConfig) -> Iterator[str]:
     if config.get("run_folder") is not None:
-        yield f"run_folder cannot be chosen: every run gets runs/<experiment>/<date>_<time>_<id>, got {config.run_folder}"
+        yield f"run_folder cannot be chosen: it is runs/<experiment>/<date>_<time>_<id>, got {config.run_folder}"
 
 
 def compiling_that_nothing_does(config: DictConfig) -> Iterator[str]:
