@@ -21,7 +21,8 @@ from torch.optim import SGD, Adam, AdamW
 from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics.classification import MulticlassAccuracy
 from trainwell.data.batches import Samples
-from trainwell.doctor.examine import examine, trainer_settings, wrapped
+from trainwell.doctor import cost
+from trainwell.doctor.examine import WrappedNetwork, examination, examine, trainer_settings, wrapped
 from trainwell.doctor.history import History, Scores
 from trainwell.doctor.problem import MOST_COLLECTED, num_classes_of, problem_of
 from trainwell.doctor.rules.optimization import grows_too_sure
@@ -329,6 +330,27 @@ def test_an_ordinary_loader_is_examined_like_batches_in_memory() -> None:
     assert examine(dead, FromLoaders(problem()), accelerator="cpu")[0].code == "dead_units"
     (leak, *_) = examine(module, FromLoaders(LEAKED), steps=50, accelerator="cpu")
     assert leak.evidence == "16.7% of the validation samples are also train samples"
+
+
+class SizesNoted(WrappedNetwork):
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__(network, partial(AdamW, lr=0.003))
+        self.sizes: list[int] = []
+
+    def training_step(self, batch: Any, batch_index: int) -> Tensor:
+        self.sizes.append(len(batch[1]))
+        return super().training_step(batch, batch_index)
+
+
+@pytest.mark.parametrize("held", [True, False], ids=["in memory", "from loaders"])
+def test_a_large_network_is_tried_on_smaller_batches(held: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost, "STEP", 1.0)
+    monkeypatch.setattr("trainwell.doctor.trial.copied", lambda module, treatment: module)
+    module, data = SizesNoted(stack()), problem(train=160, val=80)
+    _, history = examination(module, data if held else FromLoaders(data), 12, 0, False, {"accelerator": "cpu"})
+    assert history is not None
+    assert (history.batch_size, history.trial_batch_size) == (64, cost.SMALLEST_BATCH)
+    assert set(module.sizes) == {cost.SMALLEST_BATCH}
 
 
 def test_the_samples_of_a_large_loader_are_not_all_collected() -> None:

@@ -33,13 +33,15 @@ def examine_config(config: DictConfig, overrides: list[str], repair: bool) -> bo
     folder = Path("runs", "doctor", name(overrides).name)
     folder.mkdir(parents=True)
     trial = (
-        {"steps": history.inspection.steps, "batch_size": history.batch_size} if history and history.inspection else {}
+        {"steps": history.inspection.steps, "batch_size": history.trial_batch_size}
+        if history and history.inspection
+        else {}
     )
     report = {"healthy": healthy(findings), "findings": [finding.plain() for finding in findings], "trial": trial}
     write_json(folder / "doctor.json", report)
     for line in lines_of(findings):
         log.info(line)
-    if trial and trial["batch_size"] < config.data.get("batch_size", 0):
+    if history and trial and history.trial_batch_size < history.batch_size:
         log.info(f"\nthe network is large: its trial had {trial['steps']} steps of {trial['batch_size']} samples")
     if not healthy(findings) and repair:
         find_repair(overrides, folder)

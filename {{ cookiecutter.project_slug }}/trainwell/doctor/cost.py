@@ -1,13 +1,16 @@
 """How much a network computes, and how few samples and how small batches that leaves for a trial."""
 
+from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from lightning import LightningModule
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..data.batches import Samples
 from ..lightning_internals import is_compiled
 from .inspection import NOT_ROWS
 from .problem import Problem
@@ -24,10 +27,24 @@ def affordable(module: LightningModule, problem: Problem) -> Problem:
     operations = max(operations_per_sample(module, problem), 1.0)
     scored = int(max(FEWEST_SCORED, min(problem.scored, SCORING / (2 * operations))))
     batch = int(max(SMALLEST_BATCH, STEP / (BACKWARD * operations)))
-    if batch >= problem.batch_size or not problem.in_memory:
+    if batch >= problem.batch_size:
         return replace(problem, scored=scored)
     batch += len(problem.train.y) % batch == 1  # batch normalisation needs two samples in the last one as well
-    return replace(problem, scored=scored, batch_size=batch)
+    return replace(problem, scored=scored, trial_batch_size=batch)
+
+
+@dataclass
+class FirstOfBatches:
+    """The first ``count`` samples of every batch of a loader."""
+
+    loader: Any
+    count: int
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[Samples]:
+        return (Samples(x[: self.count], y[: self.count]) for x, y in self.loader)
 
 
 def operations_per_sample(module: LightningModule, problem: Problem) -> float:

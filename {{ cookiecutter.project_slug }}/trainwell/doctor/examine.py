@@ -211,7 +211,7 @@ def ahead_of(trials: Trials, problem: Problem, history: History) -> list[Finding
 
 def problem_ahead(problem: Problem, steps: int, trainer: dict[str, Any]) -> Problem | None:
     """So few train samples that the trial sees each as often as the whole training is to see all of them."""
-    count = steps * problem.batch_size // max(trainer.get("max_epochs") or 1, 1)
+    count = steps * problem.trial_batch_size // max(trainer.get("max_epochs") or 1, 1)
     if not problem.num_classes or not FEWEST_AHEAD <= count < len(problem.train.y):
         return None
     chosen = torch.randperm(len(problem.train.y), generator=torch.Generator().manual_seed(0))[:count]

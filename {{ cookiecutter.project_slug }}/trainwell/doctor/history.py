@@ -41,7 +41,8 @@ class History:
     num_classes: int  # 0 if the task is no classification
     learning_rate: float = 0.0  # the highest of the schedule, as far as the optimizer knows
     momentum: float = 0.0
-    batch_size: int = 0
+    batch_size: int = 0  # of the training
+    trial_batch_size: int = 0
     clipped: bool = False
     dropout: dict[str, float] = field(default_factory=dict)  # layer -> rate
     rates: dict[int, float] = field(default_factory=dict)  # step -> learning rate

@@ -20,13 +20,14 @@ class Problem:
     """Samples to train on and to validate on; ``num_classes`` is 0 if the targets are no classes.
 
     ``share`` is the share of all train samples that ``train`` holds. ``in_memory`` problems are trained on ``Batches``
-    of ``train``, others by the loaders of their datamodule.
+    of ``train``, others by the loaders of their datamodule. Of a large network, a trial has batches of fewer samples.
     """
 
     train: Samples
     val: Samples
     num_classes: int
-    batch_size: int
+    batch_size: int  # of the training
+    trial_batch_size: int  # of a trial
     share: float = 1.0
     in_memory: bool = True
     scored: int = MOST_AT_ONCE  # samples of a split on which a network is evaluated during a trial
@@ -49,13 +50,15 @@ def problem_of(data: LightningDataModule) -> Problem | None:
     if not train or not val:
         return None
     in_memory = are_held(loader)
+    batch_size = min(loader.batch_size, len(train[0].y)) if in_memory else len(train[0].y)
     return Problem(
         train=joined(train),
         val=joined(val),
         num_classes=num_classes_of([batch.y for batch in (*train, *val)], getattr(data, "num_classes", None))
         if getattr(data, "targets", "classes") == "classes"
         else 0,
-        batch_size=min(loader.batch_size, len(train[0].y)) if in_memory else len(train[0].y),
+        batch_size=batch_size,
+        trial_batch_size=batch_size,
         share=len(train) / len(loader) if isinstance(loader, Sized) and not in_memory else 1.0,
         in_memory=in_memory,
     )

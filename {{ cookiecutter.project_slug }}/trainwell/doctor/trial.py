@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from ..data.batches import Batches
 from ..lightning_internals import is_compiled
+from .cost import FirstOfBatches
 from .history import History
 from .inspection import FEW, GRAPHS, Inspector, curvature, inspect_forward, inspect_rank
 from .layer_statistics import Numbers
@@ -46,7 +47,8 @@ def trial(
     """
     if treatment is not None and treatment.problem is not None and problem is not None:
         problem = treatment.problem(problem)
-    history = History(problem.num_classes, batch_size=problem.batch_size) if problem else History(0)
+    sizes = (problem.batch_size, problem.trial_batch_size) if problem else (0, 0)
+    history = History(problem.num_classes if problem else 0, batch_size=sizes[0], trial_batch_size=sizes[1])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning's advice is for long runs
         seed_everything(seed, verbose=False)
@@ -61,8 +63,10 @@ def trial(
         trainer = Trainer(**{**limits, **settings, **changed, **QUIET, "callbacks": callbacks})
         with recorder.calls_noted:
             if problem and problem.in_memory:
-                train = Batches(problem.train, problem.batch_size, seed)
+                train = Batches(problem.train, problem.trial_batch_size, seed)
                 trainer.fit(copy, train, Batches(problem.val, MOST_AT_ONCE))
+            elif sizes[1] < sizes[0]:
+                trainer.fit(copy, FirstOfBatches(data.train_dataloader(), sizes[1]), data.val_dataloader())
             else:
                 attached = data.trainer
                 trainer.fit(copy, datamodule=data)
