@@ -178,6 +178,102 @@ def tags(rng: Rng) -> Arrays:
     return {"x": x, "y": (hidden @ rng.normal(0, 1, (16, 5)) + 0.3 > 0).astype(int)}
 
 
+def padded(rng: Rng) -> Arrays:
+    """Texts of 4 to 24 of 59 words, with zeros behind them."""
+    weight = rng.normal(0, 1, 60)
+    x = rng.integers(1, 60, (1800, 24))
+    x[np.arange(24) >= rng.integers(4, 25, (1800, 1))] = 0
+    weight -= weight[1:].mean()
+    weight[0] = 0
+    return {"x": x, "y": (weight[x].sum(1) > 0).astype(int)}
+
+
+def names(rng: Rng) -> Arrays:
+    """Words of 5 to 12 letters of four languages, which differ in what follows what; zeros behind them."""
+    follow = rng.dirichlet(np.full(20, 0.3), (4, 20)).cumsum(2)
+    y, x = rng.integers(0, 4, 1600), rng.integers(1, 21, (1600, 12))
+    for place in range(1, 12):
+        drawn = (follow[y, x[:, place - 1] - 1] < rng.random((1600, 1))).sum(1)
+        x[:, place] = 1 + drawn.clip(max=19)
+    x[np.arange(12) >= rng.integers(5, 13, (1600, 1))] = 0
+    return {"x": x, "y": y}
+
+
+def clicks(rng: Rng) -> Arrays:
+    """Numbers of users and articles, as long as databases have them, an hour, and whether there was a click."""
+    users, articles = rng.integers(0, 10**6, 40), rng.integers(0, 10**6, 60)
+    user, article, hour = (rng.integers(0, count, 5000) for count in (40, 60, 24))
+    score = 2 * (rng.normal(0, 1, (40, 2))[user] * rng.normal(0, 1, (60, 2))[article]).sum(1)
+    score += rng.normal(0, 1, 60)[article] + np.sin(hour / 24 * 2 * np.pi)
+    y = (score + rng.logistic(0, 0.4, 5000) > 0).astype(int)
+    return {"x": np.stack([users[user], articles[article], hour], 1), "y": y}
+
+
+def latest(rng: Rng) -> Arrays:
+    """Which of three signs, of many among 24 tokens, came last."""
+    x = rng.integers(3, 20, (2000, 24))
+    x = np.where(rng.random(x.shape) < 0.2, rng.integers(0, 3, x.shape), x)
+    x[:, 0] = rng.integers(0, 3, 2000)
+    last = 23 - (x[:, ::-1] < 3).argmax(1)
+    return {"x": x, "y": x[np.arange(2000), last]}
+
+
+def stripes(rng: Rng) -> Arrays:
+    """Waves of one of five directions in any colour: (3, 16, 16)."""
+    y = rng.integers(0, 5, 1500)
+    i, j = np.mgrid[:16, :16]
+    angle, phase = (y * np.pi / 5)[:, None, None], rng.uniform(0, 6.28, (1500, 1, 1))
+    wave = np.sin(1.2 * (np.cos(angle) * i + np.sin(angle) * j) + phase)
+    return {"x": wave[:, None] * rng.normal(0, 1, (1500, 3, 1, 1)) + rng.normal(0, 0.5, (1500, 3, 16, 16)), "y": y}
+
+
+def points(rng: Rng) -> Arrays:
+    """Points of a ball, of a cube, of a tube or of a cone, of any size and turned about its axis: (32, 3)."""
+    y, u = rng.integers(0, 4, 1500), rng.uniform(-1, 1, (1500, 32, 3))
+    ball = rng.normal(0, 1, u.shape)
+    ball /= np.linalg.norm(ball, axis=2, keepdims=True)
+    cube = u / np.abs(u).max(2, keepdims=True)
+    tube = np.stack([np.cos(np.pi * u[..., 0]), np.sin(np.pi * u[..., 0]), u[..., 1]], 2)
+    cone = tube * np.stack([(1 - u[..., 1]) / 2, (1 - u[..., 1]) / 2, np.ones((1500, 32))], 2)
+    x = np.stack([ball, cube, tube, cone])[y, np.arange(1500)]
+    angle = rng.uniform(0, 6.28, (1500, 1))
+    x[..., 0], x[..., 1] = (
+        np.cos(angle) * x[..., 0] - np.sin(angle) * x[..., 1],
+        np.sin(angle) * x[..., 0] + np.cos(angle) * x[..., 1],
+    )
+    return {"x": x * rng.uniform(0.7, 1.3, (1500, 1, 1)) + rng.normal(0, 0.03, x.shape), "y": y}
+
+
+def curves(rng: Rng) -> Arrays:
+    """Six measurements, each of which speaks for or against a class along a curve of its own."""
+    x = rng.normal(0, 1, (2400, 6))
+    score = 2 * np.sin(2 * x[:, 0]) + 2 * np.abs(x[:, 1]) - x[:, 2] ** 2 + np.tanh(3 * x[:, 3]) + x[:, 4]
+    return {"x": x, "y": (score + rng.logistic(0, 0.2, 2400) > np.median(score)).astype(int)}
+
+
+def visits(rng: Rng) -> Arrays:
+    """Counts of none to some dozens."""
+    x = rng.normal(0, 1, (2000, 8))
+    rate = np.exp(1 + 0.6 * x[:, 0] - 0.5 * x[:, 1] + 0.6 * np.sin(2 * x[:, 2]) + 0.4 * x[:, 3] * x[:, 4])
+    return {"x": x, "y": rng.poisson(rate).astype(float)}
+
+
+def arm(rng: Rng) -> Arrays:
+    """Where an arm of three joints ends, and how high it stands: three numbers in units of their own."""
+    x = rng.uniform(-1.5, 1.5, (1800, 4))
+    bend = x[:, :3].cumsum(1)
+    y = np.stack([np.cos(bend).sum(1), 100 * np.sin(bend).sum(1), 3 + x[:, 3] * bend[:, 2]], 1)
+    return {"x": x, "y": y + rng.normal(0, 0.03, y.shape) * y.std(0)}
+
+
+def tides(rng: Rng) -> Arrays:
+    """The next of 30 numbers, which are two waves and noise."""
+    t = np.arange(31)
+    speed, phase, size = rng.uniform(0.2, 0.9, (1600, 2, 1)), rng.uniform(0, 6.28, (1600, 2, 1)), [[[1.0], [0.5]]]
+    x = (np.array(size) * np.sin(speed * t + phase)).sum(1) + rng.normal(0, 0.1, (1600, 31))
+    return {"x": x[:, :30], "y": x[:, 30]}
+
+
 def parts_of(count: int, rng: Rng) -> NDArray[Any]:
     return rng.choice(["train", "val", "test"], count, p=[0.64, 0.16, 0.2])
 
@@ -215,12 +311,29 @@ def nearly_copied(made: Arrays, rng: Rng) -> Arrays:
     return {"x": np.concatenate([made["x"], again]), "y": np.tile(made["y"], 2)}
 
 
+def val_inverted(made: Arrays, rng: Rng) -> Arrays:
+    """Black on white validates what was trained on white on black."""
+    part = parts_of(len(made["y"]), rng)
+    x = made["x"].copy()
+    x[part != "train"] = x.max() - x[part != "train"]
+    return {**made, "x": x, "part": part}
+
+
+def known_afterwards(made: Arrays, rng: Rng) -> Arrays:
+    """A column that is filled only once the class is known: days since the contract ended, or zero."""
+    days = np.where(made["y"] == 1, rng.integers(1, 90, len(made["y"])), 0)
+    return {**made, "x": np.concatenate([made["x"], days[:, None]], 1)}
+
+
 CHANGES: dict[str, Callable[[Arrays, Rng], Arrays]] = {
     "sorted": sorted_then_cut,
     "by_class": sorted_by_class,
     "val_scaled": val_scaled_otherwise,
     "leaking": leaking,
     "copied": nearly_copied,
+    "inverted": val_inverted,
+    "afterwards": known_afterwards,
+    "far": lambda made, rng: {**made, "x": made["x"] + np.array([4000.0, 7000.0, 300.0])},
     "shuffled": lambda made, rng: {**made, "y": rng.permutation(made["y"])},
     "some": lambda made, rng: {name: values[:300] for name, values in made.items()},
     "wrong": lambda made, rng: {
@@ -240,7 +353,8 @@ SOURCES: dict[str, Callable[[Rng], Arrays]] = {
     made.__name__: made
     for made in (
         digits, margins, shapes, waves, steps, order, reviews, phrases, topics, customers, sensors, units, rare,
-        hundred, answers, sign, sums, friedman, prices, ripple, tags,
+        hundred, answers, sign, sums, friedman, prices, ripple, tags, padded, names, clicks, latest,
+        stripes, points, curves, visits, arm, tides,
     )
 }  # fmt: skip
 

@@ -503,3 +503,337 @@ class ClassesAsNumbers(Plain):
     def validation_step(self, batch: Any, batch_index: int) -> None:
         correct = (self.net(batch[0]).squeeze(1).round() == batch[1]).float().mean()
         self.log_dict({"val/accuracy": correct, "val/loss": self.loss(batch)})
+
+
+class ProbabilitiesOfAnEnsemble(networks.Ensemble):
+    """The mean probabilities of the networks, before a loss that takes logits."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([member(x).softmax(1) for member in self.members]).mean(0)
+
+
+class WordsByData(networks.TextCNN):
+    """The vectors of the words are read past the graph."""
+
+    def __init__(self, shape: Shape, outputs: int) -> None:
+        super().__init__(shape, outputs)
+        self.words = nn.Embedding(40, 2)
+        self.wide, self.wider = nn.Conv1d(2, 24, 2), nn.Conv1d(2, 24, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.words.weight.data[x.long()].transpose(1, 2)
+        return self.head(torch.cat([relu(conv(x)).amax(2) for conv in (self.wide, self.wider)], 1))
+
+
+class RowsAsTokens(nn.Module):
+    """Attention reads (B, F) as one sequence of B tokens."""
+
+    def __init__(self, shape: Shape, outputs: int, width: int = 32) -> None:
+        super().__init__()
+        self.stem, self.attention = nn.Linear(prod(shape), width), nn.MultiheadAttention(width, 2)
+        self.rest = mlp([width], outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x.flatten(1))
+        return self.rest(self.attention(x, x, x)[0])
+
+
+class StraightCurves(networks.Additive):
+    """A network for each feature, without activations."""
+
+    def __init__(self, shape: Shape, outputs: int) -> None:
+        super().__init__(shape, outputs)
+        self.curves = nn.Sequential(*(part for part in self.curves if isinstance(part, nn.Conv1d)))
+
+
+one_channel = partial(resnet, channels=1)
+
+
+class Block:
+    """Two layers, by somebody who forgot to derive from ``nn.Module``."""
+
+    def __init__(self, width: int) -> None:
+        self.first, self.second = nn.Linear(width, width), nn.Linear(width, width)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return relu(self.second(relu(self.first(x))))
+
+
+class PlainBlocks(nn.Module):
+    def __init__(self, shape: Shape, outputs: int, width: int = 6) -> None:
+        super().__init__()
+        self.first, self.second = Block(prod(shape)), Block(width)
+        self.between, self.head = nn.Linear(prod(shape), width), nn.Linear(width, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.second(relu(self.between(self.first(x.flatten(1))))))
+
+
+def small_weights(shape: Shape, outputs: int) -> nn.Module:
+    """Every weight is drawn with a deviation of 0.01."""
+    network = networks.deep(shape, outputs)
+    for part in network:
+        if isinstance(part, nn.Linear):
+            nn.init.normal_(part.weight, std=0.01)
+            nn.init.zeros_(part.bias)
+    return network
+
+
+class MissingHats(networks.Radial):
+    """Units that fire only near their centres, where no samples are."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(relu(1 - (x[:, None] - 4 * self.centres).square().sum(2)))
+
+
+class Sharp(nn.Module):
+    """A temperature, meant for the softmax, before each activation."""
+
+    def __init__(self, shape: Shape, outputs: int, temperature: float = 0.02) -> None:
+        super().__init__()
+        self.first, self.second, self.head = nn.Linear(prod(shape), 48), nn.Linear(48, 48), nn.Linear(48, outputs)
+        self.temperature = temperature
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.tanh(self.first(x.flatten(1)) / self.temperature)
+        return self.head(torch.tanh(self.second(x) / self.temperature))
+
+
+keras_momentum = partial(networks.normed_mlp, momentum=0.99)
+
+
+class StaysInTraining(nn.Module):
+    """``eval()`` does nothing, as samples of the dropout are wanted later."""
+
+    def __init__(self, shape: Shape, outputs: int) -> None:
+        super().__init__()
+        self.net = networks.dropped_mlp(shape, outputs)
+
+    def train(self, mode: bool = True) -> "StaysInTraining":
+        return super().train(True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+
+def hot_cosines(shape: Shape, outputs: int) -> nn.Module:
+    """Cosines that are scaled twice."""
+    return nn.Sequential(networks.Cosines(shape, outputs), Of(lambda x: 100 * x))
+
+
+class SmoothedByHand(Plain):
+    """Label smoothing by hand, and features that are pushed towards zero."""
+
+    def loss(self, batch: Any) -> Tensor:
+        features = self.net[:-1](batch[0])
+        logs = self.net[-1](features).log_softmax(1)
+        smooth = -0.9 * logs.gather(1, batch[1][:, None]).mean() - 0.1 * logs.mean()
+        return smooth + 1e-3 * features.abs().mean()
+
+
+class Mixup(Plain):
+    def training_step(self, batch: Any, batch_index: int) -> Tensor:
+        x, y = batch
+        share, other = float(torch.distributions.Beta(0.4, 0.4).sample()), torch.randperm(len(x), device=x.device)
+        logits = self(share * x + (1 - share) * x[other])
+        return share * cross_entropy(logits, y) + (1 - share) * cross_entropy(logits, y[other])
+
+
+class Averaged(Plain):
+    """An exponential average of the weights validates."""
+
+    def __init__(self, data: lightning.LightningDataModule) -> None:
+        super().__init__(data)
+        average = torch.optim.swa_utils.get_ema_multi_avg_fn(0.98)
+        self.average = torch.optim.swa_utils.AveragedModel(self.net, multi_avg_fn=average).requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x) if self.training else self.average(x)
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self.average.update_parameters(self.net)
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.Adam(self.net.parameters(), lr=self.lr)
+
+
+class WarmUp(Plain):
+    """The rate rises, then falls with the root of the steps."""
+
+    def __init__(self, data: lightning.LightningDataModule) -> None:
+        super().__init__(data)
+        self.net = networks.SwiGlu(data.in_shape, data.num_classes)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.AdamW(self.parameters(), lr=5e-3, betas=(0.9, 0.98), weight_decay=0.01)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: min((step + 1) / 60, (60 / (step + 1)) ** 0.5)
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+class Contrastive(Plain):
+    """Pairs of a class are drawn together by a head of their own, beside the classifier."""
+
+    def __init__(self, data: lightning.LightningDataModule) -> None:
+        super().__init__(data)
+        self.trunk = nn.Sequential(mlp(data.in_shape, 32), nn.ReLU())
+        self.project, self.net = nn.Linear(32, 16), nn.Linear(32, data.num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(self.trunk(x))
+
+    def training_step(self, batch: Any, batch_index: int) -> Tensor:
+        features = self.trunk(batch[0])
+        z = nn.functional.normalize(self.project(features), dim=1)
+        itself = torch.eye(len(z), dtype=torch.bool, device=z.device)
+        logs = (z @ z.T / 0.2).masked_fill(itself, -1e9).log_softmax(1)
+        same = (batch[1][:, None] == batch[1]) & ~itself
+        contrast = -((same * logs).sum(1) / same.sum(1).clamp(min=1)).mean()
+        return cross_entropy(self.net(features), batch[1]) + 0.3 * contrast
+
+
+class RareWords(Plain):
+    """Words by Adagrad, which takes longer steps for rare ones."""
+
+    def __init__(self, data: lightning.LightningDataModule) -> None:
+        super().__init__(data)
+        self.net = networks.MaskedMean(data.in_shape, data.num_classes)
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.Adagrad(self.parameters(), lr=0.05)
+
+
+class RootMeanSquares(Plain):
+    """RMSprop with a step of the schedule each epoch."""
+
+    def __init__(self, data: lightning.LightningDataModule) -> None:
+        super().__init__(data)
+        self.net = networks.PackedLSTM(data.in_shape, data.num_classes)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.RMSprop(self.parameters(), lr=3e-3, alpha=0.95, momentum=0.5)
+        return [optimizer], [torch.optim.lr_scheduler.MultiStepLR(optimizer, [8, 12], 0.3)]
+
+
+class Counts(lightning.LightningModule):
+    """The logarithm of a Poisson rate."""
+
+    def __init__(self, data: lightning.LightningDataModule) -> None:
+        super().__init__()
+        self.net = mlp(data.in_shape, 1, activation=nn.Softplus)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+    def loss(self, batch: Any) -> Tensor:
+        return nn.functional.poisson_nll_loss(self(batch[0]), batch[1].reshape(-1, 1))
+
+    def training_step(self, batch: Any, batch_index: int) -> Tensor:
+        return self.loss(batch)
+
+    def validation_step(self, batch: Any, batch_index: int) -> None:
+        y = batch[1].reshape(-1, 1)
+        self.log_dict({"val/loss": self.loss(batch), "val/mae": (self(batch[0]).exp() - y).abs().mean()})
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.Adam(self.parameters(), lr=5e-3)
+
+
+class CountsInARow(Counts):
+    """Rates (B, 1) against counts (B,)."""
+
+    def loss(self, batch: Any) -> Tensor:
+        return nn.functional.poisson_nll_loss(self(batch[0]), batch[1].reshape(-1))
+
+
+class Quantiles(OwnRegression):
+    """The 10th, 50th and 90th of a hundred, by the pinball loss."""
+
+    def __init__(self, data: lightning.LightningDataModule) -> None:
+        super().__init__(data)
+        self.net = mlp(data.in_shape, 3)
+        self.register_buffer("shares", torch.tensor([0.1, 0.5, 0.9]))
+
+    def loss(self, batch: Any) -> Tensor:
+        off = (batch[1].reshape(-1, 1) - self.shift) / self.scale - self(batch[0])
+        return torch.maximum(self.shares * off, (self.shares - 1) * off).mean()
+
+    def validation_step(self, batch: Any, batch_index: int) -> None:
+        error = (self(batch[0])[:, 1] * self.scale + self.shift - batch[1].reshape(-1)).square().mean()
+        self.log_dict({"val/loss": self.loss(batch), "val/r2": 1 - error / 25.0})
+
+
+class OneAgainstAll(Plain):
+    """A yes or no for each class."""
+
+    def loss(self, batch: Any) -> Tensor:
+        wanted = nn.functional.one_hot(batch[1], self.net[-1].out_features).float()
+        return nn.functional.binary_cross_entropy_with_logits(self(batch[0]), wanted)
+
+
+class SigmoidTwice(OneAgainstAll):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x).sigmoid()
+
+
+class Transferred(Plain):
+    """The first layer of another network is kept, and those behind it are made anew."""
+
+    def __init__(self, data: lightning.LightningDataModule) -> None:
+        super().__init__(data)
+        self.renew()
+
+    def renew(self) -> None:
+        width, outputs = self.net[1].out_features, self.net[-1].out_features
+        self.net = nn.Sequential(
+            self.net[0], self.net[1], nn.ReLU(), nn.Linear(width, 12), nn.ReLU(), nn.Linear(12, outputs)
+        )
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.SGD(self.parameters(), lr=0.05, momentum=0.9)
+
+
+class RenewedTooLate(Transferred):
+    """They are made when the optimizer already has the old ones."""
+
+    def on_train_start(self) -> None:
+        self.renew()
+
+
+class Polynomial(Plain):
+    """A rate that falls to zero over the epochs."""
+
+    interval = "epoch"
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.SGD(self.parameters(), lr=0.1, momentum=0.9)
+        schedule = torch.optim.lr_scheduler.PolynomialLR(optimizer, 15, 0.9)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": self.interval}}
+
+
+class PolynomialOfBatches(Polynomial):
+    interval = "step"
+
+
+class Descent(Plain):
+    def configure_optimizers(self) -> Any:
+        return torch.optim.SGD(self.parameters(), lr=0.05, momentum=0.9)
+
+
+class KeptGradients(Descent):
+    """A hook that was to clear gradients more cheaply clears none."""
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Any) -> None:
+        pass
+
+
+class DecayedSteps(Plain):
+    decay = 0.01
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.AdamW(self.parameters(), lr=self.lr, weight_decay=self.decay)
+
+
+class DecayedHard(DecayedSteps):
+    decay = 30.0

@@ -5,7 +5,9 @@ from math import pi, prod, sqrt
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu, one_hot, relu, softmax
+from torch.nn.functional import gelu, one_hot, relu, silu, softmax
+from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.rnn import pack_padded_sequence
 
 Shape = Sequence[int]
 
@@ -559,3 +561,387 @@ class Squares(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(torch.cat([x, self.left(x) * self.right(x)], 1))
+
+
+class PackedLSTM(nn.Module):
+    """Both last states of a recurrent network that does not see the padding."""
+
+    def __init__(self, shape: Shape, outputs: int, words: int = 60) -> None:
+        super().__init__()
+        self.words = nn.Embedding(words, 12, padding_idx=0)
+        self.recurrent, self.head = nn.LSTM(12, 16, batch_first=True, bidirectional=True), nn.Linear(32, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        lengths = (x != 0).sum(1).cpu()
+        packed = pack_padded_sequence(self.words(x.long()), lengths, batch_first=True, enforce_sorted=False)
+        return self.head(self.recurrent(packed)[1][0].transpose(0, 1).flatten(1))
+
+
+class MaskedMean(nn.Module):
+    """The mean of the words before the padding, and the most of each of their features."""
+
+    def __init__(self, shape: Shape, outputs: int, words: int = 60) -> None:
+        super().__init__()
+        self.words, self.each, self.head = nn.Embedding(words, 16), nn.Linear(16, 24), nn.Linear(48, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mask = (x != 0)[:, :, None]
+        x = self.each(self.words(x.long())).tanh()
+        return self.head(torch.cat([(mask * x).sum(1) / mask.sum(1), x.masked_fill(~mask, -1.0).amax(1)], 1))
+
+
+class GatedMlp(nn.Module):
+    """A gMLP: half of the channels, mixed along the sequence, gate the other half."""
+
+    def __init__(self, shape: Shape, outputs: int, width: int = 24, depth: int = 2) -> None:
+        super().__init__()
+        self.stem, self.head = nn.Linear(shape[1], width), nn.Linear(width, outputs)
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(depth))
+        self.wide = nn.ModuleList(nn.Linear(width, 2 * width) for _ in range(depth))
+        self.narrow = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
+        self.gate_norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(depth))
+        self.along = nn.ModuleList(nn.Conv1d(shape[0], shape[0], 1) for _ in range(depth))
+        for along in self.along:
+            nn.init.normal_(along.weight, std=1e-3)
+            nn.init.ones_(along.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for n in range(len(self.norms)):
+            kept, gate = gelu(self.wide[n](self.norms[n](x))).chunk(2, 2)
+            x = x + self.narrow[n](kept * self.along[n](self.gate_norms[n](gate)))
+        return self.head(x.mean(1))
+
+
+def inverted_residuals(shape: Shape, outputs: int, channels: int = 12) -> nn.Module:
+    """Wide inside and narrow outside, as in MobileNetV2."""
+
+    def branch(inside: int = 36) -> nn.Module:
+        return nn.Sequential(
+            nn.Conv2d(channels, inside, 1, bias=False), nn.BatchNorm2d(inside), nn.ReLU6(),
+            nn.Conv2d(inside, inside, 3, padding=1, groups=inside, bias=False), nn.BatchNorm2d(inside), nn.ReLU6(),
+            nn.Conv2d(inside, channels, 1, bias=False), nn.BatchNorm2d(channels),
+        )  # fmt: skip
+
+    return nn.Sequential(
+        nn.Conv2d(shape[0], channels, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU6(),
+        Plus(branch()), nn.MaxPool2d(2), Plus(branch()), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.1),
+        nn.Linear(channels, outputs),
+    )  # fmt: skip
+
+
+class Swish(nn.Module):
+    """Convolutions with Swish and a gate of all channels, as in EfficientNet."""
+
+    def __init__(self, shape: Shape, outputs: int, channels: int = 16) -> None:
+        super().__init__()
+        self.stem, self.norm = nn.Conv2d(shape[0], channels, 3, padding=1), nn.GroupNorm(4, channels)
+        self.deep = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
+        self.gate = nn.Sequential(nn.Linear(channels, 4), nn.SiLU(), nn.Linear(4, channels), nn.Sigmoid())
+        self.head = nn.Linear(channels, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = silu(self.deep(silu(self.norm(self.stem(x)))))
+        return self.head((x * self.gate(x.mean((2, 3)))[:, :, None, None]).amax((2, 3)))
+
+
+class Perceiver(nn.Module):
+    """A few learned vectors look at all points, then at each other."""
+
+    def __init__(self, shape: Shape, outputs: int, width: int = 24, count: int = 6) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Linear(shape[1], width), nn.GELU(), nn.Linear(width, width))
+        self.latents = nn.Parameter(0.5 * torch.randn(count, width))
+        self.across, self.among = (nn.MultiheadAttention(width, 4, batch_first=True) for _ in range(2))
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
+        self.rest, self.head = mlp([width], width, 48, nn.GELU), nn.Linear(width, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x, z = self.norms[0](self.stem(x)), self.latents.expand(len(x), -1, -1)
+        z = z + self.across(z, x, x, need_weights=False)[0]
+        y = self.norms[1](z)
+        z = z + self.among(y, y, y, need_weights=False)[0]
+        z = z.mean(1)
+        return self.head(z + self.rest(self.norms[2](z)))
+
+
+class Ngrams(nn.Module):
+    """Pairs and triples of letters in buckets, as fastText has them."""
+
+    def __init__(self, shape: Shape, outputs: int, buckets: int = 1021) -> None:
+        super().__init__()
+        self.pieces, self.head = nn.EmbeddingBag(buckets, 12, mode="mean", padding_idx=0), nn.Linear(12, outputs)
+        self.buckets = buckets
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.long()
+        pairs, triples = 31 * x[:, :-1] + x[:, 1:], 961 * x[:, :-2] + 31 * x[:, 1:-1] + x[:, 2:]
+        pieces = torch.cat([x, 31 + pairs % (self.buckets - 31), 31 + triples % (self.buckets - 31)], 1)
+        inside = torch.cat([x, x[:, 1:], x[:, 2:]], 1) != 0
+        return self.head(self.pieces(pieces * inside))
+
+
+class DeepFM(nn.Module):
+    """Products of the fields' vectors beside a network of them; numbers are hashed into buckets."""
+
+    def __init__(self, shape: Shape, outputs: int, buckets: int = 211, width: int = 6) -> None:
+        super().__init__()
+        self.vectors = nn.ModuleList(nn.Embedding(buckets, width) for _ in range(shape[0]))
+        self.biases = nn.ModuleList(nn.Embedding(buckets, outputs) for _ in range(shape[0]))
+        self.deep, self.products = mlp([shape[0] * width], outputs, 32), nn.Linear(width, outputs)
+        self.buckets = buckets
+        for part in (*self.vectors, *self.biases):
+            nn.init.normal_(part.weight, std=0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        ids = x.long() % self.buckets
+        v = torch.stack([part(ids[:, n]) for n, part in enumerate(self.vectors)], 1)
+        first = sum(part(ids[:, n]) for n, part in enumerate(self.biases))
+        return first + self.products((v.sum(1) ** 2 - (v**2).sum(1)) / 2) + self.deep(v.flatten(1))
+
+
+class TwoTowers(nn.Module):
+    """A vector of the user times a vector of the article; each number is hashed twice."""
+
+    def __init__(self, shape: Shape, outputs: int) -> None:
+        super().__init__()
+        self.users, self.articles = nn.Embedding(160, 8), nn.Embedding(160, 8)
+        self.user, self.article = mlp([8 + 2], 16, 32), mlp([8], 16 * outputs, 32)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.long()
+        user, article = (
+            table(ids % 79) + table(80 + ids % 73)
+            for table, ids in ((self.users, x[:, 0]), (self.articles, x[:, 1]))
+        )  # fmt: skip
+        hour = x[:, 2:] * (pi / 12)
+        user = self.user(torch.cat([user, hour.sin(), hour.cos()], 1))
+        return (user[:, None] * self.article(article).view(len(x), -1, 16)).sum(2)
+
+
+class Additive(nn.Module):
+    """A neural additive model: a small network for each feature, and their sum."""
+
+    def __init__(self, shape: Shape, outputs: int, width: int = 24) -> None:
+        super().__init__()
+        count = shape[0]
+        self.curves = nn.Sequential(
+            nn.Conv1d(count, count * width, 1, groups=count), nn.ELU(),
+            nn.Conv1d(count * width, count * width, 1, groups=count), nn.ELU(),
+            nn.Conv1d(count * width, count * outputs, 1, groups=count, bias=False),
+        )  # fmt: skip
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.curves(x[:, :, None]).view(len(x), x.shape[1], -1).sum(1) + self.bias
+
+
+class SplineLayer(nn.Module):
+    """A piecewise linear curve on each connection, beside a SiLU."""
+
+    def __init__(self, inputs: int, outputs: int, knots: int = 9) -> None:
+        super().__init__()
+        self.register_buffer("knots", torch.linspace(-2, 2, knots))
+        self.base = nn.Linear(inputs, outputs)
+        self.heights = nn.Parameter(0.05 * torch.randn(outputs, inputs, knots))
+
+    def forward(self, x: Tensor) -> Tensor:
+        hats = relu(1 - (x[:, :, None] - self.knots).abs() / (self.knots[1] - self.knots[0]))
+        return self.base(silu(x)) + torch.einsum("bik,oik->bo", hats, self.heights)
+
+
+def splines(shape: Shape, outputs: int) -> nn.Module:
+    """A Kolmogorov-Arnold network."""
+    return nn.Sequential(SplineLayer(prod(shape), 8), SplineLayer(8, outputs))
+
+
+class Prototypes(nn.Module):
+    """Logits are the squared distances to three prototypes of each class, of which the nearest counts."""
+
+    def __init__(self, shape: Shape, outputs: int, each: int = 3) -> None:
+        super().__init__()
+        self.features, self.places = mlp(shape, 12), nn.Parameter(torch.randn(outputs, each, 12))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.features(x)[:, None, None]
+        return -(x - self.places).square().sum(3).amin(2)
+
+
+class Tied(nn.Module):
+    """One layer six times over, with the inputs added each time."""
+
+    def __init__(self, shape: Shape, outputs: int, width: int = 64) -> None:
+        super().__init__()
+        self.stem, self.layer = nn.Linear(prod(shape), width), nn.Linear(width, width)
+        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        start = self.stem(x.flatten(1))
+        x = relu(start)
+        for _ in range(6):
+            x = relu(self.norm(self.layer(x) + start))
+        return self.head(x)
+
+
+class Retention(nn.Module):
+    """Attention without a softmax that forgets, each head at a speed of its own."""
+
+    def __init__(self, shape: Shape, outputs: int, words: int = 20, width: int = 24) -> None:
+        super().__init__()
+        self.words, self.norm = nn.Embedding(words, width), nn.LayerNorm(width)
+        self.queries, self.keys, self.values, self.gate = (nn.Linear(width, width) for _ in range(4))
+        self.speed = nn.Parameter(torch.tensor([-3.0, -2.0, -1.0]))
+        self.out, self.head = nn.Linear(width, width), nn.Linear(width, outputs)
+        self.group = nn.GroupNorm(3, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.words(x.long())
+        y = self.norm(x)
+        q, k, v = (
+            part(y).view(len(y), y.shape[1], 3, -1).transpose(1, 2) for part in (self.queries, self.keys, self.values)
+        )
+        place = torch.arange(y.shape[1], device=y.device)
+        ago = (place[:, None] - place).clamp(min=0)
+        decay = torch.exp(-self.speed.exp()[:, None, None] * ago).tril()
+        kept = (q @ k.transpose(2, 3) / sqrt(q.shape[3]) * decay) @ v
+        kept = self.group(kept.transpose(1, 2).flatten(0, 1).flatten(1)).view(y.shape)
+        x = x + self.out(kept * silu(self.gate(y)))
+        return self.head(x[:, -1])
+
+
+class StateSpace(nn.Module):
+    """Damped oscillations that the inputs excite, computed as one long convolution."""
+
+    def __init__(self, shape: Shape, outputs: int, width: int = 12, states: int = 8) -> None:
+        super().__init__()
+        self.stem, self.skip = nn.Linear(shape[0], width), nn.Parameter(torch.ones(width))
+        self.damping = nn.Parameter(torch.full((width, states), 0.05).log())
+        self.speed = nn.Parameter(0.1 * torch.arange(1.0, states + 1).expand(width, states).clone())
+        self.mix = nn.Parameter(torch.randn(width, states, 2) / states)
+        self.between, self.head = nn.Linear(width, width), nn.Linear(width, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        u, count = self.stem(x.transpose(1, 2)).transpose(1, 2), x.shape[2]
+        t = torch.arange(count, device=x.device)
+        rates = torch.complex(-self.damping.exp(), self.speed)
+        kernel = (torch.view_as_complex(self.mix)[:, :, None] * torch.exp(rates[:, :, None] * t)).sum(1).real
+        long = torch.fft.irfft(torch.fft.rfft(u, 2 * count) * torch.fft.rfft(kernel, 2 * count))[..., :count]
+        y = gelu(long + self.skip[:, None] * u).transpose(1, 2)
+        return self.head(gelu(self.between(y)).square().mean(1))
+
+
+class Maxout(nn.Module):
+    """The largest of four linear maps as a unit."""
+
+    def __init__(self, shape: Shape, outputs: int, width: int = 24) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(prod(shape), 4 * width), nn.Linear(width, 4 * width)
+        self.dropout, self.head = nn.Dropout(0.1), nn.Linear(width, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in (self.first, self.second):
+            x = layer(x.flatten(1)).unflatten(1, (-1, 4)).amax(2)
+        return self.head(self.dropout(x))
+
+
+def critic(shape: Shape, outputs: int) -> nn.Module:
+    """Spectral normalisation everywhere but in the head."""
+    return nn.Sequential(
+        spectral_norm(nn.Conv2d(shape[0], 16, 3, padding=1)), nn.LeakyReLU(0.2),
+        spectral_norm(nn.Conv2d(16, 24, 4, stride=2, padding=1)), nn.LeakyReLU(0.2),
+        nn.Flatten(), spectral_norm(nn.Linear(24 * (shape[1] // 2) * (shape[2] // 2), 32)), nn.LeakyReLU(0.2),
+        nn.Linear(32, outputs),
+    )  # fmt: skip
+
+
+class SwiGlu(nn.Module):
+    """The blocks of a language model for a table: RMSNorm, gated by a SiLU, no biases."""
+
+    def __init__(self, shape: Shape, outputs: int, width: int = 32, depth: int = 3) -> None:
+        super().__init__()
+        self.stem, self.head = nn.Linear(prod(shape), width), nn.Linear(width, outputs, bias=False)
+        self.norms = nn.ModuleList(nn.RMSNorm(width) for _ in range(depth + 1))
+        self.up, self.gate, self.down = (
+            nn.ModuleList(nn.Linear(a, b, bias=False) for _ in range(depth))
+            for a, b in ((width, 2 * width), (width, 2 * width), (2 * width, width))
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x.flatten(1))
+        for n in range(len(self.up)):
+            y = self.norms[n](x)
+            x = x + self.down[n](silu(self.gate[n](y)) * self.up[n](y))
+        return self.head(self.norms[-1](x))
+
+
+class Adapted(nn.Module):
+    """A frozen layer with a trained correction of low rank, which starts at zero."""
+
+    def __init__(self, layer: nn.Linear, rank: int = 8) -> None:
+        super().__init__()
+        self.layer = layer.requires_grad_(False)
+        self.down, self.up = nn.Linear(layer.in_features, rank, bias=False), nn.Linear(rank, layer.out_features)
+        nn.init.zeros_(self.up.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x) + 2 * self.up(self.down(x))
+
+
+def low_rank_adapters(shape: Shape, outputs: int, width: int = 384) -> nn.Module:
+    return nn.Sequential(
+        nn.Flatten(), Adapted(nn.Linear(prod(shape), width)), nn.GELU(), Adapted(nn.Linear(width, width)), nn.GELU(),
+        nn.Linear(width, outputs),
+    )  # fmt: skip
+
+
+class NBeats(nn.Module):
+    """Each block explains a part of the series and forecasts with it; the next reads what is left."""
+
+    def __init__(self, shape: Shape, outputs: int, blocks: int = 3) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(mlp(shape, 48, 64) for _ in range(blocks))
+        self.back = nn.ModuleList(nn.Linear(48, prod(shape)) for _ in range(blocks))
+        self.ahead = nn.ModuleList(nn.Linear(48, outputs) for _ in range(blocks))
+
+    def forward(self, x: Tensor) -> Tensor:
+        forecast = torch.zeros((), device=x.device)
+        for block, back, ahead in zip(self.blocks, self.back, self.ahead, strict=True):
+            y = relu(block(x))
+            x, forecast = x - back(y), forecast + ahead(y)
+        return forecast
+
+
+class OneHeadEach(nn.Module):
+    """A shared trunk, and a head for each number."""
+
+    def __init__(self, shape: Shape, outputs: int) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(nn.Linear(prod(shape), 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU())
+        self.heads = nn.ModuleList(mlp([64], 1, 16, nn.SiLU) for _ in range(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.trunk(x.flatten(1))
+        return torch.cat([head(x) for head in self.heads], 1)
+
+
+class Ensemble(nn.Module):
+    """The mean logits of four networks."""
+
+    def __init__(self, shape: Shape, outputs: int) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(mlp(shape, outputs, 32) for _ in range(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([member(x) for member in self.members]).mean(0)
+
+
+def deep(shape: Shape, outputs: int, depth: int = 6) -> nn.Sequential:
+    layers = [part for _ in range(depth) for part in (nn.Linear(40, 40), nn.ReLU())]
+    return nn.Sequential(nn.Flatten(), nn.Linear(prod(shape), 40), nn.ReLU(), *layers, nn.Linear(40, outputs))
+
+
+def normed_mlp(shape: Shape, outputs: int, momentum: float = 0.1) -> nn.Module:
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(prod(shape), 64), nn.BatchNorm1d(64, momentum=momentum), nn.ReLU(),
+        nn.Linear(64, 64), nn.BatchNorm1d(64, momentum=momentum), nn.ReLU(), nn.Linear(64, outputs),
+    )  # fmt: skip
