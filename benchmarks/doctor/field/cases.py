@@ -29,7 +29,9 @@ class FieldCase:
 
     @property
     def part(self) -> str:
-        """A half by a hash of the name, not chosen by hand."""
+        """A half by a hash of the name, not chosen by hand; what changed a rule is not held out."""
+        if self.name in tables()["looked_at"]:
+            return DEVELOPMENT
         return PARTS[int(sha256(self.name.encode()).hexdigest(), 16) % 2]
 
     def overrides(self, folder: Path) -> list[str]:

@@ -67,13 +67,13 @@ def examined(measurements: "Measurements", only_development: bool = False) -> li
 
 @cache
 def before() -> dict[str, list[dict[str, str]]]:
-    """What the doctor of commit 1bbe283 found in the healthy cases; it has no notes, and no code for most mistakes."""
+    """What the doctor of commit 1bbe283 found in the healthy cases that there were; it has no notes, and no code for most mistakes."""
     return yaml.safe_load(BEFORE.read_text("utf-8"))
 
 
 def results_before(results: Sequence[FieldResult]) -> list[FieldResult]:
-    healthy = [result for result in results if not result.case.codes]
-    return [FieldResult(result.case, result.part, before()[result.case.name], 0.0) for result in healthy]
+    known = [result for result in results if result.case.name in before()]
+    return [FieldResult(result.case, result.part, before()[result.case.name], 0.0) for result in known]
 
 
 def trained(measurements: "Measurements", results: Sequence[FieldResult]) -> Iterator[str]:

@@ -11,11 +11,14 @@ from doctor_examples import InMemory
 from lightning import LightningModule
 from test_examine import CLASSES, FEATURES, SICK, found, problem, stack, with_x
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, dropout, mse_loss, nll_loss
+from torch.nn.functional import cross_entropy, dropout, mse_loss, nll_loss, poisson_nll_loss
 from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import StepLR
 from trainwell.data.batches import Samples
 from trainwell.doctor.examine import examine
+from trainwell.doctor.history import History
+from trainwell.doctor.inspection import Inspection
+from trainwell.doctor.rules.network import lagging_statistics
 from trainwell.findings import WHY, Finding, healthy
 
 WIDTH = 24
@@ -194,6 +197,112 @@ class Broadcasting(Numbers):
         return mse_loss(self(batch[0])[:, :1], batch[1])
 
 
+class BroadcastingByHand(Numbers):
+    def loss(self, batch: Any) -> Tensor:
+        return (self(batch[0])[:, :1] - batch[1]).square().mean()
+
+
+class SquaredByHand(Numbers):
+    def loss(self, batch: Any) -> Tensor:
+        return (self(batch[0])[:, 0] - batch[1]).square().mean()
+
+
+class Rates(Numbers):
+    """Counts, whose rates have another shape or the same."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__(nn.Identity())
+        self.shape = shape
+
+    def loss(self, batch: Any) -> Tensor:
+        return poisson_nll_loss(self(batch[0])[:, :1].reshape(self.shape), batch[1].exp().floor())
+
+
+class RenewedTooLate(Own):
+    """The optimizer has the layers that were there before."""
+
+    def on_train_start(self) -> None:
+        self.network.head = nn.Linear(WIDTH, CLASSES)
+        self.network.trunk[2] = nn.Linear(WIDTH, WIDTH)
+
+
+class NoModule:
+    def __init__(self) -> None:
+        self.layer = nn.Linear(FEATURES, 8)
+
+
+class WithoutModule(nn.Module):
+    """A layer is held by an object that is no module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.block, self.head = NoModule(), nn.Linear(8, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.block.layer(x).relu())
+
+
+class Lookup(nn.Module):
+    """The weights of a layer are read, with the graph or past it."""
+
+    def __init__(self, past: bool) -> None:
+        super().__init__()
+        self.network, self.past = Through(), past
+        self.first = nn.Linear(FEATURES, FEATURES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.first.weight.data if self.past else self.first.weight
+        return self.network(x @ weight)
+
+
+class Unused(nn.Module):
+    """A layer is called, and nothing is done with what it returns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network, self.unused = Through(), nn.Linear(FEATURES, WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.unused(x)
+        return self.network(x)
+
+
+class Ensemble(nn.Module):
+    def __init__(self, logits: bool) -> None:
+        super().__init__()
+        self.members, self.logits = nn.ModuleList([Through(), Through()]), logits
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = torch.stack([member(x).softmax(dim=1) for member in self.members]).mean(dim=0)
+        return mean.log() if self.logits else mean
+
+
+class Scaled(nn.Module):
+    """What a network returns times a number, over unit length."""
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scale * x / x.norm(dim=1, keepdim=True)
+
+
+class Sharp(nn.Module):
+    """Tanh units behind a temperature."""
+
+    def __init__(self, temperature: float) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second = nn.Linear(FEATURES, WIDTH), nn.Linear(WIDTH, WIDTH)
+        self.head, self.temperature = nn.Linear(WIDTH, CLASSES), temperature
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.tanh(self.first(x) / self.temperature)
+        return self.head(torch.tanh(self.second(x) / self.temperature))
+
+
 def numbers(outlier: float, unit: float = 1.0) -> InMemory:
     def samples(count: int) -> Samples:
         x = torch.randn(count, FEATURES, generator=torch.Generator().manual_seed(count))
@@ -269,10 +378,15 @@ SICK_NETWORKS: dict[str, tuple[str, Callable[[], list[Finding]]]] = {
     "optimizer of a copy": ("frozen_parameters", lambda: by(OfACopy())),
     "never stepped": ("optimizer_never_steps", lambda: by(NeverSteps())),
     "never cleared": ("accumulated_gradients", lambda: by(NeverClears())),
+    "renewed too late": ("frozen_parameters", lambda: by(RenewedTooLate())),
+    "read past the graph": ("frozen_parameters", lambda: found(Lookup(past=True))),
+    "in no module": ("unregistered_layers", lambda: found(WithoutModule())),
+    "mean probabilities": ("output_activation", lambda: found(Ensemble(logits=False))),
     "in a list": ("unregistered_layers", lambda: found(Listed(list))),
     "mean of the batch": ("mixed_samples", lambda: found(Through(lambda x: x - x.mean(dim=0)))),
     "always dropping": ("dropout_in_evaluation", lambda: found(Dropping(always=True))),
     "slow statistics": ("batch_norm", lambda: found(normalised(1e-4))),
+    "scaled twice": ("bad_initial_loss", lambda: found(ending(Scaled(1000.0)))),
     "linear": ("linear_network", lambda: found(linear_stack(), RINGS)),
     "one unit": ("too_narrow", lambda: found(Through(width=1))),
     "by batches": ("schedule_too_fast", lambda: by(ScheduledByBatches(), max_epochs=60)),
@@ -285,18 +399,27 @@ SICK_NETWORKS: dict[str, tuple[str, Callable[[], list[Finding]]]] = {
     "leaking": ("target_leak", lambda: found(stack(), leaking(0.05))),
     "nearly copied": ("validation_leak", lambda: found(stack(), nearly_copied())),
     "broadcast": ("loss_mismatch", lambda: by(Broadcasting(nn.Identity()), numbers(1.0))),
+    "broadcast by hand": ("loss_mismatch", lambda: by(BroadcastingByHand(nn.Identity()), numbers(1.0))),
+    "broadcast rates": ("loss_mismatch", lambda: by(Rates((-1, 1)), numbers(1.0))),
     "thousands": ("unscaled_target", lambda: by(Numbers(nn.Identity()), numbers(1.0, unit=5000.0))),
     "outliers": ("target_outliers", lambda: by(Numbers(nn.Identity()), numbers(300.0))),
 }
 HEALTHY_NETWORKS: dict[str, Callable[[], list[Finding]]] = {
     "log-softmax": lambda: found(ending(nn.LogSoftmax(dim=1))),
     "likelihood of log-softmax": lambda: by(OfLikelihoods()),
+    "mean probabilities, logarithm": lambda: found(Ensemble(logits=True)),
+    "squares by hand": lambda: by(SquaredByHand(nn.Identity()), numbers(1.0)),
+    "rates": lambda: by(Rates((-1,)), numbers(1.0)),
     "squares": lambda: by(Numbers(nn.Identity()), numbers(1.0)),
     "through": lambda: found(Through()),
     "straight through": lambda: found(Through(lambda x: x + (x.round() - x).detach())),
     "frozen random features": lambda: found(frozen_trunk(200)),
     "own module": lambda: by(Own()),
     "by hand": lambda: by(ByHand()),
+    "weights that are read": lambda: found(Lookup(past=False)),
+    "a layer that is not used": lambda: found(Unused()),
+    "scaled once": lambda: found(ending(Scaled(5.0))),
+    "sharp": lambda: found(Sharp(1.0)),
     "in a ModuleList": lambda: found(Listed(nn.ModuleList)),
     "dropping in training": lambda: found(Dropping(always=False)),
     "fast statistics": lambda: found(normalised(0.1)),
@@ -306,6 +429,15 @@ HEALTHY_NETWORKS: dict[str, Callable[[], list[Finding]]] = {
     "one column among others": lambda: found(stack(), leaking(1.0)),
     "few possible rows": lambda: found(with_two_outputs(), answered(3)),
 }
+
+
+@pytest.mark.parametrize(("momentum", "codes"), [(0.1, []), (0.99, ["batch_norm"])])
+def test_statistics_of_the_last_batches_alone_are_named_by_what_they_cost(momentum: float, codes: list[str]) -> None:
+    seen = Inspection(
+        batch_norm=(1.68, 1.54)
+    )  # of 100 classes, at which momentum=0.99 costs 39 % of accuracy in the end
+    history = History(100, slowest_norm=momentum, fastest_norm=momentum, inspection=seen, measured={190: {}})
+    assert [finding.code for finding in lagging_statistics(history)] == codes
 
 
 def test_there_is_a_sick_training_for_every_code() -> None:

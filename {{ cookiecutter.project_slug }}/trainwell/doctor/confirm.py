@@ -20,6 +20,7 @@ MOST_TRIALS = 9
 LESS_LOSS = 0.15  # share of the validation loss that a remedy saves, and
 LESS_OF_CHANCE = 0.02  # the same as a share of the loss of equal chances
 MORE_ACCURACY = 0.03
+FAR_OFF = 10.0  # times the loss of a constant guess, at the start, if the network does not come down to it either
 MUCH_MORE = 0.15  # accuracy that training what is frozen gains; less is the usual price of a frozen backbone
 SMALL = 1e-3  # so that any gain in accuracy counts more than one in loss alone
 SIGMAS = 2.5
@@ -71,8 +72,12 @@ class Confirmation:
 
     def plainly_harmful(self, finding: Finding) -> Finding | None:
         """A finding that no treatment could be tried against, in a network that does badly."""
+        last = self.history.last
+        guess, start = self.history.chance_loss, self.history.start_loss or 0.0
+        if finding.code == "bad_initial_loss" and start > FAR_OFF * guess and last and last.val_loss > guess:
+            return finding
         untried = not any(self.changed(self.tried.get(key_of(each))) for each in self.treatments(finding))
-        return finding if untried and not self.history.reached(WELL) and self.history.last else None
+        return finding if untried and last and not self.history.reached(WELL) else None
 
     @property
     def does_well(self) -> bool:

@@ -63,6 +63,7 @@ class History:
     dropout_loss: float | None = None  # before the first step, with dropout
     val_count: int = 0  # validation samples
     slowest_norm: float | None = None  # the lowest momentum of batch normalisation; None if there is none
+    fastest_norm: float | None = None  # the highest
     planned: float = 0.0  # steps of the whole training
     inspection: Inspection | None = None  # what is seen of the network without judging its training
 
@@ -73,7 +74,7 @@ class History:
             self.momentum = float(group.get("momentum", 0.0))
         self.clipped = clipped
         momenta = [part.momentum or 1.0 for part in module.modules() if isinstance(part, _BatchNorm)]
-        self.slowest_norm = min(momenta, default=None)
+        self.slowest_norm, self.fastest_norm = min(momenta, default=None), max(momenta, default=None)
         self.dropout = {name: part.p for name, part in module.named_modules() if isinstance(part, DROPOUTS)}
 
     def add(self, step: int, numbers: Numbers, norm: float, optimizers: Sequence[Optimizer]) -> None:

@@ -30,6 +30,7 @@ class Inspection:
     frozen: list[str] = field(default_factory=list)  # parameters that ask for no gradient
     not_given: list[str] = field(default_factory=list)  # ask for one, and no optimizer has them
     unreached: list[str] = field(default_factory=list)  # no graph of a loss leads to them
+    cut: list[str] | None = None  # those of them that outputs depend on; None: not known
     flat: str = ""  # an operation in the graph that passes no gradient
     called: set[str] = field(default_factory=set)  # layers that the forward pass calls
     unregistered: dict[str, int] = field(default_factory=dict)  # trained by the loss, and no parameters of the module
@@ -57,10 +58,7 @@ class Inspector:
 
     def start(self, module: nn.Module, optimizers: Sequence[Optimizer]) -> None:
         named = {name: parameter for name, parameter in module.named_parameters() if is_known(parameter)}
-        given = {id(p) for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
-        self.found.sizes = {name: parameter.numel() for name, parameter in named.items()}
         self.found.frozen = [name for name, parameter in named.items() if not parameter.requires_grad]
-        self.found.not_given = [name for name, p in named.items() if p.requires_grad and id(p) not in given]
         self.cleared = {number: True for number in range(len(optimizers))}
 
     def before_backward(self, module: nn.Module, optimizers: Sequence[Optimizer], loss: Tensor) -> None:
@@ -92,15 +90,21 @@ class Inspector:
         if self.found.batches <= GRAPHS:
             self.found.called = set(called)
 
-    def end(self, module: nn.Module, calls: Sequence[LossCall]) -> Inspection:
+    def end(self, module: nn.Module, optimizers: Sequence[Optimizer], calls: Sequence[LossCall]) -> Inspection:
+        """What was found; hooks may have changed layers after the start, so the optimizers are read only now."""
         found = self.found
+        named = {name: parameter for name, parameter in module.named_parameters() if is_known(parameter)}
+        given = {id(p) for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
+        found.sizes = {name: parameter.numel() for name, parameter in named.items()}
+        found.not_given = [name for name, p in named.items() if p.requires_grad and id(p) not in given]
+        self.foreign = {key: parameter for key, parameter in self.foreign.items() if key not in given}
         if self.reached:
             found.unreached = [
                 name for name, p in module.named_parameters() if p.requires_grad and id(p) not in self.reached
             ]
         found.unregistered = {name: size for name, size in unregistered_layers(module, self.foreign)}
-        if calls:
-            found.call = calls[-1]
+        losses = [call for call in calls if call.name != "difference"] or calls
+        found.call = losses[-1] if losses else None
         return found
 
 
@@ -116,11 +120,42 @@ def unregistered_layers(module: nn.Module, foreign: dict[int, Tensor]) -> Iterat
         for attribute, value in vars(part).items():
             if attribute.startswith("_"):
                 continue
-            held = value if isinstance(value, list | tuple) else value.values() if isinstance(value, dict) else []
-            modules = [each for each in held if isinstance(each, nn.Module)]
-            size = sum(p.numel() for each in modules for p in each.parameters() if id(p) in foreign)
+            size = sum(p.numel() for each in modules_in(value) for p in each.parameters() if id(p) in foreign)
             if size:
                 yield f"{name}.{attribute}".removeprefix("network.").removeprefix("."), size
+
+
+def modules_in(value: Any, deep: int = 3) -> Iterator[nn.Module]:
+    """Modules in lists, dicts and attributes of objects that are no modules themselves."""
+    if isinstance(value, nn.Module):
+        yield value
+    elif deep and isinstance(value, list | tuple | dict):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from modules_in(each, deep - 1)
+    elif deep and hasattr(value, "__dict__") and not isinstance(value, Tensor | type):
+        yield from modules_in(vars(value), deep - 1)
+
+
+@torch.no_grad()
+def influential(module: nn.Module, x: Tensor, names: Sequence[str]) -> list[str] | None:
+    """Which of the parameters outputs for ``x`` depend on; None if that cannot be seen."""
+    parameters = dict(module.named_parameters())
+    layers: dict[str, list[str]] = {}
+    for name in names:
+        layers.setdefault(name.rpartition(".")[0], []).append(name)
+    try:
+        before = as_matrix(module(x[:FEW]), len(x[:FEW]))
+        if not torch.equal(before, as_matrix(module(x[:FEW]), len(before))):
+            return None
+        found: list[str] = []
+        for of_layer in layers.values():
+            for name in of_layer:
+                parameters[name].mul_(1.5).add_(torch.rand_like(parameters[name]))
+            if not torch.equal(before, after := as_matrix(module(x[:FEW]), len(before))):
+                found, before = [*found, *of_layer], after
+    except NOT_ROWS:
+        return None
+    return found
 
 
 @torch.no_grad()

@@ -1,6 +1,6 @@
 """Which loss function a training calls, on what, and which operation the network's outputs come from."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,9 @@ LOSSES: dict[Callable[..., Any], str] = {
     functional.l1_loss: "l1_loss",
     functional.smooth_l1_loss: "smooth_l1_loss",
     functional.huber_loss: "huber_loss",
+    functional.poisson_nll_loss: "poisson_nll_loss",
 }
+DIFFERENCES = (torch.sub, Tensor.sub, Tensor.__sub__, Tensor.__rsub__)
 RESHAPES = (
     "View",
     "Reshape",
@@ -58,10 +60,21 @@ class LossCalls(TorchFunctionMode):
         given = dict(zip(("input", "target"), args, strict=False)) | (kwargs or {})
         name = LOSSES.get(func)
         outputs, targets = given.get("input"), given.get("target")
+        if func in DIFFERENCES and (pair := each_with_all(args)):
+            name, (outputs, targets) = "difference", pair
         if name and isinstance(outputs, Tensor) and isinstance(targets, Tensor) and isinstance(result, Tensor):
             value = result.detach().float().mean().item()
             self.found.append(LossCall(name, outputs.detach(), operation_behind(outputs), targets.detach(), value))
         return result
+
+
+def each_with_all(values: Sequence[Any]) -> tuple[Tensor, Tensor] | None:
+    """Outputs (B, 1) and targets (B,), in this order, if these are what is subtracted."""
+    pair = [value for value in values[:2] if isinstance(value, Tensor)]
+    outputs = [value for value in pair if value.requires_grad and value.ndim == 2 and value.shape[1] == 1 < len(value)]
+    targets = [value for value in pair if not value.requires_grad and value.ndim == 1]
+    same = outputs and targets and len(outputs[0]) == len(targets[0])
+    return (outputs[0], targets[0]) if same else None
 
 
 def operation_behind(outputs: Tensor) -> str:

@@ -20,6 +20,7 @@ from .problem import Problem
 
 RATES = ("lr", "initial_lr", "max_lr", "min_lr")  # what a parameter group may keep of its learning rate
 GENTLE = 0.2  # dropout rate
+SMALLER = 0.02
 FLAT = (nn.Sigmoid, nn.Tanh, nn.Hardtanh, nn.Hardsigmoid, nn.Softsign)
 
 
@@ -141,6 +142,18 @@ def start_again(module: LightningModule) -> None:
             reset()
 
 
+def smaller() -> Treatment:
+    """Every layer starts with much smaller weights."""
+
+    @torch.no_grad()
+    def change(module: LightningModule) -> None:
+        for layer in layers_of(module).values():
+            for parameter in layer.parameters(recurse=False):
+                parameter.mul_(SMALLER)
+
+    return Treatment(f"initial weights times {SMALLER}", module=change)
+
+
 def rectified() -> Treatment:
     """Activations that do not saturate, and weights that suit them."""
 
@@ -252,7 +265,7 @@ TREATMENTS: dict[str, Sequence[Callable[[], Treatment]]] = {
     "exploding_gradient": (started_again, rectified, clipped),
     "vanishing_gradient": (rectified, started_again),
     "dead_units": (started_again, leaky),
-    "saturated_units": (started_again, rectified),
+    "saturated_units": (started_again, rectified, smaller),
     "bad_initial_loss": (started_again,),
     "symmetric_units": (started_again,),
     "excess_dropout": (less_dropout,),

@@ -16,7 +16,7 @@ from ..data.batches import Batches
 from ..lightning_internals import is_compiled
 from .cost import FirstOfBatches
 from .history import History
-from .inspection import FEW, GRAPHS, Inspector, curvature, inspect_forward, inspect_rank
+from .inspection import FEW, GRAPHS, Inspector, curvature, influential, inspect_forward, inspect_rank
 from .layer_statistics import Numbers
 from .loss_calls import LossCalls
 from .probe import Probe
@@ -153,7 +153,7 @@ class Recorder(Probe):
             dead = self.statistics.end()[0]["dead_units"]
         losses = torch.stack(self.losses).tolist() if self.losses else []
         self.history.end(self.statistics, dead, losses)
-        self.history.inspection = self.inspector.end(pl_module, self.calls.found)
+        self.history.inspection = self.inspector.end(pl_module, trainer.optimizers, self.calls.found)
         self.inspect(trainer, pl_module)
 
     def score(self, trainer: Trainer, pl_module: LightningModule, only_val: bool = False) -> None:
@@ -177,6 +177,8 @@ class Recorder(Probe):
         with trainer.precision_plugin.forward_context():
             x = trainer.precision_plugin.convert_input(self.problem.val.x[:64].to(pl_module.device))
             inspect_forward(found, alone, x)
+            if found.unreached:
+                found.cut = influential(deepcopy(alone), x, found.unreached)
             if found.curvature is not None:
                 found.curvature = max(found.curvature, self.start_curvature or 0.0)
             with torch.enable_grad():

@@ -5,6 +5,8 @@ What they find is seen, not suspected: most need no trial to confirm them.
 
 from collections.abc import Iterator, Sequence
 
+from torch import Tensor
+
 from ...findings import Finding
 from ..history import History
 from ..inspection import DIFFERS, Inspection
@@ -18,7 +20,8 @@ OUTSIDE = 0.05  # share of the targets
 LAG = 1.5  # train loss with running statistics over that with statistics of the batch, and
 LAG_BY = 0.15  # above it, as a share of the loss of equal chances
 FAR, FAR_BY = 3.0, 0.5  # the same where nothing says why: early steps move the statistics a lot
-SLOW = 0.05  # momentum of batch normalisation
+SLOW, FAST = 0.05, 0.5  # momentum of batch normalisation
+NOISY, NOISY_BY = 1.05, 0.02  # the same where only the last batches count, as with the momentum of other libraries
 TINY_BATCH = 4  # samples
 DROPOUT = ("NativeDropout", "Mul")  # how operations that may drop values are called
 DROPPED = (0.1, 0.95)  # share of outputs that are exactly 0
@@ -26,6 +29,8 @@ SCALES = (0.01, 10.0)  # standard deviations of targets that suit initial weight
 FEWEST_STEPS = 20  # after which running statistics must have followed
 LOGITS = {"cross_entropy": "cross_entropy", "binary_cross_entropy_with_logits": "binary_cross_entropy_with_logits"}
 NUMBERS = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
+SHAPED = {name: f"F.{name}(outputs.squeeze(1), y)" for name in (*NUMBERS, "poisson_nll_loss")}
+SHAPED["difference"] = "(outputs.squeeze(1) - y).square().mean()"
 RANGES = {"Sigmoid": (0.0, 1.0), "Softmax": (0.0, 1.0), "Tanh": (-1.0, 1.0), "Relu": (0.0, float("inf"))}
 SQUASHED = {"Sigmoid": "a sigmoid", "Softmax": "a softmax", "Relu": "a ReLU", "Tanh": "a tanh"}
 
@@ -84,10 +89,10 @@ def untrained(history: History, seen: Inspection) -> Iterator[tuple[list[str], s
         ("in configure_optimizers:", "    torch.optim.Adam(self.parameters(), lr=...)"),
         True,
     )
-    used = [name for name in seen.unreached if layer_of(name) in seen.called]
+    called = [name for name in seen.unreached if layer_of(name) in seen.called]
     yield (
-        used,
-        "get no gradient, though their layers are called: their outputs are cut from the graph",
+        called if seen.cut is None else seen.cut,
+        "get no gradient, though outputs depend on them: something cuts them from the graph",
         ("behind this layer, remove what cuts the graph:", "    .detach(), .data, .numpy(), torch.no_grad(), argmax"),
         False,
     )
@@ -128,6 +133,9 @@ def wrong_outputs(history: History) -> Iterator[Finding]:
     kind = call.operation.removeprefix("Log").partition("Backward")[0].replace("SafeSoftmax", "Softmax")
     if call.name in LOGITS:
         yield from no_logits(call, kind)
+        if kind not in SQUASHED and call.name == "cross_entropy" and are_probabilities(call.outputs):
+            evidence = "cross_entropy expects logits and gets probabilities: those of every sample sum to 1"
+            yield output_finding(evidence, "", "return the logits, or the logarithm of the probabilities")
     elif call.name == "nll_loss":
         yield from no_likelihoods(call)
     elif call.name in NUMBERS and kind in RANGES:
@@ -148,6 +156,11 @@ def no_logits(call: LossCall, kind: str) -> Iterator[Finding]:
         low, high = call.outputs.min().item(), call.outputs.max().item()
         evidence = f"{call.name} expects logits and gets the outputs of {SQUASHED[kind]}, from {low:.3g} to {high:.3g}"
         yield output_finding(evidence, kind.lower(), f"return the logits; {call.name} does the rest itself")
+
+
+def are_probabilities(outputs: Tensor) -> bool:
+    sums = outputs.double().sum(dim=1)
+    return bool(outputs.shape[1] > 1 and outputs.min() >= 0 and (sums - 1).abs().max() <= SUM_OFF)
 
 
 def no_likelihoods(call: LossCall) -> Iterator[Finding]:
@@ -195,6 +208,8 @@ def lagging_statistics(history: History) -> Iterator[Finding]:
         return
     running, of_batch = seen.batch_norm
     times, by = (LAG, LAG_BY) if (history.slowest_norm or 1.0) < SLOW else (FAR, FAR_BY)
+    if (history.fastest_norm or 0.0) > FAST:
+        times, by = NOISY, NOISY_BY
     if running > times * of_batch and running - of_batch > by * history.chance_loss:
         evidence = f"train loss {running:.3g} in evaluation, {of_batch:.3g} with the batch's own statistics"
         advice = (
@@ -226,14 +241,14 @@ def dropped_outputs(history: History) -> Iterator[Finding]:
 def misfit(history: History) -> Iterator[Finding]:
     """Outputs and targets that the loss compares although they do not belong together."""
     call = history.inspection.call if history.inspection else None
-    if call is None or call.name not in NUMBERS:
+    if call is None or call.name not in SHAPED:
         return
     shapes = tuple(call.outputs.shape), tuple(call.targets.shape)
     if shapes[0] != shapes[1]:
         evidence = f"{call.name} compares outputs {shapes[0]} with targets {shapes[1]}, each with all others"
-        advice = ("give both one shape:", "    loss = F.mse_loss(outputs.squeeze(1), y)")
+        advice = ("give both one shape:", f"    loss = {SHAPED[call.name]}")
         yield Finding("loss_mismatch", "error", "loss", evidence, advice=advice)
-    elif history.num_classes > 2 and call.outputs[0].numel() == 1:
+    elif call.name in NUMBERS and history.num_classes > 2 and call.outputs[0].numel() == 1:
         evidence = f"{call.name} takes {history.num_classes} classes for numbers, of which 2 lies between 1 and 3"
         advice = ("return a logit for each class:", "    loss = F.cross_entropy(logits, y)")
         yield Finding("loss_mismatch", "warning", "loss", evidence, advice=advice)
