@@ -67,7 +67,7 @@ def examined(measurements: "Measurements", only_development: bool = False) -> li
 
 @cache
 def before() -> dict[str, list[dict[str, str]]]:
-    """What the doctor of commit 1bbe283 found in the healthy cases that there were; it has no notes, and no code for most mistakes."""
+    """What the doctor of commit 1bbe283 found in the healthy cases of then; it has no notes, and few codes."""
     return yaml.safe_load(BEFORE.read_text("utf-8"))
 
 
