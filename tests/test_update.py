@@ -37,7 +37,7 @@ def edit(project: Path) -> set[str]:
     """What an owner does on the first days. Returns the files that were there before and now differ."""
     changes = {
         "train.py": ("        trainer.fit(", '        print("an owner was here")\n        trainer.fit('),
-        "configs/trainer/default.yaml": ("max_epochs: 60", "max_epochs: 99"),
+        "configs/trainer/default.yaml": ("log_every_n_steps: 50", "log_every_n_steps: 99"),
         "configs/train.yaml": ("seed: 0 ", "seed: 7 "),
     }
     for name, (old, new) in changes.items():
@@ -111,7 +111,7 @@ def test_an_edited_project_takes_a_newer_template(template: Path, tmp_path: Path
         [sys.executable, "train.py", "--cfg", "job", "+experiment=mine"], cwd=project, text=True, capture_output=True
     )
     assert composed.returncode == 0, composed.stderr
-    assert {"seed: 7", "  max_epochs: 99"} <= {*composed.stdout.splitlines()}
+    assert {"seed: 7", "  log_every_n_steps: 99"} <= {*composed.stdout.splitlines()}
     assert "my_network.techniques.activation.mine" in composed.stdout
 
 
