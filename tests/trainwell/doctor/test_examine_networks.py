@@ -268,6 +268,21 @@ class Unused(nn.Module):
         return self.network(x)
 
 
+class ByLot(nn.Module):
+    """Which layers are called in training is drawn for each batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = Through()
+        self.layers = nn.ModuleList(nn.Linear(FEATURES, FEATURES) for _ in range(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            if not self.training or torch.rand(()) < 0.1:
+                x = x + 0.1 * layer(x).relu()
+        return self.network(x)
+
+
 class Ensemble(nn.Module):
     def __init__(self, logits: bool) -> None:
         super().__init__()
@@ -417,6 +432,7 @@ HEALTHY_NETWORKS: dict[str, Callable[[], list[Finding]]] = {
     "own module": lambda: by(Own()),
     "by hand": lambda: by(ByHand()),
     "weights that are read": lambda: found(Lookup(past=False)),
+    "layers by lot": lambda: found(ByLot()),
     "a layer that is not used": lambda: found(Unused()),
     "scaled once": lambda: found(ending(Scaled(5.0))),
     "sharp": lambda: found(Sharp(1.0)),

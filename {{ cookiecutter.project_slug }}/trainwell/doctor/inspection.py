@@ -137,18 +137,23 @@ def modules_in(value: Any, deep: int = 3) -> Iterator[nn.Module]:
 
 
 @torch.no_grad()
-def influential(module: nn.Module, x: Tensor, names: Sequence[str]) -> list[str] | None:
-    """Which of the parameters outputs for ``x`` depend on; None if that cannot be seen."""
+def influential(module: nn.Module, x: Tensor, names: Sequence[str], trained: set[str]) -> list[str] | None:
+    """Which of the parameters outputs for ``x`` depend on; None if that cannot be seen.
+
+    Layers that are called here and were not in the batches that are ``trained`` on, as if drawn by lot, are left out.
+    """
     parameters = dict(module.named_parameters())
     layers: dict[str, list[str]] = {}
     for name in names:
         layers.setdefault(name.rpartition(".")[0], []).append(name)
     try:
-        before = as_matrix(module(x[:FEW]), len(x[:FEW]))
+        before, called = outputs_of_layers(module, x[:FEW])
         if not torch.equal(before, as_matrix(module(x[:FEW]), len(before))):
             return None
         found: list[str] = []
-        for of_layer in layers.values():
+        for layer, of_layer in layers.items():
+            if layer.removeprefix("network.") in called.keys() - trained:
+                continue
             for name in of_layer:
                 parameters[name].mul_(1.5).add_(torch.rand_like(parameters[name]))
             if not torch.equal(before, after := as_matrix(module(x[:FEW]), len(before))):

@@ -178,7 +178,7 @@ class Recorder(Probe):
             x = trainer.precision_plugin.convert_input(self.problem.val.x[:64].to(pl_module.device))
             inspect_forward(found, alone, x)
             if found.unreached:
-                found.cut = influential(deepcopy(alone), x, found.unreached)
+                found.cut = influential(deepcopy(alone), x, found.unreached, found.called)
             if found.curvature is not None:
                 found.curvature = max(found.curvature, self.start_curvature or 0.0)
             with torch.enable_grad():
