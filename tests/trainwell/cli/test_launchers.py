@@ -90,7 +90,8 @@ def runs_in_index(project: Path) -> int:
     return len(index.read_text().splitlines())
 
 
-@pytest.mark.parametrize("launcher", ["joblib", pytest.param("submitit_local", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
 def test_jobs_in_other_processes_are_runs_like_any_others(project: Path, command: Command, launcher: str) -> None:
     more = ["hydra.launcher.n_jobs=2"] if launcher == "joblib" else []
     done = command("-m", f"hydra/launcher={launcher}", *more, "seed=0,1", *SHORT)

@@ -125,6 +125,7 @@ def test_inputs_of_every_shape_can_be_drawn(shape: tuple[int, ...]) -> None:
     assert [bool(axes.lines or axes.images) for axes in figure.axes] == [True] * 5
 
 
+@pytest.mark.slow
 def test_evaluations_of_the_test_split_are_counted(trained: Path) -> None:
     evaluate_run(trained, "val")
     assert not (trained / "test_evaluations.txt").exists()

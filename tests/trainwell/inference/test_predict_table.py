@@ -77,6 +77,7 @@ def test_a_run_is_not_resumed_on_other_rows(project: Path, command: Command) -> 
     ended(command("resume=latest", "trainer.max_epochs=14"))
 
 
+@pytest.mark.slow
 def test_folds_are_one_group_with_mean_and_deviation(project: Path, command: Command) -> None:
     table().to_csv("own.csv", index=False)
     ended(command("-m", *RUN, "data.fold=0,1,2", "data.folds=3", "data.drop=[plot]"))
