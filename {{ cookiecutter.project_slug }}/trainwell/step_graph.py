@@ -108,7 +108,7 @@ class StepGraph:
     batch: Any  # the tensors that the graph reads
     results: tuple[Tensor, ...]  # and those that it writes
     norm: Tensor
-    statistics: list[TrainingStats]  # that are told the norm
+    statistics: list[TrainingStats]  # callbacks that record the norm
     replaying = False
 
     def __init__(self) -> None:

@@ -218,8 +218,8 @@ class Rates(Numbers):
         return poisson_nll_loss(self(batch[0])[:, :1].reshape(self.shape), batch[1].exp().floor())
 
 
-class RenewedTooLate(Own):
-    """The optimizer has the layers that were there before."""
+class ReplacedAfterOptimizer(Own):
+    """Layers are replaced when the optimizer already has the old ones."""
 
     def on_train_start(self) -> None:
         self.network.head = nn.Linear(WIDTH, CLASSES)
@@ -232,7 +232,7 @@ class NoModule:
 
 
 class WithoutModule(nn.Module):
-    """A layer is held by an object that is no module."""
+    """A layer is held by a plain object."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -244,15 +244,15 @@ class WithoutModule(nn.Module):
 
 
 class Lookup(nn.Module):
-    """The weights of a layer are read, with the graph or past it."""
+    """The weights of a layer are read with the graph or, by ``.data``, without it."""
 
-    def __init__(self, past: bool) -> None:
+    def __init__(self, detached: bool) -> None:
         super().__init__()
-        self.network, self.past = Through(), past
+        self.network, self.detached = Through(), detached
         self.first = nn.Linear(FEATURES, FEATURES)
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = self.first.weight.data if self.past else self.first.weight
+        weight = self.first.weight.data if self.detached else self.first.weight
         return self.network(x @ weight)
 
 
@@ -268,8 +268,8 @@ class Unused(nn.Module):
         return self.network(x)
 
 
-class ByLot(nn.Module):
-    """Which layers are called in training is drawn for each batch."""
+class StochasticDepth(nn.Module):
+    """Most layers are skipped at random in training."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -393,9 +393,9 @@ SICK_NETWORKS: dict[str, tuple[str, Callable[[], list[Finding]]]] = {
     "optimizer of a copy": ("frozen_parameters", lambda: by(OfACopy())),
     "never stepped": ("optimizer_never_steps", lambda: by(NeverSteps())),
     "never cleared": ("accumulated_gradients", lambda: by(NeverClears())),
-    "renewed too late": ("frozen_parameters", lambda: by(RenewedTooLate())),
-    "read past the graph": ("frozen_parameters", lambda: found(Lookup(past=True))),
-    "in no module": ("unregistered_layers", lambda: found(WithoutModule())),
+    "replaced after the optimizer was made": ("frozen_parameters", lambda: by(ReplacedAfterOptimizer())),
+    "weights read without the graph": ("frozen_parameters", lambda: found(Lookup(detached=True))),
+    "in a plain object": ("unregistered_layers", lambda: found(WithoutModule())),
     "mean probabilities": ("output_activation", lambda: found(Ensemble(logits=False))),
     "in a list": ("unregistered_layers", lambda: found(Listed(list))),
     "mean of the batch": ("mixed_samples", lambda: found(Through(lambda x: x - x.mean(dim=0)))),
@@ -431,8 +431,8 @@ HEALTHY_NETWORKS: dict[str, Callable[[], list[Finding]]] = {
     "frozen random features": lambda: found(frozen_trunk(200)),
     "own module": lambda: by(Own()),
     "by hand": lambda: by(ByHand()),
-    "weights that are read": lambda: found(Lookup(past=False)),
-    "layers by lot": lambda: found(ByLot()),
+    "weights that are read": lambda: found(Lookup(detached=False)),
+    "stochastic depth": lambda: found(StochasticDepth()),
     "a layer that is not used": lambda: found(Unused()),
     "scaled once": lambda: found(ending(Scaled(5.0))),
     "sharp": lambda: found(Sharp(1.0)),
@@ -449,9 +449,8 @@ HEALTHY_NETWORKS: dict[str, Callable[[], list[Finding]]] = {
 
 @pytest.mark.parametrize(("momentum", "codes"), [(0.1, []), (0.99, ["batch_norm"])])
 def test_statistics_of_the_last_batches_alone_are_named_by_what_they_cost(momentum: float, codes: list[str]) -> None:
-    seen = Inspection(
-        batch_norm=(1.68, 1.54)
-    )  # of 100 classes, at which momentum=0.99 costs 39 % of accuracy in the end
+    # measured of "momentum as in keras" in the field, which ends at an accuracy of 0.578 instead of 0.969
+    seen = Inspection(batch_norm=(1.68, 1.54))
     history = History(100, slowest_norm=momentum, fastest_norm=momentum, inspection=seen, measured={190: {}})
     assert [finding.code for finding in lagging_statistics(history)] == codes
 

@@ -140,7 +140,7 @@ def modules_in(value: Any, deep: int = 3) -> Iterator[nn.Module]:
 def influential(module: nn.Module, x: Tensor, names: Sequence[str], trained: set[str]) -> list[str] | None:
     """Which of the parameters outputs for ``x`` depend on; None if that cannot be seen.
 
-    Layers that are called here and were not in the batches that are ``trained`` on, as if drawn by lot, are left out.
+    Layers that are called here but not in the training batches (``trained``), as with stochastic depth, are left out.
     """
     parameters = dict(module.named_parameters())
     layers: dict[str, list[str]] = {}

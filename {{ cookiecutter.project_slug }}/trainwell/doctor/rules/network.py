@@ -59,7 +59,7 @@ def unregistered(history: History) -> Iterator[Finding]:
             f"{size} parameters that the loss depends on are in no parameters() of the module, so none is trained"
         )
         advice = (
-            f"{name}: wrap the list, so that torch knows its layers:",
+            f"{name}: register its layers, in a ModuleList or ModuleDict, or in a class derived from nn.Module:",
             f"    self.{last(name)} = nn.ModuleList(...)",
         )
         yield Finding("unregistered_layers", "error", name, evidence, advice=advice)
