@@ -97,14 +97,16 @@ def with_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:
         return
     prepare_process()
     this_process = os.getpid()
+    multirun = arguments.multirun or "hydra.mode=MULTIRUN" in arguments.overrides
+    shown = arguments.cfg or arguments.info or arguments.shell_completion or arguments.hydra_help
     refusals: list[str] = []  # collected, not raised: Hydra would print lines of its own around an error
 
     @functools.wraps(task)
     def checked(config: DictConfig) -> Any:
         if os.getpid() != this_process:
-            return launched_job(task, config_name, config)
+            return launched_job(task, config)
         try:
-            return task_of_job(task, config_name, config, arguments.multirun)
+            return task_of_job(task, config, multirun)
         except Refused as refused:
             refusals.extend(refused.mistakes)
 
@@ -112,8 +114,8 @@ def with_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:
         refuse(null_groups(arguments.overrides))
         if arguments.multirun and (arguments.cfg or arguments.info):
             raise Refused(["--cfg and --info show one configuration, so leave out -m"])
-        if arguments.multirun:
-            refuse_sweep(config_name, arguments.overrides, arguments.config_dir)
+        if not shown:
+            refuse_jobs(config_name, arguments.overrides, arguments.config_dir, multirun)
         configs = str(compose.project_root() / "configs")
         hydra.main(config_path=configs, config_name=config_name, version_base="1.3")(checked)()
     except compose.COMPLAINTS as complaint:
@@ -139,11 +141,10 @@ def null_groups(overrides: list[str]) -> list[str]:
     return [f"{key}=null: {compose.cannot_be_left_out(key)}" for key in keys if key and (configs / key).is_dir()]
 
 
-def task_of_job(task: Callable[[DictConfig], Any], config_name: str, config: DictConfig, multirun: bool) -> Any:
-    """Check one job and run it. Raises: Refused: it has mistakes."""
+def task_of_job(task: Callable[[DictConfig], Any], config: DictConfig, multirun: bool) -> Any:
+    """Run one job, unless it asks for a run that has come to its end."""
     from hydra.core.hydra_config import HydraConfig
 
-    from ..config import compose
     from ..runs import request
 
     hydra_config = HydraConfig.get()
@@ -151,17 +152,13 @@ def task_of_job(task: Callable[[DictConfig], Any], config_name: str, config: Dic
     if multirun:
         log.info(f"\nrun {hydra_config.job.num + 1}: {' '.join(overrides)}")
     wanted = request.asked_for(overrides)
-    if wanted is None and not multirun:  # with -m, all jobs were checked before the first one
-        refuse(compose.mistakes(config_name, config, hydra_config))
-    elif wanted is not None:
-        refuse(request.mistakes(wanted, config, overrides))
-        if done := request.nothing_left(wanted, config):
-            log.info(done)
-            return None
+    if wanted and (done := request.nothing_left(wanted, config)):
+        log.info(done)
+        return None
     return task(config)
 
 
-def launched_job(task: Callable[[DictConfig], Any], config_name: str, config: DictConfig) -> Any:
+def launched_job(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     """Run one job of a sweep in a process of a Hydra launcher: one line in the terminal, everything in train.log."""
     from hydra.core.hydra_config import HydraConfig
 
@@ -169,7 +166,7 @@ def launched_job(task: Callable[[DictConfig], Any], config_name: str, config: Di
     job = f"run {HydraConfig.get().job.num + 1}: {' '.join(HydraConfig.get().overrides.task)}"
     try:
         with quiet_terminal():
-            value = task_of_job(task, config_name, config, multirun=True)
+            value = task_of_job(task, config, multirun=True)
     except Exception as error:
         log.info(f"{job}: {error}")
         raise
@@ -177,19 +174,25 @@ def launched_job(task: Callable[[DictConfig], Any], config_name: str, config: Di
     return value
 
 
-def refuse_sweep(config_name: str, overrides: list[str], config_dir: str | None) -> None:
-    """Check every job of a sweep before the first one starts."""
+def refuse_jobs(config_name: str, overrides: list[str], config_dir: str | None, multirun: bool) -> None:
+    """Check what was typed before Hydra starts; of a sweep, every job. Raises: Refused: there are mistakes."""
     from tqdm import tqdm
 
     from ..config import compose
     from ..runs import request
 
     with compose.hydra_here(config_dir):
-        for job in tqdm(compose.jobs(config_name, overrides), "checking", unit=" jobs", leave=False, disable=None):
-            if wanted := request.asked_for(job):
+        jobs = compose.jobs(config_name, overrides) if multirun else [overrides]
+        for job in tqdm(jobs, "checking", unit=" jobs", leave=False, disable=None if multirun else True):
+            wanted = request.asked_for(job)
+            if wanted and multirun:
                 raise Refused([f"{wanted.key}={wanted.name} is about one run, so leave out -m"])
             config = compose.composed(config_name, job)
-            refuse(compose.mistakes(config_name, compose.without_hydra(config), config.hydra))
+            plain = compose.without_hydra(config)
+            if wanted:
+                refuse(request.mistakes(wanted, plain, job))
+            else:
+                refuse(compose.mistakes(config_name, plain, config.hydra))
 
 
 def refuse(mistakes: list[str]) -> None:

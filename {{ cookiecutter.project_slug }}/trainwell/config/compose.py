@@ -161,8 +161,9 @@ def explain(config_name: str, overrides: Sequence[str], complaint: Exception) ->
             accepted.append(override)
         else:
             found.append(sentence(config_name, override, accepted, refusal))
-    config = composed_once(config_name, *accepted)
-    found += mistakes(config_name, without_hydra(config), config.hydra)
+    if accepted:
+        config = composed_once(config_name, *accepted)
+        found += mistakes(config_name, without_hydra(config), config.hydra)
     return found or [str(complaint).splitlines()[0]]
 
 
@@ -182,8 +183,9 @@ def sentence(config_name: str, override: str, accepted: Sequence[str], complaint
     """Say of one override why it is refused and what may have been meant."""
     key, value = key_of(override), override.partition("=")[2]
     loader = GlobalHydra.instance().config_loader()
-    options = list(loader.get_group_options(key, results_filter=ObjectType.CONFIG))
-    for folder in loader.list_groups(key):  # such as gallery/ in experiment/
+    is_group = "." not in key  # no group has a dot in its name
+    options = list(loader.get_group_options(key, results_filter=ObjectType.CONFIG)) if is_group else []
+    for folder in loader.list_groups(key) if is_group else ():  # such as gallery/ in experiment/
         options += [f"{folder}/{option}" for option in loader.get_group_options(f"{key}/{folder}")]
     unknown = [option for option in value.strip("[]").split(",") if option not in options]
     if options and override.startswith("~"):
