@@ -81,12 +81,12 @@ def findings(meta: dict[str, Any]) -> Iterator[str]:
     unknown = meta["advice"].keys() - WHY.keys()
     if unknown:
         raise ValueError(f"advice must be about codes of trainwell/findings.py, got {', '.join(unknown)}")
-    figures = {path.stem: path.name for path in (DOCS / "gallery").glob("*.png")}
     offers = dict.fromkeys(offered())
     for code, why in WHY.items():
         yield f"## `{code}` {{ #{code} }}\n\n{why[0].upper()}{why[1:]}.\n"
-        if name := meta["figures"].get(code, code if code in figures else None):
-            yield f"![{code.replace('_', ' ')}](gallery/{name}.png)\n"
+        pictures = (DOCS / folder / f"{code}.png" for folder in ("gallery", "findings"))
+        if picture := next(filter(Path.exists, pictures), None):
+            yield f"![{code.replace('_', ' ')}]({picture.relative_to(DOCS)})\n"
         if code in meta["advice"]:
             yield f"{meta['advice'][code]}\n"
         listed = [f"`{override}`" for offer, override in offers if offer == code]

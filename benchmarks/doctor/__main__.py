@@ -1,16 +1,19 @@
 """Measure how often the doctor finds the fault of a training, and write ``docs/doctor.md``:
 
     python -m benchmarks.doctor [field] [development]
+    python -m benchmarks.doctor pictures
 
 With ``development`` only that part of the cases is examined by which thresholds may be chosen, and what the doctor
 misses is printed. With ``field`` only the configurations in the field are, and their section of the page is written.
-What has been measured is kept in ``build/doctor/``.
+``pictures`` draws ``docs/findings/``, a picture for each finding that the gallery does not show. What has been measured
+is kept in ``build/doctor/``.
 """
 
 import sys
 
 from ..project import TEMPLATE, write
 from .cases import DEVELOPMENT
+from .field import pictures
 from .field import results as field_results
 from .field.page import field_section, with_section
 from .measurements import Measurements
@@ -20,6 +23,10 @@ from .results import examined, misses, repaired, unharmed
 
 def main(arguments: list[str]) -> None:
     measurements = Measurements()
+    if "pictures" in arguments:
+        shown = {path.stem for path in (TEMPLATE / "docs" / "gallery").glob("*.png")}
+        pictures.draw(measurements, TEMPLATE / "docs" / "findings", shown)
+        return
     page_path = TEMPLATE / "docs" / "doctor.md"
     in_field = field_results.examined(measurements, only_development=DEVELOPMENT in arguments)
     if "field" in arguments:

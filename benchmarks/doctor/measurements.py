@@ -66,8 +66,11 @@ class Measurements:
 
     def field_training(self, case: FieldCase) -> dict[str, float]:
         """The last validation metrics of a whole training."""
-        path = self.trainings / key(*self.field_key(case), self.configuration, self.code)
-        return kept(path, lambda: self.train_field(*self.built_field(case)))
+        return kept(self.trainings / self.field_name(case), lambda: self.train_field(*self.built_field(case)))
+
+    def field_name(self, case: FieldCase) -> str:
+        """The name of a file for what a training of the case results in."""
+        return key(*self.field_key(case), self.configuration, self.code)
 
     def field_examination(self, case: FieldCase) -> dict[str, Any]:
         """What ``trainwell doctor`` finds, and the seconds of computing that it takes."""
@@ -86,10 +89,12 @@ class Measurements:
         config = self.project.composed([*QUIET[1:], *case.overrides(self.field_files), "seed=0"])
         return config, *build(config)
 
-    def train_field(self, config: DictConfig, data: Any, task: Any) -> dict[str, float]:
+    def train_field(self, config: DictConfig, data: Any, task: Any, callbacks: Any = ()) -> dict[str, float]:
         from trainwell.doctor.examine import trainer_settings
 
-        trainer = Trainer(**trainer_settings(config, task), enable_checkpointing=False, logger=False)
+        settings = trainer_settings(config, task)
+        settings["callbacks"] += callbacks
+        trainer = Trainer(**settings, enable_checkpointing=False, logger=False)
         trainer.fit(task, datamodule=data)
         return {name: float(value) for name, value in trainer.callback_metrics.items()}
 
