@@ -9,7 +9,6 @@ from typing import Any, cast
 import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.parametrize import is_parametrized
 
 from ..data.batches import Samples
@@ -24,17 +23,13 @@ SMALLER = 0.02
 FLAT = (nn.Sigmoid, nn.Tanh, nn.Hardtanh, nn.Hardsigmoid, nn.Softsign)
 
 
-def unchanged(module: LightningModule) -> None:
-    pass
-
-
 @dataclass(frozen=True)
 class Treatment:
     """What is changed; ``remedy`` are the overrides that do the same, empty if none do."""
 
     name: str
     remedy: str = ""
-    module: Callable[[LightningModule], None] = unchanged
+    module: Callable[[LightningModule], None] = lambda module: None
     problem: Callable[[Problem], Problem] | None = None  # needs samples in memory
     callback: Callable[[], Callback] | None = None
     settings: dict[str, Any] = field(default_factory=dict)
@@ -83,26 +78,12 @@ def rate_times(history: History, factor: float) -> Treatment:
     return Treatment("the learning rate", remedy, callback=lambda: ChangeGroups(change, factor))
 
 
-def without_decay() -> Treatment:
-    def change(group: dict[str, Any]) -> None:
-        group["weight_decay"] = 0.0
-
-    return Treatment("no weight decay", "weight_decay=none", callback=lambda: ChangeGroups(change))
+def no_decay(group: dict[str, Any]) -> None:
+    group["weight_decay"] = 0.0
 
 
-def less_momentum() -> Treatment:
-    def change(group: dict[str, Any]) -> None:
-        group.update({"momentum": 0.9} if "momentum" in group else {})
-
-    return Treatment("less momentum", "optimizer.momentum=0.9", callback=lambda: ChangeGroups(change))
-
-
-def clipped() -> Treatment:
-    return Treatment("clipping", "trainer.gradient_clip_val=1.0", settings={"gradient_clip_val": 1.0})
-
-
-def standardized() -> Treatment:
-    return Treatment("standardized inputs", "data.standardize=true", problem=with_standardized)
+def lower_momentum(group: dict[str, Any]) -> None:
+    group.update({"momentum": 0.9} if "momentum" in group else {})
 
 
 def with_standardized(problem: Problem) -> Problem:
@@ -116,10 +97,6 @@ def with_standardized(problem: Problem) -> Problem:
     return replace(problem, train=train, val=val, in_memory=True)
 
 
-def split_at_random() -> Treatment:
-    return Treatment("a random split", "data.split.column=null", problem=resplit)
-
-
 def resplit(problem: Problem) -> Problem:
     both = Samples(*(torch.cat(parts) for parts in zip(problem.train, problem.val, strict=True)))
     order = torch.randperm(len(both.y), generator=torch.Generator().manual_seed(0))
@@ -127,13 +104,9 @@ def resplit(problem: Problem) -> Problem:
     return replace(problem, train=both.at(train), val=both.at(val), in_memory=True)
 
 
-def started_again() -> Treatment:
-    """Every layer as torch starts it."""
-    return Treatment("torch's own initial weights", module=start_again)
-
-
 @torch.no_grad()
 def start_again(module: LightningModule) -> None:
+    """Every layer as torch starts it."""
     for part in module.modules():
         reset = getattr(part, "reset_parameters", None)
         if is_parametrized(part, "weight"):  # whose weight is computed: what is assigned to it sets the parameters
@@ -142,73 +115,35 @@ def start_again(module: LightningModule) -> None:
             reset()
 
 
-def smaller() -> Treatment:
-    """Every layer starts with much smaller weights."""
-
-    @torch.no_grad()
-    def change(module: LightningModule) -> None:
-        for layer in layers_of(module).values():
-            for parameter in layer.parameters(recurse=False):
-                parameter.mul_(SMALLER)
-
-    return Treatment(f"initial weights times {SMALLER}", module=change)
+@torch.no_grad()
+def shrink(module: LightningModule) -> None:
+    for layer in layers_of(module).values():
+        for parameter in layer.parameters(recurse=False):
+            parameter.mul_(SMALLER)
 
 
-def rectified() -> Treatment:
+def rectify(module: LightningModule) -> None:
     """Activations that do not saturate, and weights that suit them."""
-
-    def change(module: LightningModule) -> None:
-        replaced(module, lambda part: nn.ReLU() if isinstance(part, FLAT) else None)
-        for part in module.modules():
-            if isinstance(part, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
-                nn.init.kaiming_normal_(part.weight)
-
-    return Treatment("ReLU and He's initial weights", module=change)
+    replaced(module, lambda part: nn.ReLU() if isinstance(part, FLAT) else None)
+    for part in module.modules():
+        if isinstance(part, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
+            nn.init.kaiming_normal_(part.weight)
 
 
-def leaky() -> Treatment:
-    def change(module: LightningModule) -> None:
-        replaced(module, lambda part: nn.LeakyReLU(0.1) if isinstance(part, nn.ReLU) else None)
-
-    return Treatment("leaky ReLU", "activation=leaky_relu", module=change)
+def leak(module: LightningModule) -> None:
+    replaced(module, lambda part: nn.LeakyReLU(0.1) if isinstance(part, nn.ReLU) else None)
 
 
-def less_dropout() -> Treatment:
-    def change(module: LightningModule) -> None:
-        for part in module.modules():
-            if isinstance(part, DROPOUTS):
-                part.p = min(part.p, GENTLE)
-
-    return Treatment("less dropout", f"dropout.rate={GENTLE}", module=change)
+def drop_less(module: LightningModule) -> None:
+    for part in module.modules():
+        if isinstance(part, DROPOUTS):
+            part.p = min(part.p, GENTLE)
 
 
-def all_trained() -> Treatment:
-    """Nothing is frozen."""
-
-    def change(module: LightningModule) -> None:
-        for parameter in module.parameters():
-            if parameter.is_floating_point():
-                parameter.requires_grad_(True)
-
-    return Treatment("every layer trained", "network.freeze=[]", module=change, callback=TrainAll)
-
-
-def without_module(name: str) -> Treatment:
-    """One part left out, such as a softmax at the end."""
-
-    def change(module: LightningModule) -> None:
-        module.set_submodule(name, nn.Identity())
-
-    return Treatment(f"without {name}", module=change)
-
-
-def faster_statistics() -> Treatment:
-    def change(module: LightningModule) -> None:
-        for part in module.modules():
-            if isinstance(part, _BatchNorm):
-                part.momentum = 0.1
-
-    return Treatment("momentum=0.1", module=change)
+def train_all(module: LightningModule) -> None:
+    for parameter in module.parameters():
+        if parameter.is_floating_point():
+            parameter.requires_grad_(True)
 
 
 def bent(order: Sequence[str]) -> Treatment:
@@ -217,13 +152,9 @@ def bent(order: Sequence[str]) -> Treatment:
     def change(module: LightningModule) -> None:
         layers = layers_of(module)
         for name in order[:-1]:
-            layers[name].register_forward_hook(rectify)
+            layers[name].register_forward_hook(lambda layer, args, output: output.relu())
 
     return Treatment("a ReLU between layers", module=change)
-
-
-def rectify(module: nn.Module, args: Any, output: Tensor) -> Tensor:
-    return output.relu()
 
 
 def replaced(module: nn.Module, new: Callable[[nn.Module], nn.Module | None]) -> None:
@@ -252,26 +183,35 @@ def against(code: str, history: History) -> Iterator[Treatment]:
     elif code in ("learning_rate_too_high", "oscillating_loss"):
         yield from lower
         if history.momentum > GENTLE_MOMENTUM:
-            yield less_momentum()
+            yield LESS_MOMENTUM
     elif code in TREATMENTS:
-        yield from (make() for make in TREATMENTS[code])
-        if code in ("exploding_gradient", "dead_units", "non_finite"):
+        yield from TREATMENTS[code]
+        if code in ("exploding_gradient", "dead_units"):
             yield from lower[:1]
 
 
 GENTLE_MOMENTUM = 0.95
-TREATMENTS: dict[str, Sequence[Callable[[], Treatment]]] = {
-    "unscaled_input": (standardized,),
-    "exploding_gradient": (started_again, rectified, clipped),
-    "vanishing_gradient": (rectified, started_again),
-    "dead_units": (started_again, leaky),
-    "saturated_units": (started_again, rectified, smaller),
-    "bad_initial_loss": (started_again,),
-    "symmetric_units": (started_again,),
-    "excess_dropout": (less_dropout,),
-    "excess_weight_decay": (without_decay,),
-    "non_finite": (clipped,),
-    "frozen_parameters": (all_trained,),
-    "shifted_validation": (split_at_random,),
-    "batch_norm": (faster_statistics,),
+CLIPPED = Treatment("clipping", "trainer.gradient_clip_val=1.0", settings={"gradient_clip_val": 1.0})
+STANDARDIZED = Treatment("standardized inputs", "data.standardize=true", problem=with_standardized)
+SPLIT_AT_RANDOM = Treatment("a random split", "data.split.column=null", problem=resplit)
+STARTED_AGAIN = Treatment("torch's own initial weights", module=start_again)
+SHRUNK = Treatment(f"initial weights times {SMALLER}", module=shrink)
+RECTIFIED = Treatment("ReLU and He's initial weights", module=rectify)
+LEAKY = Treatment("leaky ReLU", "activation=leaky_relu", module=leak)
+LESS_DROPOUT = Treatment("less dropout", f"dropout.rate={GENTLE}", module=drop_less)
+NO_DECAY = Treatment("no weight decay", "weight_decay=none", callback=lambda: ChangeGroups(no_decay))
+LESS_MOMENTUM = Treatment("less momentum", "optimizer.momentum=0.9", callback=lambda: ChangeGroups(lower_momentum))
+ALL_TRAINED = Treatment("every layer trained", "network.freeze=[]", module=train_all, callback=TrainAll)
+TREATMENTS: dict[str, Sequence[Treatment]] = {
+    "unscaled_input": (STANDARDIZED,),
+    "exploding_gradient": (STARTED_AGAIN, RECTIFIED, CLIPPED),
+    "vanishing_gradient": (RECTIFIED, STARTED_AGAIN),
+    "dead_units": (STARTED_AGAIN, LEAKY),
+    "saturated_units": (STARTED_AGAIN, RECTIFIED, SHRUNK),
+    "bad_initial_loss": (STARTED_AGAIN,),
+    "symmetric_units": (STARTED_AGAIN,),
+    "excess_dropout": (LESS_DROPOUT,),
+    "excess_weight_decay": (NO_DECAY,),
+    "frozen_parameters": (ALL_TRAINED,),
+    "shifted_validation": (SPLIT_AT_RANDOM,),
 }
