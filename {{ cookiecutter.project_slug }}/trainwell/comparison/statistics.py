@@ -24,7 +24,7 @@ class Interval(NamedTuple):
     size: int
 
 
-def bootstrap(statistic: Callable[[np.ndarray], float], size: int, resamples: int = 1000, seed: int = 0) -> Interval:
+def bootstrap(statistic: Callable[[np.ndarray], float], size: int, resamples: int = 1000) -> Interval:
     """Percentile interval of a statistic of ``size`` samples, which is called with indices into them.
 
     Source: Efron 1979, Bootstrap methods: another look at the jackknife.
@@ -33,7 +33,7 @@ def bootstrap(statistic: Callable[[np.ndarray], float], size: int, resamples: in
 
     indices, batch = np.arange(size), max(1, 10**7 // size)  # a batch bounds the memory
     how = {"vectorized": False, "method": "percentile", "confidence_level": CONFIDENCE, "n_resamples": resamples}
-    found = stats.bootstrap((indices,), statistic, batch=batch, rng=np.random.default_rng(seed), **how)
+    found = stats.bootstrap((indices,), statistic, batch=batch, rng=np.random.default_rng(0), **how)
     low, high = found.confidence_interval
     return Interval(float(statistic(indices)), float(low), float(high), size)
 

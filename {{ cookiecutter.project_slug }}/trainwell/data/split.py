@@ -82,11 +82,6 @@ def split_samples(
     return train, val, test
 
 
-def stratified_split(y: np.ndarray, test_given: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Masks (N,) of the train, validation and test samples; no test samples where others are given for that."""
-    return split_samples(y, given=["test"] if test_given else [])
-
-
 def choice(classes: np.ndarray, fraction: float, rule: SplitRule, columns: Mapping[str, np.ndarray]) -> np.ndarray:
     """Choose ``fraction`` of the samples: a mask (N,)."""
     if rule.group is not None:

@@ -36,7 +36,7 @@ def trial(
     *,
     steps: int,
     seed: int,
-    bar: tqdm | None = None,
+    bar: tqdm,
     treatment: Treatment | None = None,
     seconds: float | None = None,
     **settings: Any,
@@ -77,9 +77,7 @@ def trial(
 class Recorder(Probe):
     """Fill in the history; stop after ``steps``."""
 
-    def __init__(
-        self, history: History, problem: Problem | None, steps: int, bar: tqdm | None, seconds: float | None
-    ) -> None:
+    def __init__(self, history: History, problem: Problem | None, steps: int, bar: tqdm, seconds: float | None) -> None:
         self.history, self.problem, self.steps, self.bar = history, problem, steps, bar
         self.losses: list[Tensor] = []
         self.scorer = Scorer(problem) if problem else None
@@ -135,8 +133,7 @@ class Recorder(Probe):
             if not self.step and self.inspector.found.batches > UNSTEPPED + trainer.accumulate_grad_batches:
                 trainer.should_stop = True
             return
-        if self.bar is not None:
-            self.bar.update()
+        self.bar.update()
         if self.step % 25 == 0:
             self.score(trainer, pl_module)
         late = self.seconds is not None and self.step >= FEWEST_STEPS and thread_time() - self.begun > self.seconds

@@ -85,7 +85,7 @@ def predictions(outputs: "Tensor", data: "InMemoryDataModule") -> "DataFrame":
     names = data.target_names
     if data.targets == "classes" and outputs.shape[1:] == (getattr(data, "num_classes", None),):
         chances = outputs.softmax(dim=-1)
-        table = scores.table(outputs, are_logits=True)
+        table = scores.table(outputs)
         if names is not None:
             table["prediction"] = [names[place] for place in table["prediction"]]
         made = scores.numbered("probability", chances)

@@ -42,7 +42,7 @@ class Outputs(NamedTuple):
             values = self.outputs.sigmoid() if self.kind == "labels" else self.outputs
             word = "probability" if self.kind == "labels" else "output" if self.names is None else "prediction"
             return numbered("target", self.y, self.names).join(numbered(word, values, self.names))
-        found = table(self.outputs, are_logits=True)
+        found = table(self.outputs)
         found.insert(0, "target", self.y.numpy())
         if self.names is not None:
             for column in ("target", "prediction"):
@@ -123,10 +123,8 @@ def interval(function: Callable[[Tensor, Tensor], Tensor], outputs: Tensor, y: T
         return bootstrap(resampled, len(y), resamples=min(max(RESAMPLED // len(y), 200), 1000))
 
 
-def table(outputs: Tensor, are_logits: bool) -> pandas.DataFrame:
-    """A row for each sample: the likeliest class and its probability, or the outputs as they are."""
-    if not are_logits:
-        return numbered("output", outputs)
+def table(outputs: Tensor) -> pandas.DataFrame:
+    """A row for each sample: the likeliest class and its probability."""
     confidences, predictions = outputs.softmax(dim=-1).max(dim=-1)
     return pandas.DataFrame({"prediction": predictions.numpy(), "confidence": confidences.numpy()})
 

@@ -27,30 +27,30 @@ CHANGED = {
 }
 
 
-def write(folder: Path, overrides: Sequence[str], root: Path = Path()) -> None:
+def write(folder: Path, overrides: Sequence[str]) -> None:
     """Write ``provenance.json`` and, if there are uncommitted changes, ``code.diff`` into a run's folder."""
-    write_json(folder / NAME, {**now(overrides, root), "code_diff": save_code_diff(folder, root)})
+    write_json(folder / NAME, {**now(overrides), "code_diff": save_code_diff(folder)})
 
 
 def read(folder: Path) -> dict[str, Any]:
     return json.loads((folder / NAME).read_text(encoding="utf-8"))
 
 
-def now(overrides: Sequence[str], root: Path = Path()) -> dict[str, Any]:
-    """The provenance of a run of the project in ``root`` that would start now."""
+def now(overrides: Sequence[str]) -> dict[str, Any]:
+    """The provenance of a run that would start now."""
     return {
         "command": shlex.join(["python", "train.py", *overrides]),
-        "git": git_state(root),
-        "code": hash_of_code(root),
+        "git": git_state(),
+        "code": hash_of_code(),
         "versions": {"python": platform.python_version(), **{name: version_of(name) for name in VERSIONS}},
         "hardware": hardware(),
         "slurm_job": os.environ.get("SLURM_JOB_ID"),
     }
 
 
-def changes(folder: Path, root: Path = Path()) -> Iterator[str]:
+def changes(folder: Path) -> Iterator[str]:
     """Say what is different from when the run in ``folder`` started."""
-    then, today = read(folder), now([], root)
+    then, today = read(folder), now([])
     for key, what in CHANGED.items():
         if then[key] != today[key]:
             yield f"{what} has changed since {folder} started: the results may differ"
@@ -88,29 +88,29 @@ def processor() -> str:
     return names[0] if names else platform.processor()
 
 
-def git_state(root: Path = Path()) -> dict[str, Any] | None:
+def git_state() -> dict[str, Any] | None:
     """The commit that is checked out and whether anything differs from it; None outside a repository."""
-    commit = git(root, "rev-parse", "HEAD")
+    commit = git("rev-parse", "HEAD")
     if commit is None:
         return None
-    return {"commit": commit.decode().strip(), "dirty": bool(git(root, "status", "--porcelain"))}
+    return {"commit": commit.decode().strip(), "dirty": bool(git("status", "--porcelain"))}
 
 
-def git(root: Path, *arguments: str) -> bytes | None:
+def git(*arguments: str) -> bytes | None:
     """What git prints; None if it is not installed or fails."""
-    command = ["git", "--no-optional-locks", "-C", str(root), "-c", f"core.bigFileThreshold={LARGEST_FILE}", *arguments]
+    command = ["git", "--no-optional-locks", "-c", f"core.bigFileThreshold={LARGEST_FILE}", *arguments]
     try:
         return subprocess.run(command, capture_output=True, check=True).stdout
     except (FileNotFoundError, subprocess.CalledProcessError):
         return None
 
 
-def save_code_diff(folder: Path, root: Path = Path()) -> dict[str, Any] | None:
+def save_code_diff(folder: Path) -> dict[str, Any] | None:
     """Write the uncommitted changes of tracked files to ``code.diff``; return their size and hash, None without any.
 
     Beyond 1 MB only size and hash are kept.
     """
-    diff = git(root, "diff", "--no-color", "--no-ext-diff", "--no-textconv", "--full-index", "HEAD")
+    diff = git("diff", "--no-color", "--no-ext-diff", "--no-textconv", "--full-index", "HEAD")
     if not diff:
         return None
     if len(diff) <= LARGEST_DIFF:

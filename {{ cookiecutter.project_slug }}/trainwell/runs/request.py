@@ -17,7 +17,6 @@ from .stored_config import read_config, read_invocation, read_values
 KEYS = ("resume", "reproduce")
 DISPLAY = ("trainer.enable_progress_bar", "~callbacks.progress_bar")  # may differ from the first time
 EPOCHS, MAX_TIME = "trainer.max_epochs", "trainer.max_time"
-RESUMABLE = ("finished", "out_of_time", "interrupted", "failed", "not ended")
 
 
 class Request(NamedTuple):
