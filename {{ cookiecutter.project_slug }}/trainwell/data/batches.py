@@ -62,11 +62,7 @@ class Batches(EpochState):
     """
 
     def __init__(
-        self,
-        samples: Samples,
-        batch_size: int,
-        seed: int | None = None,
-        transform: Transform | None = None,
+        self, samples: Samples, batch_size: int, seed: int | None = None, transform: Transform | None = None
     ) -> None:
         self.samples = samples
         self.batch_size = batch_size

@@ -79,10 +79,7 @@ def cells_of_csv(path: Path, most: int) -> "Iterator[tuple[list[str], DataFrame]
     import pandas
 
     names: list[str] = []
-    with (
-        no_faults_in_csv(path, named=True),
-        pandas.read_csv(path, chunksize=most, **AS_TABLE) as reader,
-    ):
+    with no_faults_in_csv(path, named=True), pandas.read_csv(path, chunksize=most, **AS_TABLE) as reader:
         for frame in reader:
             cells = frame.astype(object).mask(frame.isna() | frame.isin(MISSING), None)
             if not names:

@@ -13,13 +13,7 @@ from typing import Any
 import numpy as np
 
 CHUNK = 1024  # samples in memory at a time
-AS_TEXT: dict[str, Any] = {
-    "header": None,
-    "dtype": str,
-    "na_filter": False,
-    "skip_blank_lines": False,
-    "encoding": "utf-8-sig",
-}
+AS_TEXT: dict[str, Any] = dict(header=None, dtype=str, na_filter=False, skip_blank_lines=False, encoding="utf-8-sig")
 
 Chunks = Iterator[tuple[Sequence[str], np.ndarray]]  # the columns' names and some rows
 

@@ -24,15 +24,7 @@ from .cost import affordable
 from .history import History
 from .problem import Problem, problem_of
 from .remedies import treated
-from .rules.data import (
-    chance,
-    findings_in_data,
-    guessing,
-    learnable_accuracy,
-    learnable_share,
-    outlying_targets,
-    unlearnable,
-)
+from .rules import data as data_rules
 from .rules.optimization import will_overfit
 from .rules.order import EXPLAIN_TRAINING, findings_in_network, findings_in_training
 from .rules.splits import findings_between_splits, outputs_without_class
@@ -79,7 +71,7 @@ def examination(
         seed_everything(seed, verbose=False)  # a loader that shuffles draws from the global random state
         problem = problem_of(data)
         problem = affordable(module, problem) if problem else None
-        in_data = list(findings_in_data(problem)) if problem else []
+        in_data = list(data_rules.findings_in_data(problem)) if problem else []
         if any(finding.code == "non_finite" for finding in in_data):
             return treated(in_data), None
         trials = Trials(module, data, problem, shown, {"seed": seed, **trainer}, steps)
@@ -138,11 +130,11 @@ class Trials:
 def know_chances(history: History, problem: Problem | None) -> None:
     """Give a history what accuracy and loss can be expected of guesses and of simple learners."""
     if problem and problem.num_classes:
-        history.chance, history.learnable = chance(problem), learnable_accuracy(problem)
-        history.guessing = guessing(problem)
+        history.chance, history.learnable = data_rules.chance(problem), data_rules.learnable_accuracy(problem)
+        history.guessing = data_rules.guessing(problem)
     elif problem and history.scores:
         history.score, history.guess_loss = "explained loss", guessed_loss(history)
-        history.chance, history.learnable = (0.0, EXPLAINED_DEVIATION), learnable_share(problem)
+        history.chance, history.learnable = (0.0, EXPLAINED_DEVIATION), data_rules.learnable_share(problem)
 
 
 def guessed_loss(history: History) -> float:
@@ -159,12 +151,12 @@ def judged(trials: Trials, history: History, in_data: list[Finding]) -> list[Fin
     if problem:
         findings += [*findings_between_splits(problem), *outputs_without_class(problem, history)]
         call = history.inspection.call if history.inspection else None
-        findings += outlying_targets(problem) if call and call.name == "mse_loss" else []
+        findings += data_rules.outlying_targets(problem) if call and call.name == "mse_loss" else []
     confirmation = Confirmation(history, trials.treated, trials.longer)
     findings = confirmation.judged(findings)
     if problem and problem.num_classes and healthy(findings):
         reached = history.last.val_accuracy if history.last else None
-        labels = list(unlearnable(problem, reached))
+        labels = list(data_rules.unlearnable(problem, reached))
         if labels and learns_later(trials):
             return findings
         if labels and not history.beats_guessing:  # a network that fits nothing says nothing of its labels

@@ -17,12 +17,8 @@ from .checkpoint_io import first_misfit, read_checkpoint
 
 log = logging.getLogger(__name__)
 
-MAY_DIFFER = (  # keys, and groups of keys
-    "trainer.max_epochs",
-    "trainer.max_time",
-    "trainer.enable_progress_bar",
-    "callbacks.progress_bar",
-)
+# Keys, and groups of keys.
+MAY_DIFFER = ("trainer.max_epochs", "trainer.max_time", "trainer.enable_progress_bar", "callbacks.progress_bar")
 FILES = ("best_model_path", "kth_best_model_path", "last_model_path")  # in the state of a ModelCheckpoint
 
 

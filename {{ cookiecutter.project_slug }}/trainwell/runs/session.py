@@ -25,20 +25,9 @@ from ..callbacks.resumable_checkpoint import ResumableCheckpoint
 from ..errors import Pruned, Refused, RunFailed
 from ..loggers.wandb import SafeWandbLogger
 from ..metrics import higher_is_better
-from . import (
-    checkpoint_io,
-    folder,
-    load,
-    metrics_csv,
-    preflight,
-    processes,
-    provenance,
-    reproduce,
-    request,
-    restore,
-    secrets,
-)
+from . import checkpoint_io, folder, load, metrics_csv, preflight, processes, provenance, reproduce, request, restore
 from . import summary as run_summary
+from .secrets import refuse_secrets
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +80,7 @@ class Run:
             self.start = request.start(self.given)
             self.config, self.folder = self.start.config, Path(self.start.config.run_folder)
             plain: Any = OmegaConf.to_container(self.config, resolve=True)
-            secrets.refuse_secrets(plain, self.start.overrides)
+            refuse_secrets(plain, self.start.overrides)
             if self.start.resumes and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
                 self.resources.enter_context(folder.lock(self.folder))
         except ValueError as error:
