@@ -1,7 +1,6 @@
 """A run's folder: its name, its lock, and how files are written into it."""
 
 import json
-import math
 import os
 import re
 import secrets
@@ -99,7 +98,8 @@ def note_test_evaluation(folder: Path, command: str) -> int:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    write_whole(path, json.dumps(with_null_for_non_finite(content), indent=2, allow_nan=False) + "\n")
+    finite = json.loads(json.dumps(content), parse_constant=lambda name: None)  # JSON has neither NaN nor infinity
+    write_whole(path, json.dumps(finite, indent=2) + "\n")
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -110,12 +110,3 @@ def write_whole(path: Path, text: str) -> None:
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
-
-
-def with_null_for_non_finite(value: Any) -> Any:
-    """JSON has neither NaN nor infinity."""
-    if isinstance(value, dict):
-        return {key: with_null_for_non_finite(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [with_null_for_non_finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
