@@ -78,21 +78,15 @@ def predict_file(folder: Path, input: str, output: str) -> None:
 
 def predictions(outputs: "Tensor", data: "InMemoryDataModule") -> "DataFrame":
     """A row for each sample: names of classes and probabilities, or numbers, as ``data.targets`` are."""
-    import pandas
-
     from . import scores
 
-    names = data.target_names
-    if data.targets == "classes" and outputs.shape[1:] == (getattr(data, "num_classes", None),):
-        chances = outputs.softmax(dim=-1)
-        table = scores.table(outputs)
-        if names is not None:
-            table["prediction"] = [names[place] for place in table["prediction"]]
-        made = scores.numbered("probability", chances)
-    elif data.targets == "labels" and outputs.ndim == 2:
-        table, made = None, scores.numbered("probability", outputs.sigmoid())
-    else:
-        table, made = None, scores.numbered("output" if names is None else "prediction", outputs)
-    if names is not None and made.shape[1] == len(names):
-        made.columns = pandas.Index([f"{made.columns[0].rpartition('_')[0]}_{name}" for name in names])
-    return made if table is None else table.join(made)
+    names, count = data.target_names, outputs.reshape(len(outputs), -1).shape[1]
+    known = names if names is not None and len(names) == count else None
+    if data.targets == "labels" and outputs.ndim == 2:
+        return scores.numbered("probability", outputs.sigmoid(), known)
+    if data.targets != "classes" or outputs.shape[1:] != (getattr(data, "num_classes", None),):
+        return scores.numbered("output" if names is None else "prediction", outputs, known)
+    table = scores.table(outputs)
+    if names is not None:
+        table["prediction"] = [names[place] for place in table["prediction"]]
+    return table.join(scores.numbered("probability", outputs.softmax(dim=-1), known))
