@@ -3,7 +3,7 @@
 import platform
 import tomllib
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
 from typing import Any
 
 from packaging.requirements import Requirement
@@ -41,11 +41,5 @@ def needs(project: dict[str, Any]) -> Iterator[tuple[str, str | None, SpecifierS
     )
     for line in metadata.get("dependencies", []):
         requirement = Requirement(line)
-        yield requirement.name, installed_version(requirement.name), requirement.specifier, "run make clean setup"
-
-
-def installed_version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
+        installed = next((found.version for found in distributions(name=requirement.name)), None)
+        yield requirement.name, installed, requirement.specifier, "run make clean setup"

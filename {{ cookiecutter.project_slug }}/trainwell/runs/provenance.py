@@ -7,7 +7,7 @@ import shlex
 import subprocess
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -69,10 +69,7 @@ def hash_of_code(root: Path = Path()) -> str:
 
 
 def version_of(distribution: str) -> str | None:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None
+    return next((found.version for found in distributions(name=distribution)), None)
 
 
 def hardware() -> dict[str, Any]:
