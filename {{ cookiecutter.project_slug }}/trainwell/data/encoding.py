@@ -6,12 +6,14 @@ value that no train row has becomes zeros, or the code 0, whose embedding is zer
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..errors import together
 from .columns import Kinds, as_categories, as_numbers, lacks
 
 if TYPE_CHECKING:
@@ -71,14 +73,7 @@ class TableEncoder(NamedTuple):
     @classmethod
     def fit(cls, rows: "DataFrame", kinds: Kinds, one_hot: bool) -> "TableEncoder":
         """Raises: ValueError: every column that cannot be measured on these rows, a line each."""
-        numbers, faults = [], []
-        for name in kinds.numbers:
-            try:
-                numbers.append(NumberColumn.fit(name, rows[name]))
-            except ValueError as error:
-                faults.append(str(error))
-        if faults:
-            raise ValueError("\n".join(faults))
+        numbers = together(*(partial(NumberColumn.fit, name, rows[name]) for name in kinds.numbers))
         return cls(numbers, [CategoryColumn.fit(name, rows[name]) for name in kinds.categories], one_hot)
 
     @classmethod

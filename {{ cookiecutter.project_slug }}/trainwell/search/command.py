@@ -5,10 +5,11 @@ import logging
 import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import Pruned, Refused, RunFailed
+from ..errors import Pruned, Refused, RunFailed, together
 
 if TYPE_CHECKING:
     from .study import Study
@@ -77,14 +78,9 @@ def new_study(search: str | None, overrides: Sequence[str]) -> "Study":
     lines = space.read_space(compose.project_root() / SPACES / f"{search}.yaml")
     with compose.hydra_here():
         refuse_mistakes(overrides, "")
-        found: list[str] = []
-        for deviation in space.deviations(lines):
-            try:
-                refuse_mistakes([*overrides, deviation], f"+search={search}: {deviation}: ")
-            except ValueError as error:
-                found += str(error).splitlines()
-        if found:
-            raise ValueError("\n".join(found))
+        where = f"+search={search}: "
+        checks = [partial(refuse_mistakes, [*overrides, each], f"{where}{each}: ") for each in space.deviations(lines)]
+        together(*checks)
         config = compose.composed("train", overrides)
     plan = study.Plan(search, list(overrides), lines, config.monitor, mode_of(config), config.seed)
     return study.create(plan)
