@@ -41,15 +41,12 @@ def lock(folder: Path) -> Iterator[None]:
 
     Raises: ValueError: another process trains it.
     """
-    held = FileLock(folder / ".lock")
     try:
-        held.acquire(blocking=False)
+        held = FileLock(folder / ".lock").acquire(blocking=False)
     except Timeout as error:
         raise ValueError(f"{folder} is being trained by another process") from error
-    try:
+    with held:
         yield
-    finally:
-        held.release()
 
 
 def save_configuration(folder: Path, config: DictConfig, hydra: Any) -> None:

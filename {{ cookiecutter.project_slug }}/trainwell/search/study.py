@@ -69,9 +69,8 @@ class Study:
     def worker(self) -> Iterator[str]:
         """Mark this process as alive for as long as the block lasts; the system ends the mark of one that dies."""
         name = f"{os.getpid()}_{secrets.token_hex(4)}"
-        lock = FileLock(self.lock_of(name))
         self.lock_of(name).parent.mkdir(exist_ok=True)
-        with lock:
+        with FileLock(self.lock_of(name)):
             try:
                 yield name
             finally:
@@ -81,15 +80,13 @@ class Study:
         return self.folder / "workers" / f"{worker}.lock"
 
     def is_alive(self, worker: str) -> bool:
-        lock = FileLock(self.lock_of(worker))
         if not self.lock_of(worker).exists():
             return False
         try:
-            lock.acquire(blocking=False)
+            with FileLock(self.lock_of(worker)).acquire(blocking=False):
+                return False
         except Timeout:
             return True
-        lock.release()
-        return False
 
     def ask(self, worker: str, space: Any, trials: int) -> optuna.Trial | None:
         """The next trial; None: there are as many as wanted."""
