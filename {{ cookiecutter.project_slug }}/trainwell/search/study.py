@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -115,11 +116,7 @@ class Study:
     def completed(self) -> list[FrozenTrial]:
         """Trials with a result, the best one first."""
         found = self.optuna.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
-        return sorted(found, key=lambda trial: self.sign * trial.value)  # type: ignore[operator]
-
-    @property
-    def sign(self) -> int:
-        return -1 if self.plan.mode == "max" else 1
+        return sorted(found, key=attrgetter("value"), reverse=self.plan.mode == "max")
 
     def record(self, trial: optuna.Trial, value: float) -> None:
         if math.isnan(value):
