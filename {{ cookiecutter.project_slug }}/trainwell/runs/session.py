@@ -23,7 +23,7 @@ from ..callbacks.best_weights import BestWeights
 from ..callbacks.interrupts import OutOfTime
 from ..callbacks.resumable_checkpoint import ResumableCheckpoint
 from ..errors import Pruned, Refused, RunFailed
-from ..loggers.wandb import SafeWandbLogger
+from ..loggers.wandb import SafeWandbLogger, safe_wandb_loggers
 from ..metrics import higher_is_better
 from . import checkpoint_io, folder, load, metrics_csv, preflight, processes, provenance, reproduce, request, restore
 from . import summary as run_summary
@@ -206,10 +206,8 @@ class Run:
 
     def discard(self) -> None:
         """Remove what this attempt has written: nothing has been trained."""
-        loggers = self.fit_trainer.loggers if self.fit_trainer else []
-        for logger in loggers:
-            if isinstance(logger, SafeWandbLogger):
-                logger.discard()
+        for logger in safe_wandb_loggers(self.fit_trainer) if self.fit_trainer else ():
+            logger.discard()
         self.resources.close()
         if self.is_recorded and self.fit_trainer and self.fit_trainer.is_global_zero and not self.start.resumes:
             folder.remove(self.folder)
@@ -218,7 +216,7 @@ class Run:
         """Write ``summary.json``, end the loggers and report."""
         trainer, failed = self.fit_trainer, error if isinstance(error, RunFailed) else None
         assert trainer is not None
-        wandb = [logger for logger in trainer.loggers if isinstance(logger, SafeWandbLogger)]
+        wandb = safe_wandb_loggers(trainer)
         if trainer.world_size > 1 and status_of(trainer, error) == "failed":  # often because another process is gone
             log.error(f"process {trainer.global_rank} of {trainer.world_size} ends: {str(error).partition('. ')[0]}")
         if not trainer.is_global_zero:
