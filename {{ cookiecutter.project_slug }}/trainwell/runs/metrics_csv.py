@@ -22,18 +22,12 @@ class MetricsCsv(Logger):
     exists is continued.
     """
 
+    name = version = ""  # a Logger must have both
+
     def __init__(self, folder: str) -> None:
         super().__init__()
         self.path = Path(folder) / NAME
         self.columns: list[str] = []
-
-    @property
-    def name(self) -> str:
-        return ""
-
-    @property
-    def version(self) -> str:
-        return ""
 
     @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
