@@ -1,6 +1,6 @@
 """How good a network is on train and validation samples, in a measure that suits the targets."""
 
-from copy import copy, deepcopy
+from copy import deepcopy
 from math import sqrt
 from typing import Any
 
@@ -65,20 +65,15 @@ class Scorer:
         self.splits = [some(part, problem.scored) for part in (problem.train, problem.val)]
         self.measure = Measure(problem) if problem.num_classes else None
 
-    def of_val(self) -> "Scorer":
-        """One that evaluates the validation samples alone."""
-        alone = copy(self)
-        alone.splits = self.splits[1:]
-        return alone
-
     @torch.no_grad()
-    def scores(self, trainer: Trainer, module: LightningModule) -> Scores | None:
+    def scores(self, trainer: Trainer, module: LightningModule, only_val: bool = False) -> Scores | None:
+        """Of both splits; with ``only_val``, for the sake of hooks, of the validation samples alone, and None."""
         plugin, device = trainer.precision_plugin, module.device
         modes = {part: part.training for part in module.modules()}
         module.eval()
         found: list[float] = []
         with plugin.forward_context():
-            for x, y in self.splits:
+            for x, y in self.splits[1:] if only_val else self.splits:
                 of_split = self.of_split(module, plugin.convert_input(x.to(device)), y.to(device))
                 if of_split is None:
                     break

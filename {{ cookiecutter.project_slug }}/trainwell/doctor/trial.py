@@ -143,22 +143,18 @@ class Recorder(Probe):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.score(trainer, pl_module)
         dead = self.history.last_dead
-        if self.history.scores:  # then dead units are judged on the validation samples
+        if self.scorer and self.history.scores:  # then dead units are judged on the validation samples
             self.statistics.activations.window.clear()
             self.statistics.activations.start()
-            self.score(trainer, pl_module, only_val=True)
+            self.scorer.scores(trainer, pl_module, only_val=True)
             dead = self.statistics.end()[0]["dead_units"]
         losses = torch.stack(self.losses).tolist() if self.losses else []
         self.history.end(self.statistics, dead, losses)
         self.history.inspection = self.inspector.end(pl_module, trainer.optimizers, self.calls.found)
         self.inspect(trainer, pl_module)
 
-    def score(self, trainer: Trainer, pl_module: LightningModule, only_val: bool = False) -> None:
-        """Evaluate both splits; with ``only_val``, for the sake of the hooks, the validation samples alone."""
-        if self.scorer is None:
-            return
-        scorer = self.scorer.of_val() if only_val else self.scorer
-        scores = scorer.scores(trainer, pl_module)
+    def score(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        scores = self.scorer.scores(trainer, pl_module) if self.scorer else None
         if scores is not None:
             self.history.scores[self.step] = scores
 
