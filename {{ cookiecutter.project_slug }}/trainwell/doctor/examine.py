@@ -21,7 +21,7 @@ from ..metrics import higher_is_better
 from ..rng import preserved_random_states
 from .confirm import Confirmation
 from .cost import affordable
-from .history import History
+from .history import EXPLAINED_DEVIATION, History
 from .problem import Problem, problem_of
 from .remedies import treated
 from .rules import data as data_rules
@@ -35,7 +35,6 @@ STEPS = 200
 LONGER = 4  # times as many steps, for what begins late
 SECONDS = 14.0  # of computing for the first trial
 ALL_SECONDS = 50.0  # for all trials
-EXPLAINED_DEVIATION = 0.05  # of an explained share of the loss, which outliers decide
 FEWEST_AHEAD = 100  # samples for a trial of all planned epochs
 BAD_INPUTS = {"unscaled_input", "constant_input"}
 ENOUGH = 0.75  # of the way from chance to always right, which features that vary allow
@@ -133,14 +132,10 @@ def know_chances(history: History, problem: Problem | None) -> None:
         history.chance, history.learnable = data_rules.chance(problem), data_rules.learnable_accuracy(problem)
         history.guessing = data_rules.guessing(problem)
     elif problem and history.scores:
-        history.score, history.guess_loss = "explained loss", guessed_loss(history)
+        first = history.scores[min(history.scores)]
+        history.score = "explained loss"
+        history.guess_loss = first.val_loss / max(1 - first.val_accuracy, 1e-9)  # which the share was taken from
         history.chance, history.learnable = (0.0, EXPLAINED_DEVIATION), data_rules.learnable_share(problem)
-
-
-def guessed_loss(history: History) -> float:
-    """The loss of a constant guess, from which the explained share was taken."""
-    first = history.scores[min(history.scores)]
-    return first.val_loss / max(1 - first.val_accuracy, 1e-9)
 
 
 def judged(trials: Trials, history: History, in_data: list[Finding]) -> list[Finding]:
@@ -157,7 +152,8 @@ def judged(trials: Trials, history: History, in_data: list[Finding]) -> list[Fin
     if problem and problem.num_classes and healthy(findings):
         reached = history.last.val_accuracy if history.last else None
         labels = list(data_rules.unlearnable(problem, reached))
-        if labels and learns_later(trials):
+        longer = trials.longer() if labels else None
+        if longer and longer.learns:
             return findings
         if labels and not history.beats_guessing:  # a network that fits nothing says nothing of its labels
             cured = confirmation.judged(list(findings_in_training(history)))
@@ -181,33 +177,21 @@ def judged_inputs(finding: Finding, history: History) -> Finding:
     return finding.as_note() if enough else replace(finding, severity=history.severity)
 
 
-def learns_later(trials: Trials) -> bool:
-    longer = trials.longer()
-    return bool(longer and longer.last and longer.learns)
-
-
 def merged(first: list[Finding], then: list[Finding]) -> list[Finding]:
     """Notes last."""
-    both = [*first, *then]
-    return sorted(both, key=lambda finding: finding.severity == "note")
+    return sorted([*first, *then], key=lambda finding: finding.severity == "note")
 
 
 def ahead_of(trials: Trials, problem: Problem, history: History) -> list[Finding]:
-    few = problem_ahead(problem, trials.steps, trials.settings)
-    if few is None or trials.left < trials.longest:
+    """Overfitting in a trial of so few train samples that it sees each as often as the whole training sees all."""
+    train, epochs = problem.train, max(trials.settings.get("max_epochs") or 1, 1)
+    count = trials.steps * problem.trial_batch_size // epochs
+    if not problem.num_classes or not FEWEST_AHEAD <= count < len(train.y) or trials.left < trials.longest:
         return []
-    ahead = trials.trial(few, trials.steps)
+    chosen = torch.randperm(len(train.y), generator=torch.Generator().manual_seed(0))[:count]
+    ahead = trials.trial(replace(problem, train=train.at(chosen), in_memory=True), trials.steps)
     ahead.chance = history.chance
     return list(will_overfit(ahead))
-
-
-def problem_ahead(problem: Problem, steps: int, trainer: dict[str, Any]) -> Problem | None:
-    """So few train samples that the trial sees each as often as the whole training is to see all of them."""
-    count = steps * problem.trial_batch_size // max(trainer.get("max_epochs") or 1, 1)
-    if not problem.num_classes or not FEWEST_AHEAD <= count < len(problem.train.y):
-        return None
-    chosen = torch.randperm(len(problem.train.y), generator=torch.Generator().manual_seed(0))[:count]
-    return replace(problem, train=problem.train.at(chosen), in_memory=True)
 
 
 class WrappedNetwork(LightningModule):

@@ -16,6 +16,7 @@ from .layer_statistics import LayerStatistics, Numbers, weights_of
 
 WINDOWS = ((2, 20), (21, 60), (61, 190))  # steps
 TOO_LONG = -1.2  # power of ten of the share by which a step changes the weights
+EXPLAINED_DEVIATION = 0.05  # of an explained share of the loss, which outliers decide
 LIKELIER = 9.0  # twice the logarithm of a likelihood ratio: three standard deviations, squared
 TINY = 1e-30  # replaces zero in logarithms
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)

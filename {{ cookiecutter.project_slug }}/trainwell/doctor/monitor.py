@@ -15,7 +15,7 @@ from torch import Tensor
 from ..callbacks.training_stats import log_to_all
 from ..findings import Finding
 from ..loggers.wandb import safe_wandb_loggers
-from .history import History, Scores
+from .history import EXPLAINED_DEVIATION, History, Scores
 from .layer_statistics import LayerStatistics, Numbers, weights_of
 from .probe import Probe
 from .remedies import applicable, treated
@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 FIRST_STEPS = 200  # that the rules are made for
 EARLY = 10  # one more measured step, for gradients before much is learned
 CHANCE_DEVIATION = 0.02  # standard deviation of an accuracy on a few hundred samples
-EXPLAINED_DEVIATION = 0.05  # of an explained share of the loss, which outliers decide
 
 
 class Monitor(Probe):
