@@ -62,13 +62,10 @@ class Confirmation:
         (best, _, _), *_ = gains
         shown = {treatment.remedy or treatment.name: text for treatment, _, text in gains}
         remedies = [treatment.remedy for treatment, _, _ in gains if treatment.remedy]
-        others = [remedy for remedy in finding.remedies if remedy not in remedies and not self.failed(remedy)]
+        others = [remedy for remedy in finding.remedies if remedy not in remedies and remedy not in self.tried]
         evidence = f"{finding.evidence}; with {key_of(best)} in the trial: {gains[0][2]}"
         found = replace(finding, evidence=evidence, gains=shown)
         return found.with_remedies([*remedies, *others][:MOST_REMEDIES])
-
-    def failed(self, remedy: str) -> bool:
-        return remedy in self.tried
 
     def plainly_harmful(self, finding: Finding) -> Finding | None:
         """A finding that no treatment could be tried against, in a network that does badly."""

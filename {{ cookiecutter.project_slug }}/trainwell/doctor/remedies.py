@@ -37,14 +37,11 @@ def treated(findings: Iterable[Finding], configs: Path = CONFIGS) -> list[Findin
     """The findings, each with the offers against it after the remedies derived from its evidence."""
     listed = list(findings)
     known = list(offers(configs)) if listed else []
-    return [
-        advised(
-            finding.with_remedies(
-                dict.fromkeys([*finding.remedies, *(remedy for code, remedy in known if code == finding.code)])
-            )
-        )
-        for finding in listed
-    ]
+    found = []
+    for finding in listed:
+        offered = [remedy for code, remedy in known if code == finding.code]
+        found.append(advised(finding.with_remedies(dict.fromkeys([*finding.remedies, *offered]))))
+    return found
 
 
 def applicable(finding: Finding, overrides: Sequence[str]) -> Finding:

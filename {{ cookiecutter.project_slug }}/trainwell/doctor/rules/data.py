@@ -62,7 +62,7 @@ def unscaled(x: Tensor) -> Iterator[Finding]:
         return
     given = x[x != 0]
     sparse = given.numel() < SPARSE * x.numel()  # as counts of words, of which few are in each text
-    typical = given.double().square().mean().sqrt().item() if sparse else rms(deviation[varies])
+    typical = (given.double() if sparse else deviation[varies]).square().mean().sqrt().item()
     offset = (mean[varies].abs() / deviation[varies]).median().item()
     if not SCALES[0] / (SPARSER if sparse else 1) <= typical <= SCALES[1]:
         evidence = f"the features have a standard deviation of {typical:.3g}"
@@ -70,10 +70,6 @@ def unscaled(x: Tensor) -> Iterator[Finding]:
     elif offset > SCALES[1] and not sparse:
         evidence = f"the mean of the features is {offset:.3g} standard deviations away from 0"
         yield Finding("unscaled_input", "error", "train samples", evidence)
-
-
-def rms(x: Tensor) -> float:
-    return x.square().mean().sqrt().item()
 
 
 def leaked(train: Tensor, val: Tensor, share: float) -> Iterator[Finding]:

@@ -60,7 +60,7 @@ def unregistered(history: History) -> Iterator[Finding]:
         )
         advice = (
             f"{name}: register its layers, in a ModuleList or ModuleDict, or in a class derived from nn.Module:",
-            f"    self.{last(name)} = nn.ModuleList(...)",
+            f"    self.{name.rpartition('.')[2]} = nn.ModuleList(...)",
         )
         yield Finding("unregistered_layers", "error", name, evidence, advice=advice)
 
@@ -74,7 +74,7 @@ def frozen(history: History) -> Iterator[Finding]:
     for names, how, advice, chosen in untrained(history, seen):
         share = sum(seen.sizes[name] for name in names) / total
         if share > MUCH:
-            layers = list(dict.fromkeys(name.rpartition(".")[0].removeprefix("network.") or name for name in names))
+            layers = list(dict.fromkeys(layer_of(name) or name for name in names))
             evidence = f"{share:.0%} of the parameters {how}"
             severity = "warning" if chosen and share < ALL else "error"  # what was chosen may be meant
             yield Finding("frozen_parameters", severity, and_more(layers), evidence, advice=advice)
@@ -118,10 +118,6 @@ def layer_of(parameter: str) -> str:
 def still_layers(history: History) -> set[str]:
     norms = {layer: history.over("gradient_norm", layer) for layer in history.layers("gradient_norm")}
     return {layer for layer, found in norms.items() if found and max(found) == 0}
-
-
-def last(name: str) -> str:
-    return name.rpartition(".")[2]
 
 
 def wrong_outputs(history: History) -> Iterator[Finding]:

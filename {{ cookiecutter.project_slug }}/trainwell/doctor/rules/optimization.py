@@ -9,7 +9,7 @@ from itertools import pairwise
 from math import inf, isfinite, log10
 
 from ...findings import Finding
-from ..history import TOO_LONG, WINDOWS, History, Scores
+from ..history import TOO_LONG, WINDOWS, History
 from .signal_flow import VANISHED
 
 FAR = 0.3  # of the weights' norm
@@ -124,7 +124,7 @@ def overfits(history: History, forgot: float = FORGOT) -> Iterator[Finding]:
     if history.last is None or wrong(history) < FEWEST_WRONG:
         return
     forgot = inf if history.guess_loss is not None else forgot  # early epochs lose and regain much of the loss
-    last, best = history.last, best_of(history.scores)
+    last, best = history.last, max(history.scores.values(), key=lambda found: found.val_accuracy)
     lost = best.val_accuracy - last.val_accuracy
     learned = last.train_accuracy > best.train_accuracy
     memorized = last.train_accuracy > MEMORIZED and last.train_accuracy - last.val_accuracy > GAP
@@ -160,10 +160,6 @@ def will_overfit(ahead: History) -> Iterator[Finding]:
     for finding in overfits(ahead, WILL_FORGET):
         if finding.severity == "error":
             yield replace(finding, severity="warning", evidence=f"{finding.evidence}; all epochs, on fewer samples")
-
-
-def best_of(scores: dict[int, Scores]) -> Scores:
-    return max(scores.values(), key=lambda found: found.val_accuracy)
 
 
 def stands_still(history: History) -> Iterator[Finding]:
