@@ -1,5 +1,6 @@
 """Stop at a loss or gradient that is not finite, before it can spoil a checkpoint."""
 
+from functools import partial
 from math import isfinite
 from typing import Any
 
@@ -66,14 +67,11 @@ def first_non_finite(module: LightningModule, batch: Any, batch_idx: int) -> str
         return None
     found: list[str] = []
 
-    def hook_of(name: str) -> Any:
-        def hook(part: nn.Module, args: Any, output: Any) -> None:
-            if isinstance(output, Tensor) and not output.isfinite().all():
-                found.append(f"{name.removeprefix('network.')} ({type(part).__name__})")
+    def note(name: str, part: nn.Module, args: Any, output: Any) -> None:
+        if isinstance(output, Tensor) and not output.isfinite().all():
+            found.append(f"{name.removeprefix('network.')} ({type(part).__name__})")
 
-        return hook
-
-    hooks = [part.register_forward_hook(hook_of(name)) for name, part in module.named_modules() if name]
+    hooks = [part.register_forward_hook(partial(note, name)) for name, part in module.named_modules() if name]
     with torch.no_grad():
         module.training_step(batch, batch_idx)
     for handle in hooks:

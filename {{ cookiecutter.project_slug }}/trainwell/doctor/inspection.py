@@ -1,7 +1,8 @@
 """What can be seen of a network without judging how well it trains: its graph, its optimizers, its forward pass."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -215,14 +216,11 @@ def outputs_of_layers(module: nn.Module, x: Tensor) -> tuple[Tensor, dict[str, T
     """What the module returns for samples, and what each layer returns that has a row for each of them."""
     of_layers: dict[str, Tensor] = {}
 
-    def keeping(name: str) -> Callable[..., None]:
-        def keep(layer: nn.Module, args: Any, output: Any) -> None:
-            if isinstance(output, Tensor) and output.is_floating_point() and len(output) == len(x):
-                of_layers[name] = output.detach().reshape(len(x), -1).double()
+    def keep(name: str, layer: nn.Module, args: Any, output: Any) -> None:
+        if isinstance(output, Tensor) and output.is_floating_point() and len(output) == len(x):
+            of_layers[name] = output.detach().reshape(len(x), -1).double()
 
-        return keep
-
-    handles = [layer.register_forward_hook(keeping(name)) for name, layer in layers_of(module).items()]
+    handles = [layer.register_forward_hook(partial(keep, name)) for name, layer in layers_of(module).items()]
     try:
         return as_matrix(module(x), len(x)), of_layers
     finally:
