@@ -101,7 +101,7 @@ def metric_states(module: nn.Module) -> dict[str, Any]:
         if isinstance(part, EpochMetrics):
             states[name] = part.collected()
         elif isinstance(part, Metric):
-            states[name] = {key: on_cpu(value) for key, value in part.metric_state.items()}
+            states[name] = {key: moved(value, "cpu") for key, value in part.metric_state.items()}
     return states
 
 
@@ -112,15 +112,11 @@ def restore_metric_states(module: nn.Module, states: Mapping[str, Any], device: 
             part.restore_collected(states[name], device)
         elif name in states and isinstance(part, Metric):
             for key, value in states[name].items():
-                setattr(part, key, on_device(value, device))
+                setattr(part, key, moved(value, device))
 
 
-def on_cpu(value: Any) -> Any:
-    return [part.detach().cpu() for part in value] if isinstance(value, list) else value.detach().cpu()
-
-
-def on_device(value: Any, device: torch.device) -> Any:
-    return [part.to(device) for part in value] if isinstance(value, list) else value.to(device)
+def moved(value: Any, device: torch.device | str) -> Any:
+    return [part.detach().to(device) for part in value] if isinstance(value, list) else value.detach().to(device)
 
 
 def higher_is_better(module: nn.Module, logged: str) -> bool | None:

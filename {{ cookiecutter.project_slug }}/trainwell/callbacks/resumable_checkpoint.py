@@ -95,13 +95,14 @@ class ResumableCheckpoint(Checkpoint):
             set_random_states(mine["random"])
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        due = time.monotonic() - self.saved_at >= self.pause * self.saving_time
         if self.restored is not None:  # random numbers may have been drawn since on_train_start
             set_random_states(self.restored["ranks"][trainer.global_rank]["random"])
             if self.restored["batches"] is None:
                 draw_batches_again(trainer)
             self.restored = self.results = None
             forget_restart_of_batches(trainer)
-        elif trainer.global_step and any_process(trainer, self.is_due(time.monotonic())):
+        elif trainer.global_step and any_process(trainer, due):
             with before_the_epoch(trainer):
                 self.save(trainer)
         self.stop_if_asked(trainer)
@@ -123,9 +124,6 @@ class ResumableCheckpoint(Checkpoint):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.save(trainer)
-
-    def is_due(self, now: float) -> bool:
-        return now - self.saved_at >= self.pause * self.saving_time
 
     def is_out_of_time(self) -> bool:
         left = self.timer.time_remaining() if self.timer is not None else None

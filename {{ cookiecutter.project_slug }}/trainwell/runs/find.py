@@ -21,7 +21,8 @@ def find(name: str) -> Path:
         raise ValueError(f"this cannot be a run folder ({error.strerror}); a run is named by {NAMES}") from error
     runs = sorted((path.parent for path in Path("runs").glob("*/*/config.yaml")), key=lambda run: run.name)
     if name != "latest":
-        runs = [run for run in runs if run.name.endswith(f"_{name}") or wandb_id(run) == wandb_id_in(name)]
+        in_wandb = name.partition("?")[0].rstrip("/").rpartition("/")[2]  # of entity/project/id, or of a page's address
+        runs = [run for run in runs if run.name.endswith(f"_{name}") or wandb_id(run) == in_wandb]
     if not runs:
         raise ValueError(f"there is no such run in runs/; a run is named by {NAMES}")
     return runs[-1]
@@ -30,8 +31,3 @@ def find(name: str) -> Path:
 def wandb_id(run: Path) -> str | None:
     path = run / WANDB_ID
     return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
-
-
-def wandb_id_in(name: str) -> str:
-    """The id in ``entity/project/id`` or in the address of a run's page."""
-    return name.partition("?")[0].rstrip("/").rpartition("/")[2]

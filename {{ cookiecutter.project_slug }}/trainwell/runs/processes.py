@@ -23,20 +23,17 @@ def agreed(chosen: Path) -> Path:
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
         return through_store(chosen)
-    if int(os.environ.get("SLURM_NTASKS", "1")) > 1 and is_started_by_srun():
-        return through_file(chosen)
+    if int(os.environ.get("SLURM_NTASKS", "1")) > 1:
+        from lightning.fabric.plugins.environments import SLURMEnvironment  # imports torch, which takes seconds
+
+        if SLURMEnvironment.detect():
+            return through_file(chosen)
     started_by = os.environ.get(STARTED_BY)
     if started_by is None and os.environ.get("LOCAL_RANK", "0") != "0":
         raise ValueError("start the processes of a run with torchrun, srun or trainer=ddp: they cannot find each other")
     if "LOCAL_RANK" not in os.environ or started_by in (None, str(os.getpid())):
         os.environ[FOLDER_OF_THIS_RUN], os.environ[STARTED_BY] = str(chosen), str(os.getpid())
     return Path(os.environ[FOLDER_OF_THIS_RUN])
-
-
-def is_started_by_srun() -> bool:
-    from lightning.fabric.plugins.environments import SLURMEnvironment  # imports torch, which takes seconds
-
-    return SLURMEnvironment.detect()
 
 
 def job_number() -> int:

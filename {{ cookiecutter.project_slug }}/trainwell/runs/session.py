@@ -59,6 +59,7 @@ class Run:
     config: DictConfig
     plain: Any  # the configuration, resolved
     folder: Path
+    checkpoint: Path | None = None
     best_value = math.nan
     baseline: dict[str, float] | None = None
 
@@ -69,10 +70,6 @@ class Run:
         self.fit_trainer: Trainer | None = None
         self.is_recorded = self.has_started = False
         self.resources = ExitStack()
-
-    @property
-    def checkpoint(self) -> Path | None:
-        return self.resumed.path if self.resumed else None
 
     def __enter__(self) -> "Run":
         console.quiet_lightning()
@@ -98,6 +95,7 @@ class Run:
         self.module = load.build_task(self.config, data)
         if self.start.resumes:
             self.resumed = restore.resume_point(self.config, self.module, data)
+            self.checkpoint = self.resumed.path
         return self.module
 
     def trainer(self) -> Trainer:
@@ -188,9 +186,10 @@ class Run:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         try:
-            if mistakes := self.mistakes_in(error):
+            is_mistake = isinstance(error, ValueError | MisconfigurationException) and not self.has_started
+            if is_mistake and str(error):  # of the configuration: it came before the first step
                 self.discard()
-                raise Refused(mistakes) from error
+                raise Refused(str(error).splitlines()) from error
             if self.is_recorded:
                 self.record(error)
         finally:
@@ -198,11 +197,6 @@ class Run:
         if error is None and self.start.reproduces:
             reproduce.compare(self.start.reproduces, self.folder)
         return isinstance(error, OutOfTime)
-
-    def mistakes_in(self, error: BaseException | None) -> list[str]:
-        """What an error says of the configuration, if it came before the first step."""
-        is_mistake = isinstance(error, ValueError | MisconfigurationException) and not self.has_started
-        return str(error).splitlines() if is_mistake else []
 
     def discard(self) -> None:
         """Remove what this attempt has written: nothing has been trained."""

@@ -26,20 +26,20 @@ NOT_OF_THE_RESULT = ("trainer.enable_progress_bar", "callbacks.progress_bar", "l
 def line(study: Study, number: int) -> str:
     """How a trial ended, as the terminal shows it."""
     trial = study.optuna.get_trials(deepcopy=False)[number]
-    values = " ".join(f"{key}={shown(value)}" for key, value in trial.params.items())
     result = f"{trial.value:.4f}" if trial.state is TrialState.COMPLETE else state(trial)
     best = study.completed()[:1]
     is_best = "  best so far" if best and best[0].number == number else ""
     reason = f"  ({trial.user_attrs['reason'].splitlines()[0]})" if "reason" in trial.user_attrs else ""
-    return f"trial {number:<4}{result:>8}  {values}{is_best}{reason}"
+    return f"trial {number:<4}{result:>8}  {values_of(trial)}{is_best}{reason}"
 
 
 def state(trial: FrozenTrial) -> str:
-    return {"PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}.get(trial.state.name, trial.state.name.lower())
+    return "failed" if trial.state is TrialState.FAIL else trial.state.name.lower()
 
 
-def shown(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def values_of(trial: FrozenTrial) -> str:
+    shown = {key: f"{value:.4g}" if isinstance(value, float) else value for key, value in trial.params.items()}
+    return " ".join(f"{key}={value}" for key, value in shown.items())
 
 
 def write(study: Study) -> Iterator[str]:
@@ -57,8 +57,7 @@ def write(study: Study) -> Iterator[str]:
         return
     yield f"{'trial':>5}  {study.plan.monitor:>12}  values"
     for trial in best[:SHOWN]:
-        values = " ".join(f"{key}={shown(value)}" for key, value in trial.params.items())
-        yield f"{trial.number:5}  {trial.value:12.4f}  {values}"
+        yield f"{trial.number:5}  {trial.value:12.4f}  {values_of(trial)}"
     yield from importances(study)
     experiment = write_experiment(study, best[0], len(trials))
     yield f"\nstudy   {study.folder}"
