@@ -181,7 +181,10 @@ def inspect_forward(found: Inspection, module: nn.Module, x: Tensor) -> None:
             difference(half, outputs[: FEW // 2], scale=outputs) or 0.0,
             difference(as_matrix(module(x.flip(0)), len(x)).flip(0), outputs) or 0.0,
         )
-        for name, (first, other) in both(of_layers, of_half).items():
+        for name, first in of_layers.items():
+            other = of_half.get(name)
+            if other is None or other.shape[1] != first.shape[1]:
+                continue
             apart = difference(other, first[: FEW // 2], scale=first)
             if apart is not None and apart > DIFFERS and not found.mixing_layer:
                 found.mixing, found.mixing_layer = max(found.mixing, apart), name
@@ -226,12 +229,6 @@ def outputs_of_layers(module: nn.Module, x: Tensor) -> tuple[Tensor, dict[str, T
     finally:
         for handle in handles:
             handle.remove()
-
-
-def both(first: dict[str, Tensor], other: dict[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
-    """What both have, with rows of the same length."""
-    shared = {name: (first[name], other[name]) for name in first if name in other}
-    return {name: parts for name, parts in shared.items() if parts[0].shape[1] == parts[1].shape[1]}
 
 
 def inspect_rank(found: Inspection, module: nn.Module, x: Tensor) -> None:
