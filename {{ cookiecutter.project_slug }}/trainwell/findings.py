@@ -88,5 +88,4 @@ class Finding:
 
 
 def healthy(findings: Iterable[Finding]) -> bool:
-    """Whether nothing but notes was found."""
     return all(finding.severity == NOTE for finding in findings)

@@ -169,7 +169,6 @@ def of_all_processes(state: dict[str, Any]) -> list[Any]:
 
 
 def rotate(folder: Path) -> Path:
-    """Make the next checkpoint the last one, and the last one the previous one."""
     if (folder / LAST).exists():
         (folder / LAST).replace(folder / PREVIOUS)
     return (folder / NEXT).replace(folder / LAST)

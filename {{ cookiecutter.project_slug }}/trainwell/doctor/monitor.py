@@ -142,7 +142,6 @@ class Monitor(Probe):
         return Scores(train_loss, 1 - train_loss / guess, val_loss, 1 - val_loss / guess) if guess > 0 else None
 
     def judge_first_steps(self, trainer: Trainer) -> None:
-        """Apply the rules to the first steps, once."""
         if self.judged or self.history is None or not self.history.measured:
             return
         self.judged = True

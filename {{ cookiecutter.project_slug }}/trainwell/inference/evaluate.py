@@ -85,7 +85,6 @@ def described(report: dict[str, Any], metrics: "dict[str, Interval]") -> dict[st
 
 
 def show_in_wandb(run: "TrainedRun", images: dict[str, Path]) -> None:
-    """Add images to the run in W&B, if it has one."""
     from omegaconf import OmegaConf
 
     project = OmegaConf.select(run.config, "logger.wandb.project")
