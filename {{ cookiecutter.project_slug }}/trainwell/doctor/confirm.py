@@ -15,6 +15,10 @@ SUSPICIONS = {
 }  # fmt: skip
 STEPS = {"learning_rate_too_high", "learning_rate_too_low", "oscillating_loss", "exploding_gradient"}
 TOO_LONG = {"learning_rate_too_high", "oscillating_loss"}
+INSTEAD = {  # what else looks like it
+    "learning_rate_too_low": ("learning_rate_too_high",),
+    "vanishing_gradient": ("learning_rate_too_low",),
+}
 MOST_REMEDIES = 3
 MOST_TRIALS = 9
 LESS_LOSS = 0.15  # share of the validation loss that a remedy saves, and
@@ -116,8 +120,8 @@ class Confirmation:
         if longer is not None and longer.severity != "error":
             return [finding.as_note() for finding in doubtful]
         first, *others = doubtful
-        if first.code == "learning_rate_too_low":
-            first = self.confirmed(replace(first, code="learning_rate_too_high", remedies=())) or first
+        for code in INSTEAD.get(first.code, ()):
+            first = self.confirmed(replace(first, code=code, remedies=(), advice=())) or first
         return [first, *(finding.as_note() for finding in others)]
 
 

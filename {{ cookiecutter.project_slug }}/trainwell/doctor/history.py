@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
-from .inspection import Inspection
+from .inspection import TINY, Inspection
 from .layer_statistics import LayerStatistics, Numbers, weights_of
 
 WINDOWS = ((2, 20), (21, 60), (61, 190))  # steps
 TOO_LONG = -1.2  # power of ten of the share by which a step changes the weights
 EXPLAINED_DEVIATION = 0.05  # of an explained share of the loss, which outliers decide
 LIKELIER = 9.0  # twice the logarithm of a likelihood ratio: three standard deviations, squared
-TINY = 1e-30  # replaces zero in logarithms
+FADED = -3.0  # power of ten of the gradient at the first steps of a sequence, relative to the largest
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 

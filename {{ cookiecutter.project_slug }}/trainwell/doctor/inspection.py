@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from math import log10
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,8 @@ MOST_OUTPUTS = 12  # whose slopes are computed
 DIFFERS = 0.01  # outputs for the same samples, relative to their deviation
 CONSTANT = 1e-3  # deviation relative to the size of outputs, below which rounding decides
 SMALL = 1e-3  # a singular value, relative to the largest
+FEWEST_STEPS = 8  # of a sequence along which gradients are followed
+TINY = 1e-30  # replaces zero in logarithms
 
 
 @dataclass
@@ -45,7 +48,16 @@ class Inspection:
     curvature: float | None = None  # how far the network is from an affine map
     rank: int | None = None  # directions of the input, of those that there are, that can change outputs; a median
     full_rank: int = 0  # the most that there could be
+    fading: "Fading | None" = None  # the recurrent layer with the smallest ratio
     batch_norm: tuple[float, float] | None = None  # train loss with running statistics, and with those of the batch
+
+
+class Fading(NamedTuple):
+    """How little of the gradient of a recurrent layer's outputs reaches the first quarter of a sequence."""
+
+    ratio: float  # of its largest norm at any step, as a power of ten
+    layer: str
+    has_gates: bool
 
 
 class Inspector:
@@ -250,6 +262,39 @@ def inspect_rank(found: Inspection, module: nn.Module, x: Tensor) -> None:
     values = torch.linalg.svdvals(jacobians.double())
     ranks = (values > SMALL * values[:, :1].clamp(min=1e-30)).sum(dim=1)
     found.rank, found.full_rank = int(ranks.median()), min(jacobians.shape[1:])
+
+
+def inspect_fading(found: Inspection, module: nn.Module, x: Tensor) -> None:
+    """Follow the gradient of the outputs back through the steps of the sequences that recurrent layers read."""
+    read: dict[str, Tensor] = {}
+
+    def keep(name: str, layer: nn.Module, args: Any) -> Any:
+        if not isinstance(args[0], Tensor) or args[0].ndim != 3:  # a packed sequence, or one sample
+            return args
+        read[name] = args[0].clone() if args[0].requires_grad else args[0].detach().clone().requires_grad_()
+        return read[name], *args[1:]
+
+    layers = {name: part for name, part in module.named_modules() if isinstance(part, nn.RNNBase)}
+    handles = [layer.register_forward_pre_hook(partial(keep, name)) for name, layer in layers.items()]
+    try:
+        with torch.backends.cudnn.flags(enabled=False):  # which has no gradient in evaluation mode
+            total = as_matrix(module(x), len(x)).sum()
+            slopes = torch.autograd.grad(total, list(read.values()), allow_unused=True) if read else ()
+    except NOT_ROWS:
+        return
+    finally:
+        for handle in handles:
+            handle.remove()
+    for name, slope in zip(read, slopes, strict=True):
+        if slope is None or not slope.isfinite().all():
+            continue
+        layer = layers[name]
+        norms = slope.transpose(0, 1 if layer.batch_first else 0).flatten(1).norm(dim=1)
+        if len(norms) < FEWEST_STEPS or not norms.any():
+            continue
+        ratio = log10(max((norms[: len(norms) // 4].max() / norms.max()).item(), TINY))
+        if found.fading is None or ratio < found.fading.ratio:
+            found.fading = Fading(ratio, name.removeprefix("network."), not isinstance(layer, nn.RNN))
 
 
 def as_matrix(outputs: Any, count: int) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from ..data.batches import Samples
-from .history import DROPOUTS, History
+from .history import DROPOUTS, FADED, History
 from .inspection import holds_identifiers
 from .layer_statistics import layers_of
 from .problem import Problem
@@ -20,6 +20,7 @@ from .problem import Problem
 RATES = ("lr", "initial_lr", "max_lr", "min_lr")  # what a parameter group may keep of its learning rate
 GENTLE = 0.2  # dropout rate
 SMALLER = 0.02
+OPEN = 3.0  # bias of a gate that keeps 95 % of the state in every step
 FLAT = (nn.Sigmoid, nn.Tanh, nn.Hardtanh, nn.Hardsigmoid, nn.Softsign)
 
 
@@ -130,6 +131,22 @@ def rectify(module: LightningModule) -> None:
             nn.init.kaiming_normal_(part.weight)
 
 
+@torch.no_grad()
+def remember(module: LightningModule) -> None:
+    """Recurrent layers with gates, which keep the state at first."""
+    replaced(module, lambda part: gated(part) if isinstance(part, nn.RNN) else None)
+    for part in module.modules():
+        if isinstance(part, nn.LSTM | nn.GRU):
+            for name, parameter in part.named_parameters(recurse=False):
+                if name.startswith("bias_hh"):  # the second quarter or third: of the forget gate, or the update gate
+                    parameter[part.hidden_size : 2 * part.hidden_size] = OPEN
+
+
+def gated(plain: nn.RNN) -> nn.GRU:
+    sizes = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional")
+    return nn.GRU(**{name: getattr(plain, name) for name in sizes}).to(plain.weight_ih_l0)
+
+
 def leak(module: LightningModule) -> None:
     replaced(module, lambda part: nn.LeakyReLU(0.1) if isinstance(part, nn.ReLU) else None)
 
@@ -176,6 +193,9 @@ def copied(module: LightningModule, treatment: Treatment | None) -> LightningMod
 def against(code: str, history: History) -> Iterator[Treatment]:
     """What may help against a finding, the likeliest first."""
     lower = (rate_times(history, 0.1), rate_times(history, 0.01)) if history.learning_rate > 0 else ()
+    fading = history.inspection.fading if history.inspection else None
+    if code == "vanishing_gradient" and fading is not None and fading.ratio < FADED:
+        yield REMEMBERING
     if code == "learning_rate_too_low":
         longest = history.longest_step()
         factor = min(10 ** (-2.3 - longest), 1e6) if longest > -12 else 100.0
@@ -197,6 +217,7 @@ SPLIT_AT_RANDOM = Treatment("a random split", "data.split.column=null", problem=
 STARTED_AGAIN = Treatment("torch's own initial weights", module=start_again)
 SHRUNK = Treatment(f"initial weights times {SMALLER}", module=shrink)
 RECTIFIED = Treatment("ReLU and He's initial weights", module=rectify)
+REMEMBERING = Treatment("gates that keep the state at first", module=remember)
 LEAKY = Treatment("leaky ReLU", "activation=leaky_relu", module=leak)
 LESS_DROPOUT = Treatment("less dropout", f"dropout.rate={GENTLE}", module=drop_less)
 NO_DECAY = Treatment("no weight decay", "weight_decay=none", callback=lambda: ChangeGroups(no_decay))

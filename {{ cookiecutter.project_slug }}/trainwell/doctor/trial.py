@@ -16,7 +16,7 @@ from ..data.batches import Batches
 from ..lightning_internals import is_compiled
 from .cost import FirstOfBatches
 from .history import History
-from .inspection import FEW, GRAPHS, Inspector, curvature, influential, inspect_forward, inspect_rank
+from .inspection import FEW, GRAPHS, Inspector, curvature, influential, inspect_fading, inspect_forward, inspect_rank
 from .layer_statistics import Numbers
 from .loss_calls import LossCalls
 from .probe import Probe
@@ -176,6 +176,7 @@ class Recorder(Probe):
                 found.curvature = max(found.curvature, self.start_curvature or 0.0)
             with torch.enable_grad():
                 inspect_rank(found, alone, x)
+                inspect_fading(found, alone, x)
             loss = batch_statistics_loss(alone, self.problem)
         if loss is not None:
             found.batch_norm = (self.history.last.train_loss, loss)

@@ -107,8 +107,9 @@ class Run:
             callbacks = list(instantiate(self.config.callbacks).values())
             callbacks += [*FURTHER_CALLBACKS.get(), Started(self)]
             trainer = instantiate(settings, callbacks=callbacks, logger=False)
-            loggers = list(instantiate(self.config.logger).values())
         preflight.check(self.config, trainer, self.datamodule, self.module, folder.is_sweep(hydra_config()))
+        with load.mistakes_as_value_errors():
+            loggers = list(instantiate(self.config.logger).values())  # some make files at once
         self.fit_trainer = trainer
         self.plain = OmegaConf.to_container(self.config, resolve=True)
         self.open_folder(trainer)

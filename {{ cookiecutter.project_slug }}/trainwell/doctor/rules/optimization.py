@@ -9,7 +9,7 @@ from itertools import pairwise
 from math import inf, isfinite, log10
 
 from ...findings import Finding
-from ..history import TOO_LONG, WINDOWS, History
+from ..history import FADED, TOO_LONG, WINDOWS, History
 from .signal_flow import VANISHED
 
 FAR = 0.3  # of the weights' norm
@@ -21,6 +21,13 @@ APART = 20  # steps between two losses that are compared: those of short epochs 
 HEAVY = 0.95  # momentum
 MEMORIZED = 0.98  # train accuracy
 GAP = 0.2  # between train and validation accuracy
+REMEMBER = {  # by whether a recurrent layer has gates
+    True: (
+        "gates that keep the state at first:",
+        "    nn.init.constant_(layer.bias_hh_l0[size : 2 * size], 3.0)",
+    ),
+    False: ("gates that keep the state at first:", "    nn.GRU(...) instead of nn.RNN(...)"),
+}
 ENOUGH = 90  # steps in which any network that can learn shows it
 NARROW = 2  # outputs of a layer
 WIDE_ENOUGH = 0.9  # of the way from chance to simple learners, which a narrow layer does not keep from
@@ -173,6 +180,9 @@ def stands_still(history: History) -> Iterator[Finding]:
     if ratio is not None and ratio[0] < VANISHED / 2:
         evidence = f"{accuracy}; gradient ratio 10^{ratio[0]:.1f}"
         yield Finding("vanishing_gradient", severity, f"{ratio[1]} to {ratio[2]}", evidence)
+    elif (fading := history.inspection and history.inspection.fading) and fading.ratio < FADED:
+        evidence = f"{accuracy}; the gradient at the first steps of a sequence is 10^{fading.ratio:.1f} of the largest"
+        yield Finding("vanishing_gradient", severity, fading.layer, evidence, advice=REMEMBER[fading.has_gates])
     elif growth is not None and growth < 0.9:
         yield Finding("excess_weight_decay", severity, "whole network", f"{accuracy}; the weights shrink")
     else:
