@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..lightning_internals import is_compiled
 from .history import DROPOUTS, Scores
-from .loss_calls import LossCalls, constant_loss
+from .loss_calls import LossCall, LossCalls, constant_loss
 from .problem import Problem, some
 
 RARE = 3.0  # the share of the commonest class, times the number of classes, from which accuracy is blind
@@ -64,6 +64,7 @@ class Scorer:
         self.num_classes = problem.num_classes
         self.splits = [some(part, problem.scored) for part in (problem.train, problem.val)]
         self.measure = Measure(problem) if problem.num_classes else None
+        self.are_logits: bool | None = None  # known only of outputs that are more than there are classes
 
     @torch.no_grad()
     def scores(self, trainer: Trainer, module: LightningModule, only_val: bool = False) -> Scores | None:
@@ -86,11 +87,28 @@ class Scorer:
         if self.measure is None:
             return explained_loss(module, x, y)
         logits = logits_of(module, x, self.num_classes)
-        return None if logits is None else (cross_entropy(logits, y).item(), self.measure.of(logits, y))
+        if logits is not None and logits.shape[1] > self.num_classes and self.are_logits is None:
+            self.are_logits = loss_takes(module, x, y, logits.shape[1])
+        if logits is None or self.are_logits is False:
+            return None
+        return cross_entropy(logits, y).item(), self.measure.of(logits, y))
 
 
 def explained_loss(module: LightningModule, x: Tensor, y: Tensor) -> tuple[float, float] | None:
     """The loss that the training step computes, and the share of a constant guess's loss that it saves."""
+    calls = calls_of_step(module, x, y)
+    guess = constant_loss(calls[0]) if calls and len(calls) == 1 else None
+    return (calls[0].value, 1 - calls[0].value / guess) if calls and guess else None
+
+
+def loss_takes(module: LightningModule, x: Tensor, y: Tensor, columns: int) -> bool:
+    """Whether a loss of the training step is given rows of so many numbers; an embedding, say, may have as many."""
+    calls = calls_of_step(module, x, y)
+    return calls is None or any(call.outputs.ndim > 1 and call.outputs.shape[1] == columns for call in calls)
+
+
+def calls_of_step(module: LightningModule, x: Tensor, y: Tensor) -> list[LossCall] | None:
+    """The loss functions that a training step calls; None if that cannot be seen."""
     calls = LossCalls()
     if any(map(is_compiled, module.modules())):
         return None
@@ -100,8 +118,7 @@ def explained_loss(module: LightningModule, x: Tensor, y: Tensor) -> tuple[float
             alone.training_step((x, y), 0)
     except NOT_LOGITS:
         return None
-    guess = constant_loss(calls.found[0]) if len(calls.found) == 1 else None
-    return (calls.found[0].value, 1 - calls.found[0].value / guess) if guess else None
+    return calls.found
 
 
 def logits_of(module: LightningModule, x: Tensor, num_classes: int) -> Tensor | None:

@@ -172,6 +172,9 @@ class Recorder(Probe):
             inspect_forward(found, alone, x)
             if found.unreached:
                 found.cut = influential(deepcopy(alone), x, found.unreached, found.called)
+            if found.frozen:  # the teacher of a distillation, say, is no part of the network
+                depended_on = influential(deepcopy(alone), x, found.frozen, found.called)
+                found.frozen = found.frozen if depended_on is None else depended_on
             if found.curvature is not None:
                 found.curvature = max(found.curvature, self.start_curvature or 0.0)
             with torch.enable_grad():
