@@ -91,7 +91,7 @@ class Scorer:
             self.are_logits = loss_takes(module, x, y, logits.shape[1])
         if logits is None or self.are_logits is False:
             return None
-        return cross_entropy(logits, y).item(), self.measure.of(logits, y))
+        return cross_entropy(logits, y).item(), self.measure.of(logits, y)
 
 
 def explained_loss(module: LightningModule, x: Tensor, y: Tensor) -> tuple[float, float] | None:
