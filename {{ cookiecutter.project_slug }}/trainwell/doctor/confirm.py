@@ -90,7 +90,9 @@ class Confirmation:
         return after is not None and (self.history.last is None or after.last != self.history.last)
 
     def gains_of(self, finding: Finding) -> Iterator[tuple[Treatment, float, str]]:
-        most = MUCH_MORE if finding.code == "frozen_parameters" else 0.0
+        seen = self.history.inspection
+        forgotten = seen and set(seen.not_given) - set(seen.unreached)  # they get gradients all the same
+        most = MUCH_MORE if finding.code == "frozen_parameters" and not forgotten else 0.0
         for treatment in self.treatments(finding):
             after = self.attempt(treatment)
             found = gain(self.history, after, most) if after else None

@@ -42,6 +42,7 @@ class History:
     num_classes: int  # 0 if the task is no classification
     learning_rate: float = 0.0  # the highest of the schedule, as far as the optimizer knows
     momentum: float = 0.0
+    decay: float = 0.0  # the highest of the optimizer's parameter groups
     batch_size: int = 0  # of the training
     trial_batch_size: int = 0
     clipped: bool = False
@@ -73,6 +74,8 @@ class History:
         for group in [optimizer.param_groups[0] for optimizer in optimizers[:1]]:
             self.learning_rate = float(group.get("max_lr", group.get("initial_lr", group["lr"])))
             self.momentum = float(group.get("momentum", 0.0))
+        groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+        self.decay = max((float(group.get("weight_decay", 0.0)) for group in groups), default=0.0)
         self.clipped = clipped
         momenta = [part.momentum or 1.0 for part in module.modules() if isinstance(part, _BatchNorm)]
         self.slowest_norm, self.fastest_norm = min(momenta, default=None), max(momenta, default=None)
@@ -117,6 +120,10 @@ class History:
             return None
         chance, deviation = self.chance
         return self.last.val_accuracy > chance + max(3 * deviation, share * (self.learnable - chance))
+
+    def did_all(self, share: float) -> bool:
+        """As ``reached``; where no simple learner shows what can be learned, that share of always right."""
+        return bool(self.reached(share) and (self.learnable or (self.last and self.last.val_accuracy > share)))
 
     @property
     def beats_guessing(self) -> bool:

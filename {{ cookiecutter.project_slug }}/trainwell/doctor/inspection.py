@@ -22,6 +22,7 @@ MOST_OUTPUTS = 12  # whose slopes are computed
 DIFFERS = 0.01  # outputs for the same samples, relative to their deviation
 CONSTANT = 1e-3  # deviation relative to the size of outputs, below which rounding decides
 SMALL = 1e-3  # a singular value, relative to the largest
+ROUNDED = 1e-2  # of a gradient, since it is the difference between two large ones
 FEWEST_STEPS = 8  # of a sequence along which gradients are followed
 TINY = 1e-30  # replaces zero in logarithms
 
@@ -42,12 +43,14 @@ class Inspection:
     steps: int = 0
     batches: int = 0
     call: LossCall | None = None  # the last one
+    calls: Sequence[LossCall] = ()  # all that were noted
     mixing: float | None = None  # how far outputs depend on the other samples of a batch, in evaluation mode
     mixing_layer: str = ""  # the first in which they do
     randomness: float | None = None  # how far two evaluations of the same samples differ
     curvature: float | None = None  # how far the network is from an affine map
     rank: int | None = None  # directions of the input, of those that there are, that can change outputs; a median
     full_rank: int = 0  # the most that there could be
+    penalty: dict[str, float] = field(default_factory=dict)  # parameter -> factor of its value in the loss's gradient
     fading: "Fading | None" = None  # the recurrent layer with the smallest ratio
     batch_norm: tuple[float, float] | None = None  # train loss with running statistics, and with those of the batch
 
@@ -90,6 +93,19 @@ class Inspector:
                     if id(variable) not in own and isinstance(variable, nn.Parameter):
                         self.foreign[id(variable)] = variable
 
+    def before_first_backward(self, module: nn.Module, loss: Tensor, result: Tensor) -> None:
+        """Look for weights that are decayed by a term of the loss: ``result`` is what the loss function returned."""
+        weights = {name: p for name, p in module.named_parameters() if is_known(p) and p.requires_grad and p.ndim > 1}
+        if not (loss - result).requires_grad or not weights:
+            return
+        slopes = torch.autograd.grad(loss - result, list(weights.values()), retain_graph=True, allow_unused=True)
+        for (name, weight), slope in zip(weights.items(), slopes, strict=True):
+            if slope is None or not slope.any():
+                continue
+            factor = ((weight * slope).sum() / weight.square().sum()).item()
+            if factor > 0 and (slope - factor * weight).norm() < ROUNDED * slope.norm():
+                self.found.penalty[name] = factor
+
     def before_step(self, optimizers: Sequence[Optimizer], optimizer: Optimizer) -> None:
         for number, each in enumerate(optimizers):
             if each is getattr(optimizer, "optimizer", optimizer) and self.found.batches < 2 * BLOCKED_STEPS:
@@ -117,7 +133,7 @@ class Inspector:
             ]
         found.unregistered = {name: size for name, size in unregistered_layers(module, self.foreign)}
         losses = [call for call in calls if call.name != "difference"] or calls
-        found.call = losses[-1] if losses else None
+        found.call, found.calls = losses[-1] if losses else None, losses
         return found
 
 

@@ -54,6 +54,7 @@ class LossCalls(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.found: list[LossCall] = []
+        self.results: list[Tensor] = []  # with their graphs, until they are cleared
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
@@ -65,6 +66,7 @@ class LossCalls(TorchFunctionMode):
         if name and isinstance(outputs, Tensor) and isinstance(targets, Tensor) and isinstance(result, Tensor):
             value = result.detach().float().mean().item()
             self.found.append(LossCall(name, outputs.detach(), operation_behind(outputs), targets.detach(), value))
+            self.results.append(result)
         return result
 
 

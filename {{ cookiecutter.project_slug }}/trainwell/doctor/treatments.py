@@ -57,6 +57,19 @@ class ChangeGroups(Callback):
                 config.scheduler.base_lrs = [self.factor * rate for rate in config.scheduler.base_lrs]
 
 
+class NoDecay(ChangeGroups):
+    """Neither decay by the optimizer nor by a penalty in the loss, which gave these factors of the weights."""
+
+    def __init__(self, penalty: dict[str, float]) -> None:
+        super().__init__(no_decay)
+        self.penalty = penalty
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
+        for name, parameter in pl_module.named_parameters():
+            if name in self.penalty and parameter.grad is not None:
+                parameter.grad.sub_(parameter.detach(), alpha=self.penalty[name])
+
+
 class TrainAll(Callback):
     """Give the first optimizer the parameters that none has."""
 
@@ -204,6 +217,9 @@ def against(code: str, history: History) -> Iterator[Treatment]:
         yield from lower
         if history.momentum > GENTLE_MOMENTUM:
             yield LESS_MOMENTUM
+    elif code == "excess_weight_decay":
+        penalty = history.inspection.penalty if history.inspection else {}
+        yield Treatment("no weight decay", "" if penalty else "weight_decay=none", callback=lambda: NoDecay(penalty))
     elif code in TREATMENTS:
         yield from TREATMENTS[code]
         if code in ("exploding_gradient", "dead_units"):
@@ -220,7 +236,6 @@ RECTIFIED = Treatment("ReLU and He's initial weights", module=rectify)
 REMEMBERING = Treatment("gates that keep the state at first", module=remember)
 LEAKY = Treatment("leaky ReLU", "activation=leaky_relu", module=leak)
 LESS_DROPOUT = Treatment("less dropout", f"dropout.rate={GENTLE}", module=drop_less)
-NO_DECAY = Treatment("no weight decay", "weight_decay=none", callback=lambda: ChangeGroups(no_decay))
 LESS_MOMENTUM = Treatment("less momentum", "optimizer.momentum=0.9", callback=lambda: ChangeGroups(lower_momentum))
 ALL_TRAINED = Treatment("every layer trained", "network.freeze=[]", module=train_all, callback=TrainAll)
 TREATMENTS: dict[str, Sequence[Treatment]] = {
@@ -232,7 +247,6 @@ TREATMENTS: dict[str, Sequence[Treatment]] = {
     "bad_initial_loss": (STARTED_AGAIN,),
     "symmetric_units": (STARTED_AGAIN,),
     "excess_dropout": (LESS_DROPOUT,),
-    "excess_weight_decay": (NO_DECAY,),
     "frozen_parameters": (ALL_TRAINED,),
     "shifted_validation": (SPLIT_AT_RANDOM,),
 }

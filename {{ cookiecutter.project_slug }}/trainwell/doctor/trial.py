@@ -113,6 +113,10 @@ class Recorder(Probe):
             self.calls_noted.enter_context(self.calls)
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
+        alone = len(self.calls.results) == 1 and trainer.accumulate_grad_batches == 1
+        if alone and not self.inspector.found.batches and loss.shape == self.calls.results[0].shape:
+            self.inspector.before_first_backward(pl_module, loss, self.calls.results[0])
+        self.calls.results.clear()
         self.inspector.before_backward(pl_module, trainer.optimizers, loss)
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from ...findings import Finding
 from ..history import History
 from ..inspection import DIFFERS, Inspection
-from ..loss_calls import LossCall
+from ..loss_calls import LossCall, constant_loss
 from .signal_flow import and_more
 
 MUCH, ALL = 0.02, 0.999  # of all parameters
@@ -252,17 +252,26 @@ def misfit(history: History) -> Iterator[Finding]:
 
 def unscaled_targets(history: History) -> Iterator[Finding]:
     """Numbers in units in which the network has to grow a lot before it is near them, and has not."""
-    call = history.inspection.call if history.inspection else None
-    if call is None or call.name not in NUMBERS or history.num_classes or history.reached(0.5):
+    calls = history.inspection.calls if history.inspection else ()
+    if history.num_classes or history.reached(0.5):
         return
-    y = call.targets.double()
-    deviation, mean = y.std().item(), y.mean().abs().item()
-    if not SCALES[0] <= deviation <= SCALES[1] or mean > SCALES[1] * deviation:
-        evidence = (
-            f"the targets that the loss gets have a mean of {mean:.3g} and a standard deviation of {deviation:.3g}"
-        )
-        advice = ("train on standardized targets:", "    y = (y - y_train.mean()) / y_train.std()")
-        yield Finding("unscaled_target", history.severity, "targets", evidence, advice=advice)
+    for call in reversed(calls):
+        if call.name not in NUMBERS or is_near(call):
+            continue
+        y = call.targets.double()
+        deviation, mean = y.std().item(), y.mean().abs().item()
+        if not SCALES[0] <= deviation <= SCALES[1] or mean > SCALES[1] * deviation:
+            evidence = "the targets that the loss gets have "
+            evidence += f"a mean of {mean:.3g} and a standard deviation of {deviation:.3g}"
+            advice = ("train on standardized targets:", "    y = (y - y_train.mean()) / y_train.std()")
+            yield Finding("unscaled_target", history.severity, "targets", evidence, advice=advice)
+            return
+
+
+def is_near(call: LossCall) -> bool:
+    """Whether the outputs save half of the loss of a constant guess."""
+    guess = constant_loss(call)
+    return guess is not None and call.value < guess / 2
 
 
 def affine(history: History) -> Iterator[Finding]:

@@ -41,6 +41,9 @@ def withering(history: History) -> Iterator[Finding]:
     growth = history.growth()
     if growth is not None and (growth < WITHERED or (growth < SHRANK and not history.reached(0.95))):
         evidence = f"after {history.steps} steps the weights have {growth:.2g} times the norm of the start"
+        if penalty := history.inspection and history.inspection.penalty:
+            evidence += f"; the loss adds {max(penalty.values()) / 2:.2g} times their squares"
+            evidence += f", and the optimizer decays them by {history.decay:.2g} as well" if history.decay else ""
         remedies = ("weight_decay.strength=0.001",)
         yield Finding("excess_weight_decay", history.severity, "whole network", evidence, remedies)
 
@@ -102,7 +105,7 @@ def ended_early(history: History) -> Iterator[Finding]:
     ended = next((step for step, rate in history.rates.items() if rate < ENDED * highest), None)
     started = next(iter(history.rates.values()), 0.0) == highest  # else it warms up
     stays = ended is not None and all(rate < ENDED * highest for step, rate in history.rates.items() if step >= ended)
-    if ended is not None and stays and started and ended < EARLY * history.planned and not history.reached(0.95):
+    if ended is not None and stays and started and ended < EARLY * history.planned and not history.did_all(0.95):
         evidence = f"the schedule has taken the learning rate from {highest:.2g} to {history.rates[ended]:.2g} "
         evidence += f"in {ended} of {history.planned:.0f} steps"
         advice = ("move the schedule by epochs, or give it the number of steps:", '    "interval": "epoch"')

@@ -15,7 +15,7 @@ from .data import MOST_COMPARED, flat, ridge
 MOST_MISSING = 0.02  # share of the validation samples of classes without a train sample
 APART = 0.25  # above 0.5: how well train and validation samples can be separated; their shares of classes
 GIVES_AWAY = 0.98  # accuracy of one feature alone
-OTHERS = 0.1  # below it: what all the other features reach
+OTHERS = 0.1  # below it: what all the other features reach; of numbers also a tenth of what those leave unexplained
 NEAREST = 2
 MOST_FEATURES = 500
 
@@ -135,7 +135,7 @@ def leaking_number(problem: Problem) -> Iterator[Finding]:
     spread = x[:, others].std(dim=0).clamp(min=1e-12)
     errors = target - y.mean() - ridge(x[:, others] / spread, val[:, others] / spread, y - y.mean())
     without = 1 - (errors.square().mean() / (target - y.mean()).square().mean()).item()
-    if without < share - OTHERS:
+    if without < share - OTHERS or 1 - share < OTHERS * (1 - without):
         evidence = f"feature {best} alone explains {share:.1%} of the target, all others together {max(without, 0):.1%}"
         advice = ("is it known before the answer is? else leave it out:", f"    x = numpy.delete(x, {best}, axis=1)")
         yield Finding("target_leak", "warning", f"feature {best}", evidence, advice=advice)
