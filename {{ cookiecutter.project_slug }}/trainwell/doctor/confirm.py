@@ -116,15 +116,22 @@ class Confirmation:
 
     def unexplained(self, doubtful: Sequence[Finding]) -> list[Finding]:
         """No remedy is known to help: the suspicions stand if the network does not learn, also in more steps."""
-        if not doubtful or self.history.severity != "error" or self.history.last is None:
+        if not doubtful or self.history.last is None or not is_stuck(self.history, doubtful[0]):
             return [finding.as_note() for finding in doubtful]
         longer = self.longer()
-        if longer is not None and longer.severity != "error":
+        if longer is not None and not is_stuck(longer, doubtful[0]):
             return [finding.as_note() for finding in doubtful]
         first, *others = doubtful
         for code in INSTEAD.get(first.code, ()):
             first = self.confirmed(replace(first, code=code, remedies=(), advice=())) or first
         return [first, *(finding.as_note() for finding in others)]
+
+
+def is_stuck(history: History, finding: Finding) -> bool:
+    """Whether a network does not learn; one whose gradients vanish may fit train samples alone."""
+    chance, deviation = history.chance
+    fits_alone = finding.code == "vanishing_gradient" and history.learnable > chance + 6 * deviation
+    return history.severity == "error" or (fits_alone and history.learns is False)
 
 
 def is_suspicion(finding: Finding) -> bool:

@@ -127,6 +127,10 @@ def start_again(module: LightningModule) -> None:
             part.weight = nn.init.kaiming_uniform_(torch.empty_like(cast(Tensor, part.weight)), a=sqrt(5))
         elif callable(reset):
             reset()
+        else:  # parameters without a layer: Glorot's deviation, if theirs is larger
+            for parameter in part.parameters(recurse=False):
+                if parameter.ndim == 2 and parameter.std() > (deviation := sqrt(2 / sum(parameter.shape))):
+                    parameter.mul_(deviation / parameter.std())
 
 
 @torch.no_grad()

@@ -19,6 +19,7 @@ SUM_OFF = 1e-3  # of probabilities, from 1
 OUTSIDE = 0.05  # share of the targets
 LAG = 1.5  # train loss with running statistics over that with statistics of the batch, and
 LAG_BY = 0.15  # above it, as a share of the loss of equal chances
+FAR_LAG, FAR_LAG_BY = 5.0, 0.05  # either both of these or both of those
 FAR, FAR_BY = 3.0, 0.5  # the same where nothing says why: early steps move the statistics a lot
 SLOW, FAST = 0.05, 0.5  # momentum of batch normalisation
 NOISY, NOISY_BY = 1.05, 0.02  # the same where only the last batches count, as with the momentum of other libraries
@@ -206,7 +207,8 @@ def lagging_statistics(history: History) -> Iterator[Finding]:
     times, by = (LAG, LAG_BY) if (history.slowest_norm or 1.0) < SLOW else (FAR, FAR_BY)
     if (history.fastest_norm or 0.0) > FAST:
         times, by = NOISY, NOISY_BY
-    if running > times * of_batch and running - of_batch > by * history.chance_loss:
+    lags_far = times == LAG and running > FAR_LAG * of_batch and running - of_batch > FAR_LAG_BY * history.chance_loss
+    if lags_far or (running > times * of_batch and running - of_batch > by * history.chance_loss):
         evidence = f"train loss {running:.3g} in evaluation, {of_batch:.3g} with the batch's own statistics"
         advice = (
             "let running statistics follow, in batches of 16 samples and more:",

@@ -84,9 +84,11 @@ def too_long(history: History) -> Iterator[Finding]:
 
 
 def too_short(history: History) -> Iterator[Finding]:
-    """Judged at the highest learning rate of the schedule."""
+    """Judged at the highest learning rate of the schedule, which may warm up for a quarter of the training."""
+    seen = max(history.rates.values(), default=0.0)
+    highest = history.learning_rate if history.steps < history.planned / 4 else seen
     lengths = [
-        length + log10(history.learning_rate / rate)
+        length + log10(highest / rate)
         for first, last in WINDOWS
         if (rate := max((rate for step, rate in history.rates.items() if first <= step <= last), default=0.0)) > 0
         if (length := history.step_length(first, last)) is not None

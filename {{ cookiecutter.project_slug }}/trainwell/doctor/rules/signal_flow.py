@@ -12,9 +12,11 @@ from ..history import TOO_LONG, History
 VANISHED, FAINT = -1.5, -3.0  # powers of ten of the gradient of a first layer over that of the last similar one
 EXPLODED = 100.0  # norm of the first gradient
 GREW = 6.0  # signal behind the last layer over that behind the first, at the start
+OFF = 1000.0  # times the loss of a constant guess, which no head of its own makes
 DEAD = 0.5  # share of the units at the input of a layer
 SATURATED = 0.6  # share of the values at the input of a layer, at the start
 DROPPED = 0.75  # dropout rate
+HALF = 0.5  # the same, if less is learned than by simple learners
 DROPOUT_LOSS = 3.0  # loss with dropout over loss without, at the start
 SURE = 3.5  # loss at the start above that of equal chances
 TWINS = 0.5  # share of a layer's units
@@ -39,6 +41,10 @@ def dropped(history: History) -> Iterator[Finding]:
     if rates:
         evidence = f"{max(rates.values()):.0%} of the units are dropped in every step"
         yield Finding("excess_dropout", history.severity, and_more(list(rates)), evidence, remedies)
+    elif max(history.dropout.values(), default=0.0) >= HALF and not history.reached(0.7):
+        layers = [layer for layer, rate in history.dropout.items() if rate >= HALF]
+        evidence = f"{max(history.dropout.values()):.0%} of the units are dropped in every step"
+        yield Finding("excess_dropout", history.severity, and_more(layers), evidence, remedies)
     elif history.dropout_loss is not None and history.start_loss is not None and history.scores:
         whole = max(min(history.start_loss, history.scores[min(history.scores)].train_loss), 1e-9)
         if history.dropout_loss / whole > DROPOUT_LOSS:
@@ -59,6 +65,11 @@ def exploding(history: History) -> Iterator[Finding]:
     if norm is None or norm <= EXPLODED or history.recovered:
         return
     growth, first, last = growth_of_signal(history)
+    start, guess = history.start_loss or 0.0, history.chance_loss
+    if growth <= GREW and start > OFF * guess:
+        evidence = f"the first gradient has norm {norm:.3g} and the first loss is {start:.3g}; "
+        evidence += f"{'equal chances give' if history.guess_loss is None else 'a constant guess has'} {guess:.3g}"
+        yield Finding("exploding_gradient", history.severity, history.order[-1] if history.order else "head", evidence)
     if growth > GREW:
         evidence = f"the first gradient has norm {norm:.3g}; signals grow {growth:.3g}-fold after {first}"
         yield Finding("exploding_gradient", history.severity, last, evidence)
