@@ -4,6 +4,7 @@ A mistake is one sentence: the key as it is typed, the rule, the value. What onl
 ValueError raised by them, before training starts.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -15,6 +16,8 @@ from . import constraints
 
 KINDS = {bool: "true or false", int: "a whole number", float: "a number"}
 NULLABLE = ("trainer.gradient_clip_val", "trainer.gradient_clip_algorithm", "trainer.check_val_every_n_epoch")
+READ_BY_A_RUN = ("data", "task", "trainer", "callbacks", "logger")
+REFERENCE = re.compile(r"\$\{(\w+)")
 WAYS_TO_SPLIT = ("column", "group", "time", "val_path", "test_path")  # keys of data.split
 # Their values go on to other code.
 OPEN = ("trainer", "callbacks", "logger", "optimizer", "task", "loss", "data", "network")
@@ -50,6 +53,23 @@ def unread(config: DictConfig, as_written: DictConfig) -> Iterator[str]:
     for key, _ in leaves(config):
         if key not in known and (key.partition(".")[0] not in OPEN or key.startswith("data.split.")):
             yield key
+
+
+def unread_groups(config: DictConfig, choices: Mapping[str, str], changed: Mapping[str, str]) -> Iterator[str]:
+    """Groups that were changed, and that neither the task nor what it refers to uses."""
+    plain: Any = OmegaConf.to_container(config, resolve=False)
+    used: set[str] = set()
+    waiting = list(READ_BY_A_RUN)
+    while waiting:
+        key = waiting.pop()
+        if key not in used:
+            used.add(key)
+            waiting += REFERENCE.findall(str(plain.get(key)))
+    for group, typed in changed.items():
+        if group not in used:
+            maker = "network" if "network" in used else "task"
+            user = f"{maker}={choices[maker]}" if maker in choices else f"this {maker}"
+            yield f"{user} does not use {group}, so {typed} would be ignored; leave it out"
 
 
 def wrong_kinds(config: DictConfig, as_written: DictConfig, ranges: Mapping[str, constraints.Rule]) -> Iterator[str]:
