@@ -133,6 +133,7 @@ def test_a_refused_combination_is_pruned_with_its_reason(searched: Path, command
         (["+search=mine", "trials=0"], "trials must be 1 or more, got 0"),
         (["+search=mine", "dropout.rat=0.1"], "dropout.rat=0.1: there is no key dropout.rat"),
         (["+search=mine", "dropout.rate=2"], "dropout.rate must be in [0, 1), got 2"),
+        (["+search=mine", "optimizer.lr=0.1"], "+search=mine chooses these itself, so leave out optimizer.lr=0.1"),
         (["resume=nothing"], "there is no such study"),
         (["resume=nothing", "seed=1"], "a study keeps its overrides, so leave out seed=1"),
     ],

@@ -76,6 +76,8 @@ def new_study(search: str | None, overrides: Sequence[str]) -> "Study":
     if search not in searches():
         raise ValueError(f"+search must be one of {', '.join(searches())}, got {search or 'nothing'}")
     lines = space.read_space(compose.project_root() / SPACES / f"{search}.yaml")
+    if chosen := [override for override in overrides if compose.key_of(override) in lines]:
+        raise ValueError(f"+search={search} chooses these itself, so leave out {' '.join(chosen)}")
     with compose.hydra_here():
         refuse_mistakes(overrides, "")
         where = f"+search={search}: "
