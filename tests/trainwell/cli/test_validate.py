@@ -16,6 +16,9 @@ MISTAKES = {
     "a wrong group": (["optimiser=sgd"], ["there is no key optimiser", "did you mean optimizer?"]),
     "a wrong type": (["dropout.rate=abc"], ["dropout.rate must be a number, got abc"]),
     "a way to compile that there is not": (["compile=jit"], ["compile must be true or false or graph, got jit"]),
+    "several values": (["seed=0,1"], ["seed=0,1: several values are several runs; type -m before them"]),
+    "a key of another group": (["network.depth=3"], ["did you mean residual.depth?"]),
+    "an experiment of the gallery": (["+experiment=saturation"], ["did you mean experiment=gallery/saturation?"]),
     "a word alone": (["relu"], ["relu: type KEY=VALUE"]),
     "a number that is not whole": (["network.width=1.5"], ["network.width must be a whole number, got 1.5"]),
     "a value out of range": (["dropout.rate=1.5"], ["dropout.rate must be in [0, 1), got 1.5"]),
@@ -34,6 +37,10 @@ MISTAKES = {
     "a technique that cannot reach in": (
         ["network=custom", "network.factory=torch.nn.Linear", "activation=gelu"],
         ["activation=gelu would be ignored"],
+    ),
+    "groups that a task of one's own does not read": (
+        ["~task", "+task._target_=my_network.tasks.own.Own", "optimizer.lr=0.1", "activation=tanh"],
+        ["this task does not use optimizer, so optimizer.lr=0.1 would be ignored", "activation=tanh would be ignored"],
     ),
     "a momentum that is taken over": (
         ["scheduler=one_cycle", "optimizer=sgd", "optimizer.momentum=0.5"],

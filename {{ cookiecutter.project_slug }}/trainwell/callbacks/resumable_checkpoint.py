@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Checkpoint, Timer
 
 from ..lightning_internals import (
@@ -55,8 +56,15 @@ class ResumableCheckpoint(Checkpoint):
         self.results: dict[str, Any] | None = None
 
     def limit(self, max_time: Any) -> None:
-        """Stop after ``max_time``, as Lightning's Timer takes it; None: no limit."""
-        self.timer = Timer(max_time) if max_time is not None else None
+        """Stop after ``max_time``, as Lightning's Timer takes it; None: no limit.
+
+        Raises: ValueError: it is no such time.
+        """
+        try:
+            self.timer = Timer(max_time) if max_time is not None else None
+        except MisconfigurationException as error:
+            rule = "trainer.max_time must be days:hours:minutes:seconds, such as 00:08:00:00"
+            raise ValueError(f"{rule}, got {max_time}") from error
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self.saved_at = time.monotonic()

@@ -1,6 +1,7 @@
 """Configurations as Hydra composes them, and its errors in plain sentences."""
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -65,11 +66,21 @@ def help_text(config_name: str) -> str:
         groups = {
             group: ", ".join(options)
             for group in loader.list_groups("")
-            if group != "hydra" and (options := loader.get_group_options(group, ObjectType.CONFIG))
+            if group != "hydra" and (options := options_of(group))
         }
     width = get_terminal_size().columns
     lines = [fill(f"{group}: {options}", width, subsequent_indent="  ") for group, options in groups.items()]
     return Template(template).safe_substitute(APP_CONFIG_GROUPS="\n".join(lines) + "\n")
+
+
+def options_of(group: str) -> list[str]:
+    """The options of a group, and of the folders in it, such as gallery/ in experiment/."""
+    loader = GlobalHydra.instance().config_loader()
+    return [
+        f"{folder}{option}"
+        for folder in ("", *(f"{folder}/" for folder in loader.list_groups(group)))
+        for option in loader.get_group_options(f"{group}/{folder}".rstrip("/"), ObjectType.CONFIG)
+    ]
 
 
 def jobs(config_name: str, overrides: Sequence[str]) -> list[list[str]]:
@@ -96,7 +107,10 @@ def mistakes(config_name: str, config: DictConfig, hydra: Any) -> list[str]:
     choices = chosen_options(hydra)
     written = as_written(config_name, **choices) if hydra.overrides.task else config  # nothing typed: the files alone
     folders = [Path(source.path) for source in hydra.runtime.config_sources if source.schema == "file"]
-    return validate.mistakes(config, written, changed_groups(config_name, hydra, choices), choices, folders)
+    changed = changed_groups(config_name, hydra, choices)
+    found = validate.mistakes(config, written, changed, choices, folders)
+    known = {group: typed for group, typed in changed.items() if group in groups}  # others may be read by own code
+    return found or list(validate.unread_groups(config, choices, known))
 
 
 def cannot_be_left_out(group: str) -> str:
@@ -182,11 +196,7 @@ def without_hydra(config: DictConfig) -> DictConfig:
 def sentence(config_name: str, override: str, accepted: Sequence[str], complaint: Exception) -> str:
     """Say of one override why it is refused and what may have been meant."""
     key, value = key_of(override), override.partition("=")[2]
-    loader = GlobalHydra.instance().config_loader()
-    is_group = "." not in key  # no group has a dot in its name
-    options = list(loader.get_group_options(key, results_filter=ObjectType.CONFIG)) if is_group else []
-    for folder in loader.list_groups(key) if is_group else ():  # such as gallery/ in experiment/
-        options += [f"{folder}/{option}" for option in loader.get_group_options(f"{key}/{folder}")]
+    options = options_of(key) if "." not in key else []  # no group has a dot in its name
     unknown = [option for option in value.strip("[]").split(",") if option not in options]
     if options and override.startswith("~"):
         return f"{override}: {key} cannot be left out; it is one of {', '.join(options)}"
@@ -195,15 +205,21 @@ def sentence(config_name: str, override: str, accepted: Sequence[str], complaint
     if key == "experiment" and not override.startswith("+"):
         return f"{override}: an experiment is added to the configuration; type +{override}"
     if "Could not override" in str(complaint):
-        keys = [name for name, _ in validate.leaves(without_hydra(composed_once(config_name, *accepted)))]
-        return f"{override}: there is no key {key}{did_you_mean(key, [*keys, *loader.list_groups('')])}"
+        leaves = validate.leaves(without_hydra(composed_once(config_name, *accepted)))
+        keys = [name for name, _ in leaves if not name.rpartition(".")[2].startswith("_")]
+        groups = GlobalHydra.instance().config_loader().list_groups("")
+        return f"{override}: there is no key {key}{did_you_mean(key, [*keys, *groups])}"
+    if "Ambiguous value" in str(complaint):
+        return f"{override}: several values are several runs; type -m before them"
     if "Error parsing" in str(complaint):
         return f"{override}: type KEY=VALUE, such as dropout.rate=0.2; quote other characters twice: 'KEY=\"a=b, c\"'"
     return f"{override}: {str(complaint).splitlines()[0]}"
 
 
 def did_you_mean(wrong: str, right: Sequence[str], before: str = "") -> str:
-    near = get_close_matches(wrong, right, n=1)
+    """The likeliest word: one that is the same behind its last dot or slash, else one that looks alike."""
+    same = [word for word in right if re.split(r"[./]", word)[-1] == re.split(r"[./]", wrong)[-1]]
+    near = same or get_close_matches(wrong, right, n=1)
     return f"; did you mean {before}{near[0]}?" if near else ""
 
 

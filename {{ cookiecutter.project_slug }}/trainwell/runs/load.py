@@ -140,4 +140,6 @@ def mistakes_as_value_errors() -> Iterator[None]:
 def in_words(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
+    if "No supported gpu backend" in str(error):
+        return "trainer.accelerator=gpu needs a GPU, and torch finds none; type trainer=cpu"
     return " ".join(str(error).split("\n")) if isinstance(error, ImportError) else str(error)

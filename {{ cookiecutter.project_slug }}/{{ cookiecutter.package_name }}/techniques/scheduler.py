@@ -23,7 +23,8 @@ def cosine(optimizer: Optimizer, total_steps: int, *, warmup_steps: int) -> dict
     Raises: ValueError: the warm-up is not shorter than the training.
     """
     if warmup_steps >= total_steps:
-        raise ValueError(f"scheduler.warmup_steps must be below the number of steps, {total_steps}, got {warmup_steps}")
+        rule = f"scheduler.warmup_steps must be below the number of steps, {total_steps}"
+        raise ValueError(f"{rule}, got {warmup_steps}; for so short a training type scheduler.warmup_steps=0")
 
     def factor(step: int) -> float:
         if step < warmup_steps:
