@@ -15,7 +15,7 @@ help:
 	@echo "make gallery measure the experiments and draw their plots, continuing where it was interrupted; half an hour at first"
 	@echo "make kill    kill training at 100 random moments, resume, compare bit for bit; ten minutes"
 	@echo "make bench   compare the speed with a hand-written loop, the usual way and scikit-learn; half an hour, nothing else running"
-	@echo "make doctor-benchmark  examine networks that are known to be sick or healthy; an hour at first"
+	@echo "make doctor-benchmark  examine networks with known faults, and healthy ones; an hour at first"
 	@echo "make clean   remove .venv, build/ and caches"
 
 demo: .venv/installed
@@ -23,7 +23,7 @@ demo: .venv/installed
 	@rm -rf build/demo
 	@.venv/bin/cookiecutter --no-input --default-config --output-dir build/demo . >/dev/null
 	@cd $(demo) && WANDB_MODE=offline ../../../.venv/bin/python train.py +experiment=baseline
-	@echo "Next:  cd $(demo) && source ../../../.venv/bin/activate"
+	@echo "Next:  cd $(demo) && source ../../../.venv/bin/activate   (there, trainwell is python -m trainwell)"
 
 test: .venv/installed
 	.venv/bin/python -m pytest

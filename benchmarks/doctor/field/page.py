@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...pages import machine
-from .cases import PARTS, all_cases
+from .cases import PARTS
 from .results import FieldResult, results_before, seconds, trained
 
 if TYPE_CHECKING:
@@ -44,7 +44,6 @@ def field_section(measurements: "Measurements", results: Sequence[FieldResult]) 
         sample=SAMPLE,
         codes="\n".join(f"- `{code}`: {why}" for code, why in WHY.items()),
         healthy=sum(not result.case.codes for result in results),
-        listed=len(all_cases()),
         faulty=sum(bool(result.case.codes) for result in results),
         parts=" | ".join(PARTS),
         columns="---|" * (len(PARTS) - 1) + "---",

@@ -161,7 +161,7 @@ def remember(module: LightningModule) -> None:
 
 def gated(plain: nn.RNN) -> nn.GRU:
     sizes = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional")
-    return nn.GRU(**{name: getattr(plain, name) for name in sizes}).to(plain.weight_ih_l0)
+    return nn.GRU(**{name: getattr(plain, name) for name in sizes}).to(next(plain.parameters()))
 
 
 def leak(module: LightningModule) -> None:
