@@ -226,6 +226,77 @@ class ReplacedAfterOptimizer(Own):
         self.network.trunk[2] = nn.Linear(WIDTH, WIDTH)
 
 
+class TwoNumbers(Numbers):
+    """The sum of two losses, of which one is in other units."""
+
+    def __init__(self, unit: float) -> None:
+        super().__init__(nn.Identity())
+        self.unit, self.head = unit, nn.Linear(FEATURES, 1)
+
+    def loss(self, batch: Any) -> Tensor:
+        x, y = batch
+        return mse_loss(self.head(x)[:, 0], self.unit * y) + mse_loss(self(x)[:, 0], y)
+
+
+class Taught(Own):
+    """Learns from a larger network too, which stays as it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.teacher = nn.Sequential(nn.Linear(FEATURES, 200), nn.ReLU(), nn.Linear(200, CLASSES)).requires_grad_(False)
+
+    def loss(self, batch: Any) -> Tensor:
+        return super().loss(batch) + 0.01 * mse_loss(self(batch[0]), self.teacher(batch[0]))
+
+
+class Embedded(Own):
+    """Returns an embedding, in which samples of a class lie closer together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = nn.Sequential(nn.Linear(FEATURES, WIDTH), nn.ReLU(), nn.Linear(WIDTH, 8))
+
+    def loss(self, batch: Any) -> Tensor:
+        x, y = self(batch[0]), batch[1]
+        distances, same = torch.cdist(x, x + 1e-6), y[:, None] == y
+        furthest, nearest = (distances - 99 * ~same).amax(dim=1), (distances + 99 * same).amin(dim=1)
+        return (furthest - nearest + 1).relu().mean()
+
+
+class RateAsFactor(Own):
+    """A schedule that returns the learning rate, by which torch multiplies the learning rate."""
+
+    def configure_optimizers(self) -> Any:
+        optimizer = Adam(self.parameters(), lr=1e-3)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1e-3)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+class Recurrent(nn.Module):
+    """Reads sequences, and classifies them by the last state or by the mean over all."""
+
+    def __init__(self, by_last: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.reader, self.head, self.by_last = nn.RNN(2, WIDTH, batch_first=True), nn.Linear(WIDTH, CLASSES), by_last
+
+    def forward(self, x: Tensor) -> Tensor:
+        states, _ = self.reader(x)
+        return self.head(states[:, -1] if self.by_last else states.mean(dim=1))
+
+
+def of_sequences(count: int) -> Samples:
+    """The class is in the first two of forty steps."""
+    generator = torch.Generator().manual_seed(count)
+    x, y = torch.randn(count, 40, 2, generator=generator), torch.randint(CLASSES, (count,), generator=generator)
+    corners = torch.tensor([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]])
+    x[:, :2] = 0.3 * x[:, :2] + 1.5 * corners[y, None]
+    return Samples(x, y)
+
+
+SEQUENCES = InMemory(of_sequences(1500), of_sequences(400), CLASSES)
+
+
 class NoModule:
     def __init__(self) -> None:
         self.layer = nn.Linear(FEATURES, 8)
@@ -417,6 +488,9 @@ SICK_NETWORKS: dict[str, tuple[str, Callable[[], list[Finding]]]] = {
     "broadcast by hand": ("loss_mismatch", lambda: by(BroadcastingByHand(nn.Identity()), numbers(1.0))),
     "broadcast rates": ("loss_mismatch", lambda: by(Rates((-1, 1)), numbers(1.0))),
     "thousands": ("unscaled_target", lambda: by(Numbers(nn.Identity()), numbers(1.0, unit=5000.0))),
+    "one of two numbers in thousands": ("unscaled_target", lambda: by(TwoNumbers(5000.0), numbers(1.0))),
+    "rate as factor": ("learning_rate_too_low", lambda: by(RateAsFactor(), max_epochs=10)),
+    "early in a sequence": ("vanishing_gradient", lambda: found(Recurrent(by_last=True), SEQUENCES)),
     "outliers": ("target_outliers", lambda: by(Numbers(nn.Identity()), numbers(300.0))),
 }
 HEALTHY_NETWORKS: dict[str, Callable[[], list[Finding]]] = {
@@ -425,6 +499,10 @@ HEALTHY_NETWORKS: dict[str, Callable[[], list[Finding]]] = {
     "mean probabilities, logarithm": lambda: found(Ensemble(logits=True)),
     "squares by hand": lambda: by(SquaredByHand(nn.Identity()), numbers(1.0)),
     "rates": lambda: by(Rates((-1,)), numbers(1.0)),
+    "two numbers": lambda: by(TwoNumbers(1.0), numbers(1.0)),
+    "a teacher": lambda: by(Taught()),
+    "an embedding": lambda: by(Embedded()),
+    "a mean over a sequence": lambda: found(Recurrent(by_last=False), SEQUENCES),
     "squares": lambda: by(Numbers(nn.Identity()), numbers(1.0)),
     "through": lambda: found(Through()),
     "straight through": lambda: found(Through(lambda x: x + (x.round() - x).detach())),
@@ -473,6 +551,11 @@ def test_a_mistake_is_named_first_and_says_what_to_change(sick: str) -> None:
 def test_its_healthy_twin_gets_notes_at_most(twin: str) -> None:
     findings = HEALTHY_NETWORKS[twin]()
     assert healthy(findings), findings
+
+
+def test_a_penalty_in_the_loss_is_measured() -> None:
+    (first, *_) = by(Penalized())
+    assert "the loss adds 1 times their squares" in first.evidence
 
 
 def test_a_suspicion_that_no_remedy_confirms_is_a_note() -> None:
