@@ -13,9 +13,10 @@ from cookiecutter.main import cookiecutter
 from .project import TEMPLATE, write
 
 PICTURE = TEMPLATE / "docs" / "terminal.svg"
+RESCUE = "python train.py +experiment=gallery/residual_rescue callbacks.early_stopping.patience=3"
 COMMANDS = {  # each with the pattern of the first line that is shown
     "trainwell doctor +experiment=gallery/vanishing_gradient": "found",
-    "python train.py +experiment=gallery/residual_rescue": "finished after|stopped early",
+    RESCUE: "finished after|stopped early",
 }
 COLOURS = {"command": "#7ee787", "finding": "#ff7b72", "plain": "#e6edf3"}
 FINDING = re.compile(r"^\w[\w ]+ +\((error|warning)\)$")

@@ -67,7 +67,7 @@ class Confirmation:
         shown = {treatment.remedy or treatment.name: text for treatment, _, text in gains}
         remedies = [treatment.remedy for treatment, _, _ in gains if treatment.remedy]
         others = [remedy for remedy in finding.remedies if remedy not in remedies and remedy not in self.tried]
-        evidence = f"{finding.evidence}; with {key_of(best)} in the trial: {gains[0][2]}"
+        evidence = f"{finding.evidence}; with {best.name} in the trial: {gains[0][2]}"
         found = replace(finding, evidence=evidence, gains=shown)
         return found.with_remedies([*remedies, *others][:MOST_REMEDIES])
 

@@ -89,7 +89,9 @@ def rate_times(history: History, factor: float) -> Treatment:
             if key in group:
                 group[key] = factor * group[key]
 
-    return Treatment("the learning rate", remedy, callback=lambda: ChangeGroups(change, factor))
+    return Treatment(
+        f"a learning rate of {remedy.partition('=')[2]}", remedy, callback=lambda: ChangeGroups(change, factor)
+    )
 
 
 def no_decay(group: dict[str, Any]) -> None:
@@ -234,9 +236,9 @@ GENTLE_MOMENTUM = 0.95
 CLIPPED = Treatment("clipping", "trainer.gradient_clip_val=1.0", settings={"gradient_clip_val": 1.0})
 STANDARDIZED = Treatment("standardized inputs", "data.standardize=true", problem=with_standardized)
 SPLIT_AT_RANDOM = Treatment("a random split", "data.split.column=null", problem=resplit)
-STARTED_AGAIN = Treatment("torch's own initial weights", module=start_again)
+STARTED_AGAIN = Treatment("torch's own initial weights", "initialisation=torch_default", module=start_again)
 SHRUNK = Treatment(f"initial weights times {SMALLER}", module=shrink)
-RECTIFIED = Treatment("ReLU and He's initial weights", module=rectify)
+RECTIFIED = Treatment("ReLU and He's initial weights", "activation=relu initialisation=he", module=rectify)
 REMEMBERING = Treatment("gates that keep the state at first", module=remember)
 LEAKY = Treatment("leaky ReLU", "activation=leaky_relu", module=leak)
 LESS_DROPOUT = Treatment("less dropout", f"dropout.rate={GENTLE}", module=drop_less)
