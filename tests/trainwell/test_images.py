@@ -98,7 +98,7 @@ KILLER = textwrap.dedent(
 )
 
 
-@pytest.mark.parametrize("memory", ["load", "map"])
+@pytest.mark.parametrize("memory", ["load", pytest.param("map", marks=pytest.mark.slow)])
 @pytest.mark.usefixtures("photos")
 def test_killed_within_an_epoch_and_resumed_it_comes_to_the_same_weights(
     memory: str, project: Path, command: Command

@@ -25,7 +25,9 @@ FORMATS = [
 
 
 @pytest.mark.parametrize("format", FORMATS)
-@pytest.mark.parametrize("network", ["mlp", "cnn", "transformer"])
+@pytest.mark.parametrize(
+    "network", ["mlp", *(pytest.param(name, marks=pytest.mark.slow) for name in ("cnn", "transformer"))]
+)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.export's own code
 def test_an_exported_network_gives_its_outputs_of_raw_samples(
     network: str, format: str, compose: Callable[..., Any], tmp_path: Path
