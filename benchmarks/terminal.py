@@ -21,6 +21,7 @@ COMMANDS = {  # each with the pattern of the first line that is shown
 COLOURS = {"command": "#7ee787", "finding": "#ff7b72", "plain": "#e6edf3"}
 FINDING = re.compile(r"^\w[\w ]+ +\((error|warning)\)$")
 LINE, CHARACTER, MARGIN = 19, 8.4, 18  # pixels
+COLUMNS = 110
 
 
 def main() -> None:
@@ -39,7 +40,12 @@ def printed(project: Path, command: str, first: str) -> list[str]:
     start = next((number for number, line in enumerate(lines) if re.search(first, line)), None)
     if start is None:
         raise RuntimeError(f"{command} printed no {first!r}:\n{ended.stdout}\n{ended.stderr}")
-    return [f"$ {command}", *lines[start:]]
+    return [f"$ {command}", *(part for line in lines[start:] for part in pieces(line))]
+
+
+def pieces(line: str) -> list[str]:
+    """A line as a terminal with so many columns breaks it."""
+    return [line[start : start + COLUMNS] for start in range(0, max(len(line), 1), COLUMNS)]
 
 
 def svg(lines: list[str]) -> str:
