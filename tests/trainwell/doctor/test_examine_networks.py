@@ -1,7 +1,7 @@
 """What is seen of networks, modules and splits: a sick training of each kind, and its healthy twin."""
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -533,8 +533,8 @@ GUISES = {
 }
 
 
-def some_slow(names: Iterable[str]) -> Iterator[Any]:
-    return (pytest.param(name, marks=pytest.mark.slow if name in GUISES else ()) for name in names)
+def some_slow(names: Iterable[str]) -> list[Any]:
+    return [pytest.param(name, marks=pytest.mark.slow if name in GUISES else ()) for name in names]
 
 
 @pytest.mark.parametrize(("momentum", "codes"), [(0.1, []), (0.99, ["batch_norm"])])
