@@ -176,14 +176,12 @@ def launched_job(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
 
 def refuse_jobs(config_name: str, overrides: list[str], config_dir: str | None, multirun: bool) -> None:
     """Check what was typed before Hydra starts; of a sweep, every job. Raises: Refused: there are mistakes."""
-    from tqdm import tqdm
-
     from ..config import compose
     from ..runs import request
 
     with compose.hydra_here(config_dir):
-        jobs = compose.jobs(config_name, overrides) if multirun else [overrides]
-        for job in tqdm(jobs, "checking", unit=" jobs", leave=False, disable=None if multirun else True):
+        jobs = with_bar(compose.jobs(config_name, overrides)) if multirun else [overrides]
+        for job in jobs:
             wanted = request.asked_for(job)
             if wanted and multirun:
                 raise Refused([f"{wanted.key}={wanted.name} is about one run, so leave out -m"])
@@ -193,6 +191,12 @@ def refuse_jobs(config_name: str, overrides: list[str], config_dir: str | None, 
                 refuse(request.mistakes(wanted, plain, job))
             else:
                 refuse(compose.mistakes(config_name, plain, config.hydra))
+
+
+def with_bar(jobs: list[list[str]]) -> Iterable[list[str]]:
+    from tqdm import tqdm
+
+    return tqdm(jobs, "checking", unit=" jobs", leave=False, disable=None)
 
 
 def refuse(mistakes: list[str]) -> None:

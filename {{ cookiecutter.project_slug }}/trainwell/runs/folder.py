@@ -11,7 +11,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from .processes import agreed
@@ -41,6 +40,8 @@ def lock(folder: Path) -> Iterator[None]:
 
     Raises: ValueError: another process trains it.
     """
+    from filelock import FileLock, Timeout
+
     try:
         held = FileLock(folder / ".lock").acquire(blocking=False)
     except Timeout as error:
