@@ -533,6 +533,25 @@ GUISES = {
 }
 
 
+def test_sparse_gradients_and_a_penalty_are_examined() -> None:
+    class Sparse(Penalized):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = nn.Sequential(nn.EmbeddingBag(20, WIDTH, sparse=True), nn.Linear(WIDTH, CLASSES))
+
+        def training_step(self, batch: Any, batch_index: int) -> Tensor:
+            return self.loss(batch) + 1e-4 * self.network[1].weight.square().sum()
+
+        def configure_optimizers(self) -> Any:
+            return SGD(self.parameters(), lr=0.5)
+
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randint(20, (800, 6), generator=generator)
+    samples = Samples(x, x[:, 0] % CLASSES)
+    data = InMemory(samples.at(torch.arange(600)), samples.at(torch.arange(600, 800)), CLASSES)
+    assert "non_finite" not in [finding.code for finding in by(Sparse(), data, gradient_clip_val=None)]
+
+
 def some_slow(names: Iterable[str]) -> list[Any]:
     return [pytest.param(name, marks=pytest.mark.slow if name in GUISES else ()) for name in names]
 

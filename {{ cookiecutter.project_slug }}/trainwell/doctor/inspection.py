@@ -96,11 +96,14 @@ class Inspector:
     def before_first_backward(self, module: nn.Module, loss: Tensor, result: Tensor) -> None:
         """Look for weights that are decayed by a term of the loss: ``result`` is what the loss function returned."""
         weights = {name: p for name, p in module.named_parameters() if is_known(p) and p.requires_grad and p.ndim > 1}
-        if not (loss - result).requires_grad or not weights:
+        if torch.equal(loss, result) or not (loss - result).requires_grad or not weights:
             return
-        slopes = torch.autograd.grad(loss - result, list(weights.values()), retain_graph=True, allow_unused=True)
+        try:
+            slopes = torch.autograd.grad(loss - result, list(weights.values()), retain_graph=True, allow_unused=True)
+        except RuntimeError:  # part of the graph only knows backward(), as with reentrant checkpoints
+            return
         for (name, weight), slope in zip(weights.items(), slopes, strict=True):
-            if slope is None or not slope.any():
+            if slope is None or slope.is_sparse or not slope.any():
                 continue
             factor = ((weight * slope).sum() / weight.square().sum()).item()
             if factor > 0 and (slope - factor * weight).norm() < ROUNDED * slope.norm():
