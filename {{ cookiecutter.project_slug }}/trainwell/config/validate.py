@@ -65,11 +65,11 @@ def unread_groups(config: DictConfig, choices: Mapping[str, str], changed: Mappi
         if key not in used:
             used.add(key)
             waiting += REFERENCE.findall(str(plain.get(key)))
+    makers = [f"{group}={choices[group]}" for group in ("task", "network") if group in used and group in choices]
     for group, typed in changed.items():
         if group not in used:
-            maker = "network" if "network" in used else "task"
-            user = f"{maker}={choices[maker]}" if maker in choices else f"this {maker}"
-            yield f"{user} does not use {group}, so {typed} would be ignored; leave it out"
+            user = " and ".join(makers) or "this task"
+            yield f"{group} is not used by {user}, so {typed} would be ignored; leave it out"
 
 
 def wrong_kinds(config: DictConfig, as_written: DictConfig, ranges: Mapping[str, constraints.Rule]) -> Iterator[str]:
