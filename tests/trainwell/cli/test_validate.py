@@ -1,6 +1,7 @@
 """Mistakes on the command line: what is answered, and that nothing heavy is imported or left behind before."""
 
 import runpy
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -40,7 +41,10 @@ MISTAKES = {
     ),
     "groups that a task of one's own does not read": (
         ["~task", "+task._target_=my_network.tasks.own.Own", "optimizer.lr=0.1", "activation=tanh"],
-        ["this task does not use optimizer, so optimizer.lr=0.1 would be ignored", "activation=tanh would be ignored"],
+        [
+            "optimizer is not used by this task, so optimizer.lr=0.1 would be ignored",
+            "activation=tanh would be ignored",
+        ],
     ),
     "a momentum that is taken over": (
         ["scheduler=one_cycle", "optimizer=sgd", "optimizer.momentum=0.5"],
@@ -90,6 +94,13 @@ def test_a_process_ends_with_nothing_but_the_message(case: str, command: Command
     assert ended.stdout == ""
     assert len(ended.stderr.splitlines()) == len(said)
     assert not (project / "runs").exists()
+
+
+def test_another_folder_of_configurations_is_checked_as_it_is(command: Command, project: Path, tmp_path: Path) -> None:
+    configs = shutil.copytree(project / "configs", tmp_path / "configs")
+    shutil.copy(configs / "activation" / "relu.yaml", configs / "activation" / "own.yaml")
+    ended = command("--config-path", str(configs), "activation=own", "optimizer.lr=-1")
+    assert (ended.returncode, ended.stderr.strip()) == (2, "optimizer.lr must be above 0, got -1")
 
 
 def test_what_lightning_refuses_is_a_mistake_too(command: Command, project: Path) -> None:

@@ -115,11 +115,12 @@ def with_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:
         if arguments.multirun and (arguments.cfg or arguments.info):
             raise Refused(["--cfg and --info show one configuration, so leave out -m"])
         if not shown:
-            refuse_jobs(config_name, arguments.overrides, arguments.config_dir, multirun)
+            with compose.hydra_here(arguments.config_dir, arguments.config_path):
+                refuse_jobs(config_name, arguments.overrides, multirun)
         configs = str(compose.project_root() / "configs")
         hydra.main(config_path=configs, config_name=config_name, version_base="1.3")(checked)()
     except compose.COMPLAINTS as complaint:
-        with compose.hydra_here(arguments.config_dir):
+        with compose.hydra_here(arguments.config_dir, arguments.config_path):
             raise Refused(compose.explain(config_name, arguments.overrides, complaint)) from complaint
     if refusals:
         raise Refused(refusals)
@@ -174,23 +175,21 @@ def launched_job(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     return value
 
 
-def refuse_jobs(config_name: str, overrides: list[str], config_dir: str | None, multirun: bool) -> None:
+def refuse_jobs(config_name: str, overrides: list[str], multirun: bool) -> None:
     """Check what was typed before Hydra starts; of a sweep, every job. Raises: Refused: there are mistakes."""
     from ..config import compose
     from ..runs import request
 
-    with compose.hydra_here(config_dir):
-        jobs = with_bar(compose.jobs(config_name, overrides)) if multirun else [overrides]
-        for job in jobs:
-            wanted = request.asked_for(job)
-            if wanted and multirun:
-                raise Refused([f"{wanted.key}={wanted.name} is about one run, so leave out -m"])
-            config = compose.composed(config_name, job)
-            plain = compose.without_hydra(config)
-            if wanted:
-                refuse(request.mistakes(wanted, plain, job))
-            else:
-                refuse(compose.mistakes(config_name, plain, config.hydra))
+    for job in with_bar(compose.jobs(config_name, overrides)) if multirun else [overrides]:
+        wanted = request.asked_for(job)
+        if wanted and multirun:
+            raise Refused([f"{wanted.key}={wanted.name} is about one run, so leave out -m"])
+        config = compose.composed(config_name, job)
+        plain = compose.without_hydra(config)
+        if wanted:
+            refuse(request.mistakes(wanted, plain, job))
+        else:
+            refuse(compose.mistakes(config_name, plain, config.hydra))
 
 
 def with_bar(jobs: list[list[str]]) -> Iterable[list[str]]:

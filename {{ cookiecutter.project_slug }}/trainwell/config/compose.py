@@ -38,12 +38,13 @@ def project_root() -> Path:
 
 
 @contextmanager
-def hydra_here(config_dir: str | None = None) -> Iterator[None]:
-    """Let Hydra compose from ``configs/`` and ``config_dir``, a relative path, where no command has started it."""
+def hydra_here(config_dir: str | None = None, config_path: str | None = None) -> Iterator[None]:
+    """Let Hydra compose where no command has started it: from ``configs/`` or ``config_path``, and ``config_dir``."""
     if GlobalHydra.instance().is_initialized():
         yield
         return
-    with hydra_initialized(str(project_root() / "configs"), config_dir and os.path.abspath(config_dir)):
+    configs = os.path.abspath(config_path or project_root() / "configs")
+    with hydra_initialized(configs, config_dir and os.path.abspath(config_dir)):
         yield
 
 
