@@ -60,6 +60,7 @@ clean:
 	{ echo "This needs Python 3.11, 3.12 or 3.13: name one, for example  make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@echo "Installing into .venv (a minute or two)"
 	@$(PYTHON) -m venv .venv
-	@.venv/bin/python -m pip install -qq --disable-pip-version-check \
+	@.venv/bin/python -m pip install -qq --disable-pip-version-check --no-compile \
 	-c constraints.txt -r requirements.txt -r $(constraints)
+	@-.venv/bin/python -m compileall -qq -j 0 -x '/tests/|/testing/_internal/' .venv/lib  # on every core, as pip does not
 	@touch $@

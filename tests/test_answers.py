@@ -36,7 +36,7 @@ FRAGMENTS = [
 hostile = st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=9), max_size=6).map("".join)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(project_name=hostile, description=hostile, author_name=hostile)
 @example(project_name="", description="", author_name="")
 @example(project_name=" x ", description=' "x" ', author_name="\\")

@@ -530,6 +530,9 @@ GUISES = {
     *("sigmoid", "relu", "mean probabilities", "mean probabilities, logarithm", "broadcast by hand", "broadcast rates"),
     *("squares by hand", "rates", "two numbers", "a mean over a sequence", "fast statistics", "scaled once", "bent"),
     *("in a plain object", "weights that are read", "likelihood of log-softmax", "one column among others", "sharp"),
+    *("rounded", "replaced after the optimizer was made", "weights read without the graph", "optimizer of a copy"),
+    *("log-softmax of the batch", "squares behind a sigmoid", "one of two numbers in thousands", "few possible rows"),
+    *("a layer that is not used", "an embedding", "in a ModuleList", "straight through"),
 }
 
 
