@@ -28,6 +28,17 @@ def test_a_sweep_over_data_standardize_is_labelled_once(save_config: Save) -> No
     assert [group.label for group in groups] == ["data.standardize=true", "data.standardize=false"]
 
 
+def test_a_label_says_what_was_chosen_and_not_its_copies_or_what_follows(make: Make) -> None:
+    decay = {"_target_": "my_network.decay.l2", "strength": 0.001}
+    make(residual={"depth": 4}, network={"layers": {"depth": 4}}, weight_decay=decay)
+    make(residual={"depth": 8}, network={"layers": {"depth": 8}}, weight_decay={"_target_": "my_network.decay.none"})
+    labels = [group.label for group in statistics.compare(["runs"]).groups]
+    assert labels == ["residual.depth=4 weight_decay=l2", "residual.depth=8 weight_decay=none"]
+    make(residual={"depth": 8}, network={"layers": {"depth": 8}}, weight_decay={**decay, "strength": 0.1})
+    last = statistics.compare(["runs"]).groups[-1].label
+    assert last == "residual.depth=8 weight_decay.strength=0.1"
+
+
 def test_realistic_configurations_that_differ_only_in_seed_are_one_group(save_config: Save) -> None:
     save_config(0), save_config(1, seed=1), save_config(2, seed=2, bar="false")
     assert [len(group.runs) for group in statistics.compare(["runs"]).groups] == [3]

@@ -111,7 +111,7 @@ def compare(places: Sequence[str], baseline: str | None = None) -> Comparison:
     firsts = [group[0] for group in same.values()]
     groups = list(map(Group, range(1, len(same) + 1), labels(firsts), same.values()))
     metrics = sorted({name: 0 for run in runs for name in run.results}, key=lambda name: name.startswith("test/"))
-    return Comparison(groups, choose(groups, baseline), differing(firsts), metrics, skipped)
+    return Comparison(groups, choose(groups, baseline), list(differing(firsts)), metrics, skipped)
 
 
 def choose(groups: Sequence[Group], baseline: str | None) -> Group:
@@ -122,33 +122,42 @@ def choose(groups: Sequence[Group], baseline: str | None) -> Group:
     raise ValueError(f"--baseline must be 1 to {len(groups)}, a group's name or one of the runs, got {baseline:.100}")
 
 
-def differing(runs: Sequence[Run]) -> list[str]:
-    """The settings that are not the same in all runs, without those that repeat another."""
+def differing(runs: Sequence[Run]) -> dict[str, list[float | str]]:
+    """The settings that are not the same in all runs, with the value in each, without those that repeat another."""
     keys = dict.fromkeys(key for run in runs for key in run.settings)
     values = {key: [run.settings.get(key, MISSING) for run in runs] for key in keys}
     found = {key: column for key, column in values.items() if len(set(column)) > 1}
-    return [key for key in found if not any(repeats(key, other, found) for other in found)]
+    return {key: found[key] for key in found if not any(repeats(key, other, found) for other in found)}
 
 
 def repeats(key: str, other: str, values: Mapping[str, Sequence[float | str]]) -> bool:
-    """Whether ``key`` says what ``other`` says: ``data.source.path`` after ``data.path``, a target after its name."""
+    """Whether ``key`` says what ``other`` says: ``network.layers.depth`` after ``residual.depth``, a target's path."""
     if key == f"{other}._target_":
-        return len(set(values[key])) == len(set(values[other]))
-    parts = iter(key.split("."))
-    return key != other and values[key] == values[other] and all(part in parts for part in other.split("."))
+        return settles(values[other], values[key])
+    longer = key.count(".") > other.count(".") and key.rpartition(".")[2] == other.rpartition(".")[2]
+    return longer and values[key] == values[other]
+
+
+def settles(values: Sequence[float | str], others: Sequence[float | str]) -> bool:
+    """Whether runs that are equal in the one are equal in the other."""
+    return len(set(values)) == len(set(zip(values, others, strict=True)))
 
 
 def labels(runs: Sequence[Run]) -> list[str]:
     """A short name for each run: its experiment where these differ, and the settings that differ within it.
 
-    Of three or more settings, only those that are not as in the experiment's first run.
+    Of three or more settings, only those that are not as in the experiment's first run. What the chosen option settles,
+    such as the strength where only one is tried, is not said.
     """
     families: dict[str, list[Run]] = {}
     for run in runs:
         families.setdefault(str(run.summary.get("experiment", "null")), []).append(run)
     names = {}
     for experiment, family in families.items():
-        keys = differing(family)
+        found = differing(family)
+        keys = [
+            key for key in found if not any(key.startswith(f"{k}.") and settles(found[k], found[key]) for k in found)
+        ]
         for run in family:
             shown = [key for key in keys if len(keys) < 3 or run.settings.get(key) != family[0].settings.get(key)]
             parts = [f"{key}={run.settings[key]!s:.60}" for key in shown if key in run.settings]
