@@ -9,9 +9,16 @@ import pytest
 import torch
 from doctor_examples import InMemory
 from lightning import LightningModule
-from test_examine import CLASSES, FEATURES, SICK, found, problem, stack, with_x
+from test_examine import CLASSES, FEATURES, SICK, decayed, found, problem, scaled, stack, with_x
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, dropout, mse_loss, nll_loss, poisson_nll_loss
+from torch.nn.functional import (
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    dropout,
+    mse_loss,
+    nll_loss,
+    poisson_nll_loss,
+)
 from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import StepLR
 from trainwell.data.batches import Samples
@@ -437,6 +444,74 @@ def answered(kinds: int) -> InMemory:
     return InMemory(Samples(x[:700], y[:700]), Samples(x[700:], y[700:]), 2)
 
 
+def copied_often() -> InMemory:
+    """One class in twenty is copied nine times, nearly, before a split at random."""
+    data, generator = problem(), torch.Generator().manual_seed(0)
+    copies = [data.train.x[:30] + 0.02 * torch.randn(30, FEATURES, generator=generator) for _ in range(9)]
+    x = torch.cat([data.train.x[:200], *copies])
+    order, y = torch.randperm(len(x), generator=generator), torch.cat([data.train.y[:200], data.train.y[:30].repeat(9)])
+    both = Samples(x, y).at(order)
+    return InMemory(both.at(torch.arange(370)), both.at(torch.arange(370, 470)), CLASSES)
+
+
+def frozen_in_time() -> InMemory:
+    """Every train sample has the inputs of the first; the validation samples have others."""
+    data = problem()
+    return InMemory(Samples(data.train.x[:1].expand_as(data.train.x), data.train.y), data.val, CLASSES)
+
+
+PAIRS = torch.cartesian_prod(torch.arange(30), torch.arange(30))
+
+
+def liked(part: slice) -> Samples:
+    """Whether people like things, by what both are like."""
+    generator = torch.Generator().manual_seed(0)
+    people, things = (torch.randn(30, 3, generator=generator) for _ in range(2))
+    pairs = PAIRS[torch.randperm(900, generator=generator)][part]
+    return Samples(pairs, ((people[pairs[:, 0]] * things[pairs[:, 1]]).sum(dim=1) > 0).long())
+
+
+LIKED = InMemory(liked(slice(700)), liked(slice(700, 900)), 2)
+
+
+class Factors(Own):
+    """One logit, of two embeddings."""
+
+    def __init__(self, deviation: float, all_given: bool = True) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.network, self.all_given = nn.ModuleList([nn.Embedding(30, 32), nn.Embedding(30, 32)]), all_given
+        for embedding in self.network:
+            nn.init.normal_(embedding.weight, std=deviation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        person, thing = self.network
+        return (person(x[:, 0]) * thing(x[:, 1])).sum(dim=1)
+
+    def loss(self, batch: Any) -> Tensor:
+        return binary_cross_entropy_with_logits(self(batch[0]), batch[1].float())
+
+    def configure_optimizers(self) -> Any:
+        return Adam((self if self.all_given else self.network[0]).parameters(), lr=0.02)
+
+
+class WrongPrior(Numbers):
+    """The bias of rare labels has the wrong sign."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Identity())
+        nn.init.constant_(self.network.head.bias, 6.0)
+
+    def loss(self, batch: Any) -> Tensor:
+        return binary_cross_entropy_with_logits(self(batch[0])[:, 0], (batch[1] > 1.5).float())
+
+
+class LaggingNumbers(Numbers):
+    def __init__(self) -> None:
+        super().__init__(nn.Identity())
+        self.network = normalised(1e-4)
+
+
 def with_two_outputs() -> nn.Module:
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(4, WIDTH), nn.ReLU(), nn.Linear(WIDTH, 2))
@@ -491,6 +566,15 @@ SICK_NETWORKS: dict[str, tuple[str, Callable[[], list[Finding]]]] = {
     "one of two numbers in thousands": ("unscaled_target", lambda: by(TwoNumbers(5000.0), numbers(1.0))),
     "rate as factor": ("learning_rate_too_low", lambda: by(RateAsFactor(), max_epochs=10)),
     "early in a sequence": ("vanishing_gradient", lambda: found(Recurrent(by_last=True), SEQUENCES)),
+    "outliers in thousands": ("target_outliers", lambda: by(Numbers(nn.Identity()), numbers(300.0, unit=0.001))),
+    "copied often": ("validation_leak", lambda: found(stack(), copied_often())),
+    "frozen in time": ("constant_input", lambda: found(stack(), frozen_in_time())),
+    "wide embeddings": ("bad_initial_loss", lambda: by(Factors(1.0), LIKED)),
+    "people alone": ("frozen_parameters", lambda: by(Factors(0.1, all_given=False), LIKED)),
+    "wrong prior": ("bad_initial_loss", lambda: by(WrongPrior(), numbers(1.0))),
+    "slow statistics of numbers": ("batch_norm", lambda: by(LaggingNumbers(), numbers(1.0))),
+    "small weights": ("vanishing_gradient", lambda: found(stack(5, start=scaled(0.2)), optimizer=decayed(0.0))),
+    "half dropped": ("vanishing_gradient", lambda: found(stack(10, nn.Sigmoid, start=scaled(0.5), dropout=0.5))),
     "outliers": ("target_outliers", lambda: by(Numbers(nn.Identity()), numbers(300.0))),
 }
 HEALTHY_NETWORKS: dict[str, Callable[[], list[Finding]]] = {
@@ -521,6 +605,7 @@ HEALTHY_NETWORKS: dict[str, Callable[[], list[Finding]]] = {
     "bent": lambda: found(linear_stack(nn.ReLU()), RINGS),
     "by epochs": lambda: by(Scheduled(), max_epochs=60),
     "one column among others": lambda: found(stack(), leaking(1.0)),
+    "small embeddings": lambda: by(Factors(0.1), LIKED),
     "few possible rows": lambda: found(with_two_outputs(), answered(3)),
 }
 
@@ -532,7 +617,7 @@ GUISES = {
     *("in a plain object", "weights that are read", "likelihood of log-softmax", "one column among others", "sharp"),
     *("rounded", "replaced after the optimizer was made", "weights read without the graph", "optimizer of a copy"),
     *("log-softmax of the batch", "squares behind a sigmoid", "one of two numbers in thousands", "few possible rows"),
-    *("a layer that is not used", "an embedding", "in a ModuleList", "straight through"),
+    *("a layer that is not used", "an embedding", "in a ModuleList", "straight through", "outliers in thousands"),
 }
 
 

@@ -54,7 +54,8 @@ class Confirmation:
             else:
                 found = self.confirmed(finding)
                 (doubtful if found is None else kept).append(finding if found is None else found)
-        if not any(is_suspicion(each) for each in kept):
+        known = any(each.severity == "error" for each in kept)  # a fact explains why training goes badly
+        if not known and not any(is_suspicion(each) for each in kept):
             return [*self.unexplained(doubtful), *kept]
         return [*kept, *(finding.as_note() for finding in doubtful)]
 
@@ -123,7 +124,9 @@ class Confirmation:
             return [finding.as_note() for finding in doubtful]
         first, *others = doubtful
         for code in INSTEAD.get(first.code, ()):
-            first = self.confirmed(replace(first, code=code, remedies=(), advice=())) or first
+            other = self.confirmed(replace(first, code=code, remedies=(), advice=()))
+            if other and other.gains:
+                first = other
         return [first, *(finding.as_note() for finding in others)]
 
 

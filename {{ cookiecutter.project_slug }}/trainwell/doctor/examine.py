@@ -146,7 +146,9 @@ def judged(trials: Trials, history: History, in_data: list[Finding]) -> list[Fin
     if problem:
         findings += [*findings_between_splits(problem), *outputs_without_class(problem, history)]
         call = history.inspection.call if history.inspection else None
-        findings += data_rules.outlying_targets(problem) if call and call.name == "mse_loss" else []
+        # outliers make the scale of the targets
+        outliers = list(data_rules.outlying_targets(problem)) if call and call.name == "mse_loss" else []
+        findings = [f for f in findings if not outliers or f.code != "unscaled_target"] + outliers
     confirmation = Confirmation(history, trials.treated, trials.longer)
     findings = confirmation.judged(findings)
     if problem and problem.num_classes and healthy(findings):

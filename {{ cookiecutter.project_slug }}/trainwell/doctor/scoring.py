@@ -86,7 +86,7 @@ class Scorer:
     def of_split(self, module: LightningModule, x: Tensor, y: Tensor) -> tuple[float, float] | None:
         if self.measure is None:
             return explained_loss(module, x, y)
-        logits = logits_of(module, x, self.num_classes)
+        logits = logits_of(module, x, y, self.num_classes)
         if logits is not None and logits.shape[1] > self.num_classes and self.are_logits is None:
             self.are_logits = loss_takes(module, x, y, logits.shape[1])
         if logits is None or self.are_logits is False:
@@ -121,14 +121,26 @@ def calls_of_step(module: LightningModule, x: Tensor, y: Tensor) -> list[LossCal
     return calls.found
 
 
-def logits_of(module: LightningModule, x: Tensor, num_classes: int) -> Tensor | None:
-    """What ``forward`` returns for samples, if that is a row of logits for each."""
+def logits_of(module: LightningModule, x: Tensor, y: Tensor, num_classes: int) -> Tensor | None:
+    """A row of logits for each sample, if ``forward`` returns that, or the loss of two classes takes one number."""
     try:
         logits: Any = module(x)
     except NOT_LOGITS:
         return None
-    fits = isinstance(logits, Tensor) and logits.ndim == 2 and len(logits) == len(x) and logits.shape[1] >= num_classes
-    return logits.float() if fits else None
+    if not isinstance(logits, Tensor) or len(logits) != len(x):
+        return None
+    if num_classes == 2 and logits.numel() == len(x):
+        calls = [call for call in calls_of_step(module, x, y) or () if call.outputs.numel() == len(x)]
+        one = logit_of(calls[0]) if len(calls) == 1 else None
+        return None if one is None else torch.stack([torch.zeros_like(one), one], dim=1)
+    return logits.float() if logits.ndim == 2 and logits.shape[1] >= num_classes else None
+
+
+def logit_of(call: LossCall) -> Tensor | None:
+    outputs = call.outputs.flatten().float()
+    if call.name == "binary_cross_entropy":
+        return outputs.logit(eps=1e-7)
+    return outputs if call.name == "binary_cross_entropy_with_logits" else None
 
 
 @torch.no_grad()
@@ -136,11 +148,11 @@ def losses_before(module: LightningModule, problem: Problem) -> tuple[float | No
     """The loss before the first step, in training mode: without and with dropout."""
     module.train()
     x, y = (part.to(module.device) for part in some(problem.train, problem.scored))
-    with_dropout = logits_of(module, x, problem.num_classes)
+    with_dropout = logits_of(module, x, y, problem.num_classes)
     for part in module.modules():
         if isinstance(part, DROPOUTS):
             part.p = 0.0
-    without = logits_of(module, x, problem.num_classes)
+    without = logits_of(module, x, y, problem.num_classes)
     losses = [None if logits is None else cross_entropy(logits, y).item() for logits in (without, with_dropout)]
     return losses[0], losses[1]
 
@@ -153,5 +165,10 @@ def batch_statistics_loss(module: LightningModule, problem: Problem) -> float | 
     for part in normalisations:
         part.train()
     x, y = (part.to(module.device) for part in some(problem.train, problem.scored))
-    logits = logits_of(alone, x, problem.num_classes) if normalisations and problem.num_classes else None
+    if not normalisations:
+        return None
+    if not problem.num_classes:
+        calls = calls_of_step(alone, x, y) or []
+        return calls[0].value if len(calls) == 1 else None
+    logits = logits_of(alone, x, y, problem.num_classes)
     return None if logits is None else cross_entropy(logits, y).item()

@@ -20,6 +20,7 @@ from .problem import Problem
 RATES = ("lr", "initial_lr", "max_lr", "min_lr")  # what a parameter group may keep of its learning rate
 GENTLE = 0.2  # dropout rate
 SMALLER = 0.02
+EMBEDDED = 0.05  # deviation of small embeddings, whose products do not start far from 0
 OPEN = 3.0  # bias of a gate that keeps 95 % of the state in every step
 FLAT = (nn.Sigmoid, nn.Tanh, nn.Hardtanh, nn.Hardsigmoid, nn.Softsign)
 
@@ -142,6 +143,13 @@ def shrink(module: LightningModule) -> None:
             parameter.mul_(SMALLER)
 
 
+@torch.no_grad()
+def shrink_embeddings(module: LightningModule) -> None:
+    for part in module.modules():
+        if isinstance(part, nn.Embedding | nn.EmbeddingBag) and part.weight.std() > EMBEDDED:
+            part.weight.mul_(EMBEDDED / part.weight.std())
+
+
 def rectify(module: LightningModule) -> None:
     """Activations that do not saturate, and weights that suit them."""
     replaced(module, lambda part: nn.ReLU() if isinstance(part, FLAT) else None)
@@ -240,6 +248,7 @@ STARTED_AGAIN = Treatment("torch's own initial weights", "initialisation=torch_d
 SHRUNK = Treatment(f"initial weights times {SMALLER}", module=shrink)
 RECTIFIED = Treatment("ReLU and He's initial weights", "activation=relu initialisation=he", module=rectify)
 REMEMBERING = Treatment("gates that keep the state at first", module=remember)
+SMALL_EMBEDDINGS = Treatment(f"embeddings with a deviation of {EMBEDDED}", module=shrink_embeddings)
 LEAKY = Treatment("leaky ReLU", "activation=leaky_relu", module=leak)
 LESS_DROPOUT = Treatment("less dropout", f"dropout.rate={GENTLE}", module=drop_less)
 LESS_MOMENTUM = Treatment("less momentum", "optimizer.momentum=0.9", callback=lambda: ChangeGroups(lower_momentum))
@@ -250,7 +259,7 @@ TREATMENTS: dict[str, Sequence[Treatment]] = {
     "vanishing_gradient": (RECTIFIED, STARTED_AGAIN),
     "dead_units": (STARTED_AGAIN, LEAKY),
     "saturated_units": (STARTED_AGAIN, RECTIFIED, SHRUNK),
-    "bad_initial_loss": (STARTED_AGAIN,),
+    "bad_initial_loss": (STARTED_AGAIN, SMALL_EMBEDDINGS),
     "symmetric_units": (STARTED_AGAIN,),
     "excess_dropout": (LESS_DROPOUT,),
     "frozen_parameters": (ALL_TRAINED,),

@@ -19,6 +19,7 @@ SPARSER = 10.0  # how much smaller the values may be then
 MOST_LEAKED = 0.01  # share of the validation samples
 MOST_NEAR = 0.05  # the same, of samples that are nearly copies
 NEAR = 0.1  # distance to the nearest train sample, as a share of that to the next
+COPIES, NEARER = 20, 1.5  # of one sample; how much nearer several must be, because classes are groups as well
 ROOM = 50.0  # possible inputs for each sample; where there are fewer, samples must repeat
 OUTLIERS, RULED = 0.01, 0.8  # share of the samples; share of the squares of all targets that is theirs
 WIDEST_INTERVAL = 0.17  # half the width of the 95 % interval of an accuracy
@@ -101,7 +102,7 @@ def must_repeat(train: Tensor) -> bool:
 
 
 def nearly_copied(train: Tensor, val: Tensor) -> float:
-    """The share of validation samples that are ten times nearer to one train sample than to any other.
+    """The share of validation samples that are ten times nearer to one or a few train samples than to any other.
 
     0 if about as many are so by chance, as along a line, or if inputs are whole numbers.
     """
@@ -111,8 +112,11 @@ def nearly_copied(train: Tensor, val: Tensor) -> float:
     deviation, mean = torch.std_mean(train, dim=0)
     train, val = ((part - mean) / deviation.clamp(min=1e-12) for part in (train, val))
     exact = "donot_use_mm_for_euclid_dist"
-    first, second = torch.cdist(val, train, compute_mode=exact).topk(2, dim=1, largest=False).values.T
-    ratio = first / second.clamp(min=1e-12)
+    count = min(COPIES + 1, len(train))
+    nearest = torch.cdist(val, train, compute_mode=exact).topk(count, dim=1, largest=False).values
+    ratios = nearest[:, :-1] / nearest[:, 1:].clamp(min=1e-12)
+    ratios[:, 1:] *= NEARER
+    ratio = ratios.min(dim=1).values
     near, nearer_than_most = ((limit > ratio).double().mean().item() for limit in (NEAR, 5 * NEAR))
     return near if near > nearer_than_most - near else 0.0
 

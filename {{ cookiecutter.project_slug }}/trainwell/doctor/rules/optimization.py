@@ -15,7 +15,7 @@ from .signal_flow import VANISHED
 FAR = 0.3  # of the weights' norm
 TOO_SHORT = -3.5  # power of ten of the share by which a step changes the weights
 BLEW_UP = 2.5  # norm of the weights at the end over that at the start
-SHRANK, WITHERED = 0.5, 0.1  # the same: too low if less is learned than by simple learners; too low in any case
+SHRANK, WITHERED = 0.6, 0.1  # the same: too low if less is learned than by simple learners; too low in any case
 UNSTEADY = 0.25  # rises of the train loss, as a share of the loss of equal chances
 APART = 20  # steps between two losses that are compared: those of short epochs are noise
 HEAVY = 0.95  # momentum

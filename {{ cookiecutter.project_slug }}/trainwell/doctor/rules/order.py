@@ -20,6 +20,7 @@ RULES: tuple[Rule, ...] = (
     signal_flow.not_finite,
     signal_flow.dead,
     signal_flow.bad_start,
+    signal_flow.half_dropped,
     optimization.ended_early,
     optimization.too_narrow,
     optimization.too_short,

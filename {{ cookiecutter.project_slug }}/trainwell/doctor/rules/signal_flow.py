@@ -10,15 +10,18 @@ from ...findings import Finding
 from ..history import TOO_LONG, History
 
 VANISHED, FAINT = -1.5, -3.0  # powers of ten of the gradient of a first layer over that of the last similar one
+SHRUNK = 1e-2  # signal behind the head over that behind the first layer, at the start
+BETTER = 1.2  # of the way from chance to simple learners, which learn little of images
 EXPLODED = 100.0  # norm of the first gradient
 GREW = 6.0  # signal behind the last layer over that behind the first, at the start
 OFF = 1000.0  # times the loss of a constant guess, which no head of its own makes
 DEAD = 0.5  # share of the units at the input of a layer
 SATURATED = 0.6  # share of the values at the input of a layer, at the start
 DROPPED = 0.75  # dropout rate
-HALF = 0.5  # the same, if less is learned than by simple learners
+HALF = 0.5  # the same
 DROPOUT_LOSS = 3.0  # loss with dropout over loss without, at the start
 SURE = 3.5  # loss at the start above that of equal chances
+OFTEN = 3.0  # times that loss
 TWINS = 0.5  # share of a layer's units
 
 
@@ -41,15 +44,19 @@ def dropped(history: History) -> Iterator[Finding]:
     if rates:
         evidence = f"{max(rates.values()):.0%} of the units are dropped in every step"
         yield Finding("excess_dropout", history.severity, and_more(list(rates)), evidence, remedies)
-    elif max(history.dropout.values(), default=0.0) >= HALF and not history.reached(0.7):
-        layers = [layer for layer, rate in history.dropout.items() if rate >= HALF]
-        evidence = f"{max(history.dropout.values()):.0%} of the units are dropped in every step"
-        yield Finding("excess_dropout", history.severity, and_more(layers), evidence, remedies)
     elif history.dropout_loss is not None and history.start_loss is not None and history.scores:
         whole = max(min(history.start_loss, history.scores[min(history.scores)].train_loss), 1e-9)
         if history.dropout_loss / whole > DROPOUT_LOSS:
             evidence = f"the loss before the first step is {history.dropout_loss:.3g} with dropout, {whole:.3g} without"
             yield Finding("excess_dropout", history.severity, "whole network", evidence, remedies)
+
+
+def half_dropped(history: History) -> Iterator[Finding]:
+    """Usual, and too much only where the network learns little and nothing else is found to keep it from learning."""
+    layers = [layer for layer, rate in history.dropout.items() if rate >= HALF]
+    if layers and not history.reached(0.9):
+        evidence = f"{max(history.dropout.values()):.0%} of the units are dropped in every step"
+        yield Finding("excess_dropout", history.severity, and_more(layers), evidence, ("dropout.rate=0.2",))
 
 
 def saturated(history: History) -> Iterator[Finding]:
@@ -92,6 +99,21 @@ def vanishing(history: History) -> Iterator[Finding]:
         ratio, first, last = found
         evidence = f"the gradient of {first} is 10^{ratio:.1f} times that of {last} (median of steps 5 to 50)"
         yield Finding("vanishing_gradient", history.severity, f"{first} to {last}", evidence)
+        return
+    shrinking = shrinking_signal(history)
+    if shrinking is not None and shrinking[0] < SHRUNK and not history.reached(BETTER):
+        ratio, first, last = shrinking
+        evidence = f"before the first step the signal behind {last} has {ratio:.2g} times the deviation of that "
+        yield Finding("vanishing_gradient", history.severity, f"{first} to {last}", f"{evidence}behind {first}")
+
+
+def shrinking_signal(history: History) -> tuple[float, str, str] | None:
+    """The standard deviation behind the head over that behind the first layer; and both. A head may start at zero."""
+    behind = history.measured.get(0, {}).get("activation_std", {})
+    layers = [layer for layer in history.order if layer in behind]
+    if len(layers) < 4 or not behind[layers[0]] or not behind[layers[-1]]:
+        return None
+    return behind[layers[-1]] / behind[layers[0]], layers[0], layers[-1]
 
 
 def not_finite(history: History) -> Iterator[Finding]:
@@ -113,11 +135,17 @@ def dead(history: History) -> Iterator[Finding]:
 
 
 def bad_start(history: History) -> Iterator[Finding]:
-    if history.start_loss is None:
+    """Large for any number of classes, or a few times the loss of a constant guess, which a trial has to confirm."""
+    start, guess = history.start_loss, history.chance_loss
+    if start is None and history.guess_loss is not None and history.scores:
+        start = history.scores[min(history.scores)].train_loss
+    if start is None or (history.start_loss is None and start < OFTEN * guess):
         return
-    excess = history.start_loss - history.chance_loss
-    if excess > SURE and not (history.recovered and growth_of_signal(history)[0] > GREW):
-        evidence = f"the first loss is {history.start_loss:.3g}; equal chances give {history.chance_loss:.3g}"
+    if start - guess > SURE or start > OFTEN * guess:
+        if history.recovered and growth_of_signal(history)[0] > GREW:
+            return
+        what = "equal chances give" if history.guess_loss is None else "a constant guess has"
+        evidence = f"the first loss is {start:.3g}; {what} {guess:.3g}"
         yield Finding("bad_initial_loss", history.severity, history.order[-1] if history.order else "head", evidence)
 
 
