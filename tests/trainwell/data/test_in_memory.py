@@ -38,6 +38,11 @@ def test_it_is_loaded_once() -> None:
     assert torch.equal(data.train.y, noisy)
 
 
+def test_it_can_be_printed() -> None:
+    assert str(Small(batch_size=16, seed=0)) == "Small: not loaded"
+    assert str(small()) == "Small: 40 train, 10 val, 10 test"
+
+
 def test_label_noise_makes_its_share_of_the_train_classes_wrong_and_no_other() -> None:
     right, noisy = small(), small(label_noise=0.4)
     assert torch.equal(right.train.y, torch.arange(40) % 4)

@@ -57,6 +57,10 @@ class InMemoryDataModule(LightningDataModule):
                 self.train = with_label_noise(self.train, self.num_classes, self.label_noise)
             self.loaded = True
 
+    def __str__(self) -> str:  # Lightning's takes every loader for a DataLoader, and breaks
+        counts = [f"{len(getattr(self, split).y):,} {split}" for split in ("train", "val", "test") if self.loaded]
+        return f"{type(self).__name__}: {', '.join(counts) or 'not loaded'}"
+
     @property
     def in_shape(self) -> tuple[int, ...]:
         """The shape of one input, without the batch."""
