@@ -1,0 +1,36 @@
+"""Suspicions and facts, with trials that are made up."""
+
+import pytest
+from trainwell.doctor.confirm import Confirmation
+from trainwell.doctor.history import History, Scores
+from trainwell.findings import Finding
+
+STUCK, NO_BETTER, BETTER = Scores(2.3, 0.1, 2.3, 0.1), Scores(2.31, 0.1, 2.31, 0.1), Scores(1.5, 0.4, 1.5, 0.4)
+VANISHING = Finding("vanishing_gradient", "error", "layers", "10^-7")
+CONSTANT = Finding("constant_input", "error", "train samples", "100% of the features")
+
+
+def history(last: Scores = STUCK) -> History:
+    return History(10, learning_rate=0.01, chance=(0.1, 0.01), learnable=0.5, val_count=400, scores={200: last})
+
+
+@pytest.mark.parametrize(
+    ("after", "code"),
+    [(NO_BETTER, "vanishing_gradient"), (None, "vanishing_gradient"), (BETTER, "learning_rate_too_low")],
+    ids=["nothing helps", "no time to try it", "longer steps help"],
+)
+def test_another_cause_is_named_only_if_its_remedy_helps(after: Scores | None, code: str) -> None:
+    def run(treatment: object) -> History | None:
+        longer_steps = "learning rate" in getattr(treatment, "name", "")
+        return history(NO_BETTER) if not longer_steps else after and history(after)
+
+    (finding,) = Confirmation(history(), run, history).judged([VANISHING])
+    assert (finding.code, finding.severity) == (code, "error")
+
+
+def test_what_is_seen_explains_what_is_suspected() -> None:
+    findings = Confirmation(history(), lambda treatment: history(NO_BETTER), history).judged([CONSTANT, VANISHING])
+    assert [(finding.code, finding.severity) for finding in findings] == [
+        ("constant_input", "error"),
+        ("vanishing_gradient", "note"),
+    ]
