@@ -50,9 +50,17 @@ def page(notes: list[Note], docs: Path) -> str:
     notes = sorted(notes, key=lambda note: shown.index(note.name) if note.name in shown else len(shown))
     drawn = [name for name in ("activations", *figures()) if (docs / "gallery" / f"{name}.png").exists()]
     rows = "\n".join(f"| {' | '.join(row_of(note))} |" for note in notes)
-    images = "".join(f"\n## {n.replace('_', ' ').capitalize()}\n\n![{n}](gallery/{n}.png)\n" for n in drawn)
+    images = "".join(captioned(name) for name in drawn)
     text = (Path(__file__).parent / "page.md").read_text("utf-8")
     return text.format(seeds=SEEDS, rows=rows, figures=images, **machine())
+
+
+def captioned(name: str) -> str:
+    """A figure below its title, and the experiments whose runs it shows."""
+    title = name.replace("_", " ").replace("relu", "ReLU")
+    notes = [f"`+experiment=gallery/{note}`" for note in figures().get(name, {}).get("notes", ())]
+    caption = f"The runs of {', '.join(notes)}." if notes else "Each activation, and its derivative."
+    return f"\n## {title[0].upper()}{title[1:]}\n\n![{title}](gallery/{name}.png)\n\n{caption}\n"
 
 
 def row_of(note: Note) -> tuple[str, ...]:
