@@ -196,6 +196,15 @@ def test_saturated_is_what_crowds_at_both_ends(made: Any, low: float, high: floa
     assert low <= saturated_share(x, x.amin(), x.amax()).item() <= high
 
 
+def test_a_learned_query_is_no_dead_unit_and_a_layer_of_zeros_is_dead() -> None:
+    layers = {"query": nn.Linear(4, 2), "reads": nn.Linear(4, 2), "dead": nn.Linear(4, 2)}
+    activations = Activations(layers)
+    activations.start()
+    for name, x in (("query", torch.randn(4).expand(8, 4)), ("reads", torch.randn(8, 4)), ("dead", torch.zeros(8, 4))):
+        layers[name](x.requires_grad_(x.is_leaf))
+    assert activations.statistics()["dead_units"] == {"reads": 0.0, "dead": 1.0}
+
+
 def test_a_restored_window_counts_units_as_the_one_that_was_saved_does() -> None:
     """A unit that was alive in an earlier step of the window is not dead, also after a resume."""
     network = two_layers()

@@ -92,7 +92,7 @@ class Activations:
         self.layers = layers
         self.handles: list[RemovableHandle] = []
         self.window: deque[Ranges] = deque(maxlen=WINDOW)
-        self.reads_data: set[str] = set()  # layers whose inputs are features of the data, not units
+        self.reads_data: set[str] = set()  # layers whose inputs are features of the data or parameters, not units
         self.order: list[str] = []  # layers in the order of the forward pass
 
     def state_dict(self) -> dict[str, Any]:
@@ -128,7 +128,8 @@ class Activations:
         if y is not None:
             self.moments.setdefault(name, []).append(deviation_and_mean(y.float()))
         x = first_floats(args)
-        if x is None or (y is not None and y.requires_grad and not x.requires_grad):
+        expanded = x is not None and x.ndim > 1 and x.stride(0) == 0  # a learned query, the same for every sample
+        if x is None or expanded or (y is not None and y.requires_grad and not x.requires_grad):
             self.reads_data.add(name)
         if x is None or name in self.reads_data or x.ndim < 2 or len(x) < 2:
             return
