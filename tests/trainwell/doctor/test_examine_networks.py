@@ -621,6 +621,11 @@ GUISES = {
 }
 
 
+def test_advice_is_what_the_trial_has_shown_to_help() -> None:
+    (finding, *_) = by(Factors(1.0), LIKED)
+    assert finding.advice == ("start embeddings small:", "    nn.init.normal_(embedding.weight, std=0.05)")
+
+
 def test_sparse_gradients_and_a_penalty_are_examined() -> None:
     class Sparse(Penalized):
         def __init__(self) -> None:

@@ -69,7 +69,7 @@ class Confirmation:
         remedies = [treatment.remedy for treatment, _, _ in gains if treatment.remedy]
         others = [remedy for remedy in finding.remedies if remedy not in remedies and remedy not in self.tried]
         evidence = f"{finding.evidence}; with {best.name} in the trial: {gains[0][2]}"
-        found = replace(finding, evidence=evidence, gains=shown)
+        found = replace(finding, evidence=evidence, gains=shown, advice=best.advice or finding.advice)
         return found.with_remedies([*remedies, *others][:MOST_REMEDIES])
 
     def plainly_harmful(self, finding: Finding) -> Finding | None:

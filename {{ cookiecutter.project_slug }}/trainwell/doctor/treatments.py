@@ -35,6 +35,7 @@ class Treatment:
     problem: Callable[[Problem], Problem] | None = None  # needs samples in memory
     callback: Callable[[], Callback] | None = None
     settings: dict[str, Any] = field(default_factory=dict)
+    advice: tuple[str, ...] = ()  # what does the same in code
 
     def fits(self, module: LightningModule, problem: Problem | None) -> bool:
         clips = "gradient_clip_val" in self.settings
@@ -248,7 +249,11 @@ STARTED_AGAIN = Treatment("torch's own initial weights", "initialisation=torch_d
 SHRUNK = Treatment(f"initial weights times {SMALLER}", module=shrink)
 RECTIFIED = Treatment("ReLU and He's initial weights", "activation=relu initialisation=he", module=rectify)
 REMEMBERING = Treatment("gates that keep the state at first", module=remember)
-SMALL_EMBEDDINGS = Treatment(f"embeddings with a deviation of {EMBEDDED}", module=shrink_embeddings)
+SMALL_EMBEDDINGS = Treatment(
+    f"embeddings with a deviation of {EMBEDDED}",
+    module=shrink_embeddings,
+    advice=("start embeddings small:", f"    nn.init.normal_(embedding.weight, std={EMBEDDED})"),
+)
 LEAKY = Treatment("leaky ReLU", "activation=leaky_relu", module=leak)
 LESS_DROPOUT = Treatment("less dropout", f"dropout.rate={GENTLE}", module=drop_less)
 LESS_MOMENTUM = Treatment("less momentum", "optimizer.momentum=0.9", callback=lambda: ChangeGroups(lower_momentum))
