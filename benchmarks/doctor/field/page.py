@@ -12,10 +12,9 @@ if TYPE_CHECKING:
     from ..measurements import Measurements
 
 BEGIN, END = "<!-- field: written by python -m benchmarks.doctor field -->\n", "<!-- field: end -->\n"
-SAMPLE = """in a sample of them
-that was repeated while these rules were written (development, seed 0), 46 of 48 faulty ones were named and none of 7
-healthy ones was flagged. Overfitting of `blobs, few samples` was not called, from two wrong ones of 51 validation
-samples; a loud head on circles was a note, because torch's own initial weights gain nothing there in the trial."""
+SAMPLE = """every fourth of them was examined again (seed 0):
+30 of 30 faulty ones were flagged, 29 by the right name, and none of 15 healthy ones; since then a network whose units a
+learning rate of 0.3 has killed is no longer called linear."""
 Row = Callable[[FieldResult], bool | None]
 ROWS: dict[str, Row] = {
     "false alarms on healthy configurations": lambda result: None if result.case.codes else result.flagged,
