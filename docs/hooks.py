@@ -64,7 +64,7 @@ def leaves(prefix: str, node: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def measured(meta: dict[str, Any], *experiments: str) -> Iterator[str]:
     """Rows of the gallery."""
-    rows = (DOCS / "gallery.md").read_text("utf-8").splitlines()
+    rows = [line for line in (DOCS / "gallery.md").read_text("utf-8").splitlines() if line.startswith("| ")]
     yield from (
         "| question | command, after `python train.py -m seed=0,1,2,3,4` | result | shown |",
         "|---|---|---|---|",
