@@ -35,6 +35,7 @@ def summary_of(project: Path) -> dict[str, object]:
         ),
         (["resume=" + 5000 * "a"], "a run is named by its folder"),
         (["+optimizer.api_key=abc"], "api_key"),
+        (["network.width=8", "-m", "seed=0,1", "activation=relo"], "activation=relo: activation is one of"),
         (["-m", "seed=0,1", "--cfg", "job"], "--cfg and --info show one configuration, so leave out -m"),
     ],
 )
@@ -46,6 +47,7 @@ def test_a_command_line_that_cannot_work_is_answered_in_one_sentence(
     assert message in ended.stderr
     assert "Traceback" not in ended.stderr
     assert len(ended.stderr.splitlines()) <= 2
+    assert "type -m" not in ended.stderr
     assert not (project / "runs").exists()
 
 
@@ -74,7 +76,7 @@ def test_a_config_folder_elsewhere_is_searched_in_sweeps_as_well(
     (tmp_path / "mine" / "activation").mkdir(parents=True)
     relu = (project / "configs" / "activation" / "relu.yaml").read_text()
     (tmp_path / "mine" / "activation" / "own.yaml").write_text(relu)
-    ended = command("-m", "--config-dir", str(tmp_path / "mine"), "activation=own,relu", *QUICK)
+    ended = command(*QUICK, "-m", "--config-dir", str(tmp_path / "mine"), "activation=own,relu")
     assert ended.returncode == 0, ended.stderr[-2000:]
     assert len(list((project / "runs").glob("train/*/summary.json"))) == 2
 

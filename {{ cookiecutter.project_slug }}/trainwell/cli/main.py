@@ -90,7 +90,11 @@ def with_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:
     from ..lightning_internals import hydra_arguments
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would print before it exits
-    arguments = hydra_arguments().parse_args()
+    arguments, apart = hydra_arguments().parse_known_args()
+    if apart:  # overrides before and after an option such as -m, which Hydra takes on one side alone
+        arguments = hydra_arguments().parse_intermixed_args()
+        options = [word for word in sys.argv[1:] if word not in arguments.overrides]
+        sys.argv[1:] = [*options, *arguments.overrides]
     config_name = arguments.config_name or config_name
     if arguments.help:
         print(compose.help_text(config_name))
@@ -184,7 +188,10 @@ def refuse_jobs(config_name: str, overrides: list[str], multirun: bool) -> None:
         wanted = request.asked_for(job)
         if wanted and multirun:
             raise Refused([f"{wanted.key}={wanted.name} is about one run, so leave out -m"])
-        config = compose.composed(config_name, job)
+        try:
+            config = compose.composed(config_name, job)
+        except compose.COMPLAINTS as complaint:
+            raise Refused(compose.explain(config_name, job, complaint)) from complaint
         plain = compose.without_hydra(config)
         if wanted:
             refuse(request.mistakes(wanted, plain, job))

@@ -137,13 +137,12 @@ def dead(history: History) -> Iterator[Finding]:
 def bad_start(history: History) -> Iterator[Finding]:
     """Large for any number of classes, or a few times the loss of a constant guess, which a trial has to confirm."""
     start, guess = history.start_loss, history.chance_loss
+    sure = start is not None and start - guess > SURE
     if start is None and history.guess_loss is not None and history.scores:
         start = history.scores[min(history.scores)].train_loss
-    if start is None or (history.start_loss is None and start < OFTEN * guess):
+    if start is None or not (sure or start > OFTEN * guess):
         return
-    if start - guess > SURE or start > OFTEN * guess:
-        if history.recovered and growth_of_signal(history)[0] > GREW:
-            return
+    if not (history.recovered and growth_of_signal(history)[0] > GREW):
         what = "equal chances give" if history.guess_loss is None else "a constant guess has"
         evidence = f"the first loss is {start:.3g}; {what} {guess:.3g}"
         yield Finding("bad_initial_loss", history.severity, history.order[-1] if history.order else "head", evidence)
