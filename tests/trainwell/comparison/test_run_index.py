@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -29,14 +30,25 @@ def test_a_sweep_over_data_standardize_is_labelled_once(save_config: Save) -> No
 
 
 def test_a_label_says_what_was_chosen_and_not_its_copies_or_what_follows(make: Make) -> None:
-    decay = {"_target_": "my_network.decay.l2", "strength": 0.001}
-    make(residual={"depth": 4}, network={"layers": {"depth": 4}}, weight_decay=decay)
-    make(residual={"depth": 8}, network={"layers": {"depth": 8}}, weight_decay={"_target_": "my_network.decay.none"})
+    def run(depth: int, **decay: object) -> None:
+        network = {"layers": {"depth": depth}}
+        blocks = {"layer_factories": {"depth": depth}, "network": network, "task": {"network": deepcopy(network)}}
+        make(residual={"depth": depth}, **blocks, weight_decay=decay)
+
+    run(4, _target_="my_network.decay.l2", strength=0.001)
+    run(8, _target_="my_network.decay.none")
     labels = [group.label for group in statistics.compare(["runs"]).groups]
     assert labels == ["residual.depth=4 weight_decay=l2", "residual.depth=8 weight_decay=none"]
-    make(residual={"depth": 8}, network={"layers": {"depth": 8}}, weight_decay={**decay, "strength": 0.1})
+    run(8, _target_="my_network.decay.l2", strength=0.1)
     last = statistics.compare(["runs"]).groups[-1].label
     assert last == "residual.depth=8 weight_decay.strength=0.1"
+
+
+def test_settings_that_change_together_are_all_named(make: Make) -> None:
+    for patience in (3, 9):
+        make(scheduler={"patience": patience}, data={"reader": {"patience": patience}})
+    (group, _) = statistics.compare(["runs"]).groups
+    assert group.label == "scheduler.patience=3 data.reader.patience=3"
 
 
 def test_realistic_configurations_that_differ_only_in_seed_are_one_group(save_config: Save) -> None:

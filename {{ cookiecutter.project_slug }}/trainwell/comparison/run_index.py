@@ -78,7 +78,7 @@ def read_run(folder: Path) -> Run:
     settings = {
         key: value.replace(str(own), "") if isinstance(value, str) else value
         for key, value in config.items()
-        if not IGNORED.fullmatch(key) and (key != "data.fold" or fold == "null")
+        if not IGNORED.fullmatch(key) and not is_copy(key, config) and (key != "data.fold" or fold == "null")
     }
     settings["code"] = summary["code"]  # runs of different code are different groups
     metrics = {key: value for key, value in summary.items() if re.match(r"(best|test)\.(?!epoch$|step$)", key)}
@@ -86,6 +86,12 @@ def read_run(folder: Path) -> Run:
     status, monitor = str(summary["status"]), str(config.get("monitor", "val/loss"))
     results = results if status in WITH_RESULT else {}
     return Run(folder, seed, fold, settings, monitor, config.get("monitor_mode") == "max", status, results, summary)
+
+
+def is_copy(key: str, config: Mapping[str, float | str]) -> bool:
+    """Whether a network was handed this value by ``layer_factories``, which in turn repeat the groups."""
+    _, layers, rest = key.partition(".layers.")
+    return bool(layers) and config.get(f"layer_factories.{rest}") == config[key]
 
 
 def flattened(node: Any, prefix: str = "") -> Iterator[tuple[str, float | str]]:

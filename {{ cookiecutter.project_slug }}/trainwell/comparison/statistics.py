@@ -131,11 +131,11 @@ def differing(runs: Sequence[Run]) -> dict[str, list[float | str]]:
 
 
 def repeats(key: str, other: str, values: Mapping[str, Sequence[float | str]]) -> bool:
-    """Whether ``key`` says what ``other`` says: ``network.layers.depth`` after ``residual.depth``, a target's path."""
+    """Whether ``key`` says what ``other`` says: ``data.source.path`` after ``data.path``, a target after its name."""
     if key == f"{other}._target_":
         return settles(values[other], values[key])
-    longer = key.count(".") > other.count(".") and key.rpartition(".")[2] == other.rpartition(".")[2]
-    return longer and values[key] == values[other]
+    parts = iter(key.split("."))
+    return key != other and values[key] == values[other] and all(part in parts for part in other.split("."))
 
 
 def settles(values: Sequence[float | str], others: Sequence[float | str]) -> bool:

@@ -13,6 +13,7 @@ SUSPICIONS = {
     "vanishing_gradient", "dead_units", "saturated_units", "bad_initial_loss", "symmetric_units", "excess_dropout",
     "excess_weight_decay", "linear_network", "shifted_validation", "frozen_parameters",
 }  # fmt: skip
+OF_VALIDATION = {"validation_leak", "validation_too_small"}  # facts that keep no network from learning
 STEPS = {"learning_rate_too_high", "learning_rate_too_low", "oscillating_loss", "exploding_gradient"}
 TOO_LONG = {"learning_rate_too_high", "oscillating_loss"}
 INSTEAD = {  # what else looks like it
@@ -54,7 +55,7 @@ class Confirmation:
             else:
                 found = self.confirmed(finding)
                 (doubtful if found is None else kept).append(finding if found is None else found)
-        known = any(each.severity == "error" for each in kept)  # a fact explains why training goes badly
+        known = any(each.severity == "error" and each.code not in OF_VALIDATION for each in kept)  # why it goes badly
         if not known and not any(is_suspicion(each) for each in kept):
             return [*self.unexplained(doubtful), *kept]
         return [*kept, *(finding.as_note() for finding in doubtful)]
