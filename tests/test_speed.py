@@ -60,13 +60,14 @@ def test_a_page_is_written_from_what_was_measured(tmp_path: Path) -> None:
     found = dict.fromkeys([races("races")[0], races("against_itself")[0]], None)
     found = {setting: {"seconds": seconds, "memory": dict.fromkeys(seconds, 2**29)} for setting in found}
     curves = {"digits": {name: [[(1.0, 0.96), (2.0, 0.98)]] for name in ("default", "quick", "sklearn")}}
-    waits = {"commands": {"--help": [0.3, 0.4, 0.5]}, "one": 10, "many": 40, "job": 0.5, "fit": 0.25}
+    commands = {"import hydra": [0.1, 0.2, 0.3], "--help": [0.3, 0.4, 0.5]}
+    waits = {"commands": commands, "one": 10, "many": 40, "job": 0.5, "fit": 0.25}
     page.write_page(tmp_path / "speed.md", found, curves, {**waits, "memory": {"a hundred jobs": [500.0] * 8}})
     text = (tmp_path / "speed.md").read_text("utf-8")
     assert "| small MLP | 64 | 1 | 5.5 ms | 1.00 (1.00 to 1.00) | 1.00 (1.00 to 1.00) | 512 MB, 512 MB |" in text
     assert "| default MLP | 64 | 1.000 (1.000 to 1.000) | 1.000 (1.000 to 1.000) |" in text
     assert "| digits | 97.0% | 2.00 s | 2.00 s | 2.00 s |" in text
-    assert "| --help | 0.40 (0.30 to 0.50) |" in text
+    assert "| --help | 0.40 (0.30 to 0.50) | 2.0 |" in text
     assert "10 s as one sweep in one process, and 40 s as sixteen processes: 4.0" in text
     assert (tmp_path / "speed.png").exists()
 

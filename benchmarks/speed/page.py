@@ -25,7 +25,7 @@ def write_page(path: Path, found: Mapping[Setting, Any], curves: dict[str, Any],
         "costs": (cost_row(setting, found[setting]) for setting in paired),
         "accuracies": (row for data, found in curves.items() for row in accuracy_rows(data, found)),
         "small_networks": (f"The small network for {data} is `{network}`." for data, network in small.items()),
-        "commands": (row(name, spread(*quartiles)) for name, quartiles in waits["commands"].items()),
+        "commands": command_rows(waits["commands"]),
         "memory": (memory_line(name, held) for name, held in waits["memory"].items()),
     }
     numbers = {name: waits[name] for name in ("one", "many", "job", "fit")} | {"factor": waits["many"] / waits["one"]}
@@ -76,6 +76,12 @@ def reached(curves: Sequence[Sequence[tuple[float, float]]], goal: float) -> str
     """The median over seeds of the seconds to the first epoch with such an accuracy."""
     times = [next((seconds for seconds, accuracy in curve if accuracy >= goal), inf) for curve in curves]
     return f"{median(times):.2f} s" if median(times) < inf else f"not in {len(curves[0])} epochs"
+
+
+def command_rows(waits: Mapping[str, Sequence[float]]) -> Iterator[str]:
+    hydra = waits["import hydra"][1]
+    for name, quartiles in waits.items():
+        yield row(name, spread(*quartiles), f"{quartiles[1] / hydra:.1f}")
 
 
 def memory_line(name: str, held: Sequence[float]) -> str:

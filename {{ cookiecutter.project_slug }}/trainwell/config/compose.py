@@ -166,10 +166,13 @@ def explain(config_name: str, overrides: Sequence[str], complaint: Exception) ->
         composed_once(config_name)
     except COMPLAINTS as error:
         return [str(error).splitlines()[0]]
-    accepted: list[str] = []
-    found: list[str] = []
     groups_first = sorted(overrides, key=lambda override: "." in key_of(override))  # they bring the keys
-    for override in groups_first:
+    doubtful = [override for override in groups_first if wrong_option(override)]
+    accepted = [override for override in groups_first if override not in doubtful]
+    if not doubtful or complaint_about(config_name, accepted):
+        doubtful, accepted = groups_first, []
+    found: list[str] = []
+    for override in doubtful:
         alone = len(overrides) == 1  # then Hydra has composed just that
         refusal = complaint if alone else complaint_about(config_name, [*accepted, override])
         if refusal is None:
@@ -184,7 +187,7 @@ def explain(config_name: str, overrides: Sequence[str], complaint: Exception) ->
 
 def complaint_about(config_name: str, overrides: Sequence[str]) -> Exception | None:
     try:
-        composed(config_name, overrides)
+        composed_once(config_name, *overrides)
     except COMPLAINTS as complaint:
         return complaint
     return None
@@ -196,13 +199,9 @@ def without_hydra(config: DictConfig) -> DictConfig:
 
 def sentence(config_name: str, override: str, accepted: Sequence[str], complaint: Exception) -> str:
     """Say of one override why it is refused and what may have been meant."""
-    key, value = key_of(override), override.partition("=")[2]
-    options = options_of(key) if "." not in key else []  # no group has a dot in its name
-    unknown = [option for option in value.strip("[]").split(",") if option not in options]
-    if options and override.startswith("~"):
-        return f"{override}: {key} cannot be left out; it is one of {', '.join(options)}"
-    if options and unknown and value != "null":
-        return f"{override}: {key} is one of {', '.join(options)}{did_you_mean(unknown[0], options, f'{key}=')}"
+    if wrong := wrong_option(override):
+        return wrong
+    key = key_of(override)
     if key == "experiment" and not override.startswith("+"):
         return f"{override}: an experiment is added to the configuration; type +{override}"
     if "Could not override" in str(complaint):
@@ -215,6 +214,18 @@ def sentence(config_name: str, override: str, accepted: Sequence[str], complaint
     if "Error parsing" in str(complaint):
         return f"{override}: type KEY=VALUE, such as dropout.rate=0.2; quote other characters twice: 'KEY=\"a=b, c\"'"
     return f"{override}: {str(complaint).splitlines()[0]}"
+
+
+def wrong_option(override: str) -> str | None:
+    """What is wrong with the option of a group, as far as the names of files tell: Hydra may know better."""
+    key, value = key_of(override), override.partition("=")[2]
+    options = options_of(key) if "." not in key else []  # no group has a dot in its name
+    unknown = [option for option in value.strip("[]").split(",") if option not in options]
+    if options and override.startswith("~"):
+        return f"{override}: {key} cannot be left out; it is one of {', '.join(options)}"
+    if options and unknown and value != "null":
+        return f"{override}: {key} is one of {', '.join(options)}{did_you_mean(unknown[0], options, f'{key}=')}"
+    return None
 
 
 def did_you_mean(wrong: str, right: Sequence[str], before: str = "") -> str:
