@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from doctor_examples import InMemory
-from lightning import LightningModule
+from doctor_examples import DictBatches, InMemory
+from lightning import LightningDataModule, LightningModule
 from test_examine import CLASSES, FEATURES, SICK, decayed, found, problem, scaled, stack, with_x
 from torch import Tensor, nn
 from torch.nn.functional import (
@@ -18,9 +18,11 @@ from torch.nn.functional import (
     mse_loss,
     nll_loss,
     poisson_nll_loss,
+    softplus,
 )
-from torch.optim import SGD, Adam
+from torch.optim import SGD, Adam, AdamW
 from torch.optim.lr_scheduler import StepLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from trainwell.data.batches import Samples
 from trainwell.doctor.examine import examine
 from trainwell.doctor.history import History
@@ -512,16 +514,170 @@ class LaggingNumbers(Numbers):
         self.network = normalised(1e-4)
 
 
-def with_two_outputs() -> nn.Module:
+class Steps(LightningModule):
+    """Has no ``forward``: its steps call the network."""
+
+    def __init__(self, rate: float = 0.003) -> None:
+        super().__init__()
+        self.net, self.rate = stack(), rate
+
+    def loss(self, batch: Any) -> Tensor:
+        return cross_entropy(self.net(batch[0]), batch[1])
+
+    def training_step(self, batch: Any, batch_index: int) -> Tensor:
+        return self.loss(batch)
+
+    def validation_step(self, batch: Any, batch_index: int) -> None:
+        self.log("val/loss", self.loss(batch))
+
+    def configure_optimizers(self) -> Any:
+        return Adam(self.net.parameters(), lr=self.rate)
+
+
+class Averaged(Steps):
+    """Trains on mixed samples, and validates an average of the weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.average = AveragedModel(self.net, multi_avg_fn=get_ema_multi_avg_fn(0.9))
+        self.average.requires_grad_(False)
+
+    def training_step(self, batch: Any, batch_index: int) -> Tensor:
+        share, other = torch.rand(()), torch.randperm(len(batch[0]))
+        logits = self.net(share * batch[0] + (1 - share) * batch[0][other])
+        return share * cross_entropy(logits, batch[1]) + (1 - share) * cross_entropy(logits, batch[1][other])
+
+    def on_train_batch_end(self, *arguments: Any) -> None:
+        self.average.update_parameters(self.net)
+
+    def validation_step(self, batch: Any, batch_index: int) -> None:
+        self.log("val/loss", cross_entropy(self.average(batch[0]), batch[1]))
+
+
+class Reconstructed(Steps):
+    """Labels are in the batch, and nothing reads them; a network with more outputs than there are classes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(FEATURES, 8), nn.Tanh(), nn.Linear(8, FEATURES))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+    def loss(self, batch: Any) -> Tensor:
+        return mse_loss(self(batch[0]), batch[0])
+
+
+class Contrasted(Reconstructed):
+    """Each sample is to be told from all others of its batch."""
+
+    def loss(self, batch: Any) -> Tensor:
+        noise = 0.1 * torch.randn_like(batch[0])
+        return cross_entropy(self(batch[0]) @ self(batch[0] + noise).T, torch.arange(len(batch[0])))
+
+
+class Tagged(Steps):
+    """Several labels of each sample at once, as those of a single one."""
+
+    def loss(self, batch: Any) -> Tensor:
+        return cross_entropy(self.net(batch[0]), (batch[0][:, :CLASSES] > 0).float())
+
+
+class Masks(Steps):
+    """Targets as images store them, 0 and 255."""
+
+    def loss(self, batch: Any) -> Tensor:
+        return binary_cross_entropy_with_logits(self.net(batch[0])[:, 0], 255.0 * (batch[1] > 1))
+
+
+class MadeInForward(Steps):
+    def loss(self, batch: Any) -> Tensor:
+        return cross_entropy(nn.Linear(CLASSES, CLASSES)(self.net(batch[0])), batch[1])
+
+
+class DroppingSteps(Steps):
+    """Drops units of something that it has made of its input."""
+
+    def __init__(self, always: bool) -> None:
+        super().__init__()
+        self.always = always
+
+    def loss(self, batch: Any) -> Tensor:
+        return cross_entropy(dropout(self.net(batch[0] * 1.0), 0.3, self.always or self.training), batch[1])
+
+
+class HeadOfDicts(Steps):
+    """The optimizer has the head alone; batches are dicts, of which nothing can be scored."""
+
+    def __init__(self, all_given: bool, rate: float = 0.003) -> None:
+        super().__init__(rate)
+        self.net, self.head, self.all_given = nn.Linear(4, 8), nn.Linear(8, 1), all_given
+
+    def loss(self, batch: Any) -> Tensor:
+        return mse_loss(self.head(self.net(batch["signal"]).relu())[:, 0], batch["target"])
+
+    def configure_optimizers(self) -> Any:
+        return Adam((self if self.all_given else self.head).parameters(), lr=self.rate)
+
+
+class EqualFactors(Factors):
+    def __init__(self) -> None:
+        super().__init__(0.1)
+        for embedding in self.network:
+            nn.init.constant_(embedding.weight, 0.2)
+
+
+class PositiveRates(Rates):
+    """Rates as numbers above 0, of which the loss takes the exponential."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return softplus(super().forward(x))
+
+
+def exchanged(part: Samples) -> Samples:
+    order = torch.randperm(len(part.y), generator=torch.Generator().manual_seed(0))
+    return Samples(part.x, part.y[order])
+
+
+def copied_with_noise() -> InMemory:
+    """Six copies of each sample, with noise, before a split at random."""
+    data, generator = problem(), torch.Generator().manual_seed(0)
+    x, y = data.train.x[:150].repeat(6, 1), data.train.y[:150].repeat(6)
+    both = Samples(x + 0.15 * torch.randn(x.shape, generator=generator), y)
+    both = both.at(torch.randperm(len(y), generator=generator))
+    return InMemory(both.at(torch.arange(700)), both.at(torch.arange(700, 900)), CLASSES)
+
+
+def same_states() -> InMemory:
+    """A tenth of the samples are one and the same, such as an empty image."""
+    data = problem()
+    parts = [Samples(part.x.clone(), part.y) for part in (data.train, data.val)]
+    for part in parts:
+        part.x[::10] = 1.0
+    return InMemory(*parts, CLASSES)
+
+
+def windows(every: int) -> InMemory:
+    """Windows of a noisy series, begun at every so many steps, split at random."""
+    generator = torch.Generator().manual_seed(0)
+    series = torch.randn(600 * every + 40, generator=generator).cumsum(0)
+    series = series - torch.nn.functional.avg_pool1d(series[None], 41, 1, 20, count_include_pad=False)[0]
+    starts = torch.randperm(600, generator=generator) * every
+    x = torch.stack([series[start : start + 32] for start in starts])
+    both = Samples(x, (x[:, -8:].mean(dim=1) > x.mean(dim=1)).long())
+    return InMemory(both.at(torch.arange(400)), both.at(torch.arange(400, 600)), 2)
+
+
+def with_two_outputs(features: int = 4) -> nn.Module:
     torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(4, WIDTH), nn.ReLU(), nn.Linear(WIDTH, 2))
+    return nn.Sequential(nn.Linear(features, WIDTH), nn.ReLU(), nn.Linear(WIDTH, 2))
 
 
 def ending(*last: nn.Module) -> nn.Module:
     return nn.Sequential(stack(), *last)
 
 
-def by(module: LightningModule, data: InMemory | None = None, **settings: Any) -> list[Finding]:
+def by(module: LightningModule, data: LightningDataModule | None = None, **settings: Any) -> list[Finding]:
     return examine(module, data or problem(), accelerator="cpu", **settings)
 
 
@@ -575,6 +731,25 @@ SICK_NETWORKS: dict[str, tuple[str, Callable[[], list[Finding]]]] = {
     "slow statistics of numbers": ("batch_norm", lambda: by(LaggingNumbers(), numbers(1.0))),
     "small weights": ("vanishing_gradient", lambda: found(stack(5, start=scaled(0.2)), optimizer=decayed(0.0))),
     "half dropped": ("vanishing_gradient", lambda: found(stack(10, nn.Sigmoid, start=scaled(0.5), dropout=0.5))),
+    "steps without forward, short": ("learning_rate_too_low", lambda: by(Steps(rate=1e-7))),
+    "masks of 255": ("loss_mismatch", lambda: by(Masks())),
+    "short steps over dicts": ("learning_rate_too_low", lambda: by(HeadOfDicts(True, rate=1e-7), DictBatches())),
+    "a fifth of the weights in each step": (
+        "excess_weight_decay",
+        lambda: found(stack(), optimizer=partial(AdamW, lr=0.01, weight_decay=20.0)),
+    ),
+    "several labels as one": ("loss_mismatch", lambda: by(Tagged())),
+    "made in every step": ("unregistered_layers", lambda: by(MadeInForward())),
+    "dropping in every step": ("dropout_in_evaluation", lambda: by(DroppingSteps(always=True))),
+    "head of dicts": ("frozen_parameters", lambda: by(HeadOfDicts(all_given=False), DictBatches())),
+    "equal factors": ("symmetric_units", lambda: by(EqualFactors(), LIKED)),
+    "positive rates": ("output_activation", lambda: by(PositiveRates((-1,)), numbers(1.0))),
+    "numbers in another order": (
+        "unlearnable_labels",
+        lambda: by(Numbers(nn.Identity()), InMemory(exchanged(numbers(1.0).train), numbers(1.0).val, 0)),
+    ),
+    "copied with noise": ("validation_leak", lambda: found(stack(), copied_with_noise())),
+    "overlapping windows": ("validation_leak", lambda: found(with_two_outputs(32), windows(1))),
     "outliers": ("target_outliers", lambda: by(Numbers(nn.Identity()), numbers(300.0))),
 }
 HEALTHY_NETWORKS: dict[str, Callable[[], list[Finding]]] = {
@@ -606,6 +781,14 @@ HEALTHY_NETWORKS: dict[str, Callable[[], list[Finding]]] = {
     "by epochs": lambda: by(Scheduled(), max_epochs=60),
     "one column among others": lambda: found(stack(), leaking(1.0)),
     "small embeddings": lambda: by(Factors(0.1), LIKED),
+    "steps without forward": lambda: by(Steps()),
+    "average of the weights": lambda: by(Averaged()),
+    "reconstructed": lambda: by(Reconstructed()),
+    "contrasted": lambda: by(Contrasted()),
+    "dropping in training steps": lambda: by(DroppingSteps(always=False)),
+    "all of dicts": lambda: by(HeadOfDicts(all_given=True), DictBatches()),
+    "the same states again": lambda: found(stack(), same_states()),
+    "windows apart": lambda: found(with_two_outputs(32), windows(40)),
     "few possible rows": lambda: found(with_two_outputs(), answered(3)),
 }
 

@@ -79,8 +79,20 @@ class Confirmation:
         guess, start = self.history.chance_loss, self.history.start_loss or 0.0
         if finding.code == "bad_initial_loss" and start > FAR_OFF * guess and last and last.val_loss > guess:
             return finding
-        untried = not any(self.changed(self.tried.get(key_of(each))) for each in self.treatments(finding))
+        after = [self.tried.get(key_of(each)) for each in self.treatments(finding)]
+        if finding.code == "frozen_parameters":
+            if self.forgotten and last is None:
+                return finding  # no trial can be scored
+            if any(after) and not self.forgotten:
+                return None  # what changes nothing when it is trained takes no part
+        untried = not any(map(self.changed, after))
         return finding if untried and last and not self.history.reached(WELL) else None
+
+    @property
+    def forgotten(self) -> bool:
+        """Whether parameters that no optimizer has get gradients all the same."""
+        seen = self.history.inspection
+        return bool(seen and set(seen.not_given) - set(seen.unreached))
 
     @property
     def does_well(self) -> bool:
@@ -92,9 +104,7 @@ class Confirmation:
         return after is not None and (self.history.last is None or after.last != self.history.last)
 
     def gains_of(self, finding: Finding) -> Iterator[tuple[Treatment, float, str]]:
-        seen = self.history.inspection
-        forgotten = seen and set(seen.not_given) - set(seen.unreached)  # they get gradients all the same
-        most = MUCH_MORE if finding.code == "frozen_parameters" and not forgotten else 0.0
+        most = MUCH_MORE if finding.code == "frozen_parameters" and not self.forgotten else 0.0
         for treatment in self.treatments(finding):
             after = self.attempt(treatment)
             found = gain(self.history, after, most) if after else None
@@ -134,7 +144,8 @@ class Confirmation:
 def is_stuck(history: History, finding: Finding) -> bool:
     """Whether a network does not learn; one whose gradients vanish may fit train samples alone."""
     chance, deviation = history.chance
-    fits_alone = finding.code == "vanishing_gradient" and history.learnable > chance + 6 * deviation
+    can_be_learned = not history.learnable or history.learnable > chance + 6 * deviation  # as far as is known
+    fits_alone = finding.code == "vanishing_gradient" and can_be_learned
     return history.severity == "error" or (fits_alone and history.learns is False)
 
 
@@ -149,14 +160,14 @@ def key_of(treatment: Treatment) -> str:
 
 def fits_better(before: History, after: History) -> bool:
     if before.last is None or after.last is None:
-        return False
+        return bool(before.objective and after.objective and after.objective[0] < before.objective[0])
     return after.last.train_loss < before.last.train_loss or not isfinite(before.last.train_loss)
 
 
 def gain(before: History, after: History, most: float = 0.0) -> tuple[float, str] | None:
     """How much better ``after`` is, and in words; None if that is not measurable, or ``most`` accuracy or less."""
     if before.last is None or after.last is None:
-        return None
+        return gain_in_loss(before.objective, after.objective) if not most else None
     a, b = before.last, after.last
     noise = SIGMAS * sqrt(0.25 / max(before.val_count, 1)) if before.num_classes else 0.0
     more = b.val_accuracy - a.val_accuracy
@@ -170,3 +181,11 @@ def gain(before: History, after: History, most: float = 0.0) -> tuple[float, str
         return more, f"validation {before.score} {b.val_accuracy:.1%} instead of {a.val_accuracy:.1%}"
     share = min(less / max(abs(a.val_loss), 1e-9), 1.0)
     return SMALL * share, f"validation loss {b.val_loss:.3g} instead of {a.val_loss:.3g}"
+
+
+def gain_in_loss(before: tuple[float, float] | None, after: tuple[float, float] | None) -> tuple[float, str] | None:
+    """The same where nothing but the loss of train and validation samples is known."""
+    if before is None or after is None or not isfinite(after[1]):
+        return None
+    share = (before[1] - after[1]) / max(abs(before[1]), 1e-9) if isfinite(before[1]) else 1.0
+    return (SMALL * share, f"validation loss {after[1]:.3g} instead of {before[1]:.3g}") if share > LESS_LOSS else None

@@ -28,6 +28,7 @@ from .rules import data as data_rules
 from .rules.optimization import will_overfit
 from .rules.order import EXPLAIN_TRAINING, findings_in_network, findings_in_training
 from .rules.splits import findings_between_splits, outputs_without_class
+from .scoring import predicts_targets
 from .treatments import Treatment
 from .trial import trial
 
@@ -70,10 +71,13 @@ def examination(
         seed_everything(seed, verbose=False)  # a loader that shuffles draws from the global random state
         problem = problem_of(data)
         problem = affordable(module, problem) if problem else None
+        uses_targets = bool(problem and predicts_targets(module, problem))
+        if problem and not uses_targets:
+            problem = replace(problem, num_classes=0)
         in_data = list(data_rules.findings_in_data(problem)) if problem else []
         if any(finding.code == "non_finite" for finding in in_data):
             return treated(in_data), None
-        trials = Trials(module, data, problem, shown, {"seed": seed, **trainer}, steps)
+        trials = Trials(module, data, problem, uses_targets, shown, {"seed": seed, **trainer}, steps)
         history = trials.first()
         findings = treated(judged(trials, history, in_data))
     gc.collect()  # trainers and modules refer to each other, and hold tensors that the collector does not count
@@ -87,6 +91,7 @@ class Trials:
     module: LightningModule
     data: LightningDataModule
     problem: Problem | None
+    uses_targets: bool  # whether a loss compares anything with them
     bar: tqdm
     settings: dict[str, Any]
     steps: int
@@ -97,7 +102,7 @@ class Trials:
         history = self.trial(self.problem, self.steps, seconds=SECONDS)
         self.steps = max(1, min(self.steps, history.inspection.steps if history.inspection else self.steps))
         self.longest = thread_time() - self.begun
-        know_chances(history, self.problem)
+        know_chances(history, self.problem, self.uses_targets)
         return history
 
     def trial(self, problem: Problem | None, steps: int, **others: Any) -> History:
@@ -114,11 +119,10 @@ class Trials:
             return None  # such as standardized identifiers, which no embedding has
 
     def longer(self) -> History | None:
-        steps = LONGER * self.steps
         if self.left < self.longest:
             return None
-        history = self.trial(self.problem, steps, seconds=self.left)
-        know_chances(history, self.problem)
+        history = self.trial(self.problem, LONGER * self.steps, seconds=self.left)
+        know_chances(history, self.problem, self.uses_targets)
         return history
 
     @property
@@ -126,7 +130,7 @@ class Trials:
         return ALL_SECONDS - (thread_time() - self.begun)
 
 
-def know_chances(history: History, problem: Problem | None) -> None:
+def know_chances(history: History, problem: Problem | None, uses_targets: bool) -> None:
     """Give a history what accuracy and loss can be expected of guesses and of simple learners."""
     if problem and problem.num_classes:
         history.chance, history.learnable = data_rules.chance(problem), data_rules.learnable_accuracy(problem)
@@ -135,7 +139,8 @@ def know_chances(history: History, problem: Problem | None) -> None:
         first = history.scores[min(history.scores)]
         history.score = "explained loss"
         history.guess_loss = first.val_loss / max(1 - first.val_accuracy, 1e-9)  # which the share was taken from
-        history.chance, history.learnable = (0.0, EXPLAINED_DEVIATION), data_rules.learnable_share(problem)
+        history.chance = (0.0, EXPLAINED_DEVIATION)
+        history.learnable = data_rules.learnable_share(problem) if uses_targets else 0.0
 
 
 def judged(trials: Trials, history: History, in_data: list[Finding]) -> list[Finding]:
@@ -151,9 +156,10 @@ def judged(trials: Trials, history: History, in_data: list[Finding]) -> list[Fin
         findings = [f for f in findings if not outliers or f.code != "unscaled_target"] + outliers
     confirmation = Confirmation(history, trials.treated, trials.longer)
     findings = confirmation.judged(findings)
-    if problem and problem.num_classes and healthy(findings):
+    if problem and healthy(findings):
         reached = history.last.val_accuracy if history.last else None
-        labels = list(data_rules.unlearnable(problem, reached))
+        of_kind = data_rules.unlearnable if problem.num_classes else data_rules.unlearnable_numbers
+        labels = list(of_kind(problem, reached)) if trials.uses_targets else []
         longer = trials.longer() if labels else None
         if longer and longer.learns:
             return findings

@@ -57,6 +57,7 @@ class History:
     gradient: dict[int, float] = field(default_factory=dict)  # step -> norm of the whole gradient
     losses: list[float] = field(default_factory=list)  # of every training batch
     scores: dict[int, Scores] = field(default_factory=dict)  # by step
+    objective: tuple[float, float] | None = None  # without scores: the loss of train and validation samples, at the end
     order: list[str] = field(default_factory=list)  # layers in the order of the forward pass
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     twins: dict[str, float] = field(default_factory=dict)  # layer -> share of its units that have a twin, at the end
@@ -89,7 +90,10 @@ class History:
         weights = {name: weights_of(layer)[0].detach() for name, layer in statistics.layers.items()}
         self.order = statistics.activations.order
         self.shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
-        self.twins = {name: share_of_twins(weight) for name, weight in weights.items()}
+        tables = {
+            name for name, layer in statistics.layers.items() if isinstance(layer, nn.Embedding | nn.EmbeddingBag)
+        }
+        self.twins = {name: share_of_twins(weight.T if name in tables else weight) for name, weight in weights.items()}
         self.dead, self.losses = dead, losses
 
     @property
@@ -103,6 +107,13 @@ class History:
     @property
     def last(self) -> Scores | None:
         return self.scores[max(self.scores)] if self.scores else None
+
+    @property
+    def first_loss(self) -> float | None:
+        """Before the first step."""
+        if self.start_loss is None and self.guess_loss is not None and self.scores:
+            return self.scores[min(self.scores)].train_loss
+        return self.start_loss
 
     @property
     def chance_loss(self) -> float:
@@ -215,4 +226,5 @@ def share_of_twins(weight: Tensor) -> float:
     units = weight.flatten(1).double()
     mixing = torch.arange(1, units.shape[1] + 1, device=units.device, dtype=units.dtype).sin()
     hashes = (units * mixing).sum(dim=1)  # one number a unit: sorting whole weight vectors is slow
+    hashes = (hashes / units.norm(dim=1).mean().clamp(min=1e-30)).round(decimals=5)  # equal ones drift by rounding
     return 1 - len(hashes.unique()) / len(hashes) if len(hashes) > 1 else 0.0

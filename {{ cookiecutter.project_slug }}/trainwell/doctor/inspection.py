@@ -39,6 +39,7 @@ class Inspection:
     flat: str = ""  # an operation in the graph that passes no gradient
     called: set[str] = field(default_factory=set)  # layers that the forward pass calls
     unregistered: dict[str, int] = field(default_factory=dict)  # trained by the loss, and no parameters of the module
+    renewed: bool = False  # these are others in every batch
     uncleared: int = 0  # steps of which the gradient was added to that of the step before
     steps: int = 0
     batches: int = 0
@@ -46,6 +47,7 @@ class Inspection:
     calls: Sequence[LossCall] = ()  # all that were noted
     mixing: float | None = None  # how far outputs depend on the other samples of a batch, in evaluation mode
     mixing_layer: str = ""  # the first in which they do
+    dropped: float = 0.0  # share of units, in evaluation mode
     randomness: float | None = None  # how far two evaluations of the same samples differ
     curvature: float | None = None  # how far the network is from an affine map
     rank: int | None = None  # directions of the input, of those that there are, that can change outputs; a median
@@ -70,6 +72,7 @@ class Inspector:
         self.found = Inspection()
         self.reached: set[int] = set()
         self.foreign: dict[int, Tensor] = {}
+        self.foreign_of_batch: list[set[int]] = []
         self.cleared: dict[int, bool] = {}  # optimizer -> whether its gradients were empty since its last step
 
     def start(self, module: nn.Module, optimizers: Sequence[Optimizer]) -> None:
@@ -84,6 +87,7 @@ class Inspector:
                 self.cleared[number] = True
         if self.found.batches < GRAPHS:
             own = {id(parameter) for parameter in module.parameters()}
+            self.foreign_of_batch.append(set())
             for node in nodes_behind(loss):
                 if node.name().startswith(FLAT):
                     self.found.flat = node.name()
@@ -92,6 +96,7 @@ class Inspector:
                     self.reached.add(id(variable))
                     if id(variable) not in own and isinstance(variable, nn.Parameter):
                         self.foreign[id(variable)] = variable
+                        self.foreign_of_batch[-1].add(id(variable))
 
     def before_first_backward(self, module: nn.Module, loss: Tensor, result: Tensor) -> None:
         """Look for weights that are decayed by a term of the loss: ``result`` is what the loss function returned."""
@@ -135,6 +140,10 @@ class Inspector:
                 name for name, p in module.named_parameters() if p.requires_grad and id(p) not in self.reached
             ]
         found.unregistered = {name: size for name, size in unregistered_layers(module, self.foreign)}
+        batches = self.foreign_of_batch
+        if len(batches) > 1 and all(batches) and not set.intersection(*batches):  # kept alive, so that ids differ
+            found.renewed = True
+            found.unregistered = {"forward": sum(self.foreign[key].numel() for key in batches[0] & self.foreign.keys())}
         losses = [call for call in calls if call.name != "difference"] or calls
         found.call, found.calls = losses[-1] if losses else None, losses
         return found

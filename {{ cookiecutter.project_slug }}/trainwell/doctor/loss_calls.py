@@ -46,6 +46,7 @@ class LossCall:
     operation: str  # such as SoftmaxBackward0; empty if the outputs have no graph
     targets: Tensor
     value: float
+    log_input: bool = True  # of a Poisson likelihood
 
 
 class LossCalls(TorchFunctionMode):
@@ -55,19 +56,28 @@ class LossCalls(TorchFunctionMode):
         super().__init__()
         self.found: list[LossCall] = []
         self.results: list[Tensor] = []  # with their graphs, until they are cleared
+        self.dropped = 0.0  # the highest share of units that is dropped
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         given = dict(zip(("input", "target"), args, strict=False)) | (kwargs or {})
+        if func is functional.dropout:
+            self.dropped = max(self.dropped, dropout_rate(*args, **(kwargs or {})))
         name = LOSSES.get(func)
         outputs, targets = given.get("input"), given.get("target")
         if func in DIFFERENCES and (pair := each_with_all(args)):
             name, (outputs, targets) = "difference", pair
         if name and isinstance(outputs, Tensor) and isinstance(targets, Tensor) and isinstance(result, Tensor):
             value = result.detach().float().mean().item()
-            self.found.append(LossCall(name, outputs.detach(), operation_behind(outputs), targets.detach(), value))
+            operation, logs = operation_behind(outputs), bool((kwargs or {}).get("log_input", True))
+            self.found.append(LossCall(name, outputs.detach(), operation, targets.detach(), value, logs))
             self.results.append(result)
         return result
+
+
+def dropout_rate(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> float:
+    """What a call of ``torch.nn.functional.dropout`` with these arguments drops."""
+    return p if training else 0.0
 
 
 def each_with_all(values: Sequence[Any]) -> tuple[Tensor, Tensor] | None:

@@ -1,12 +1,15 @@
 """How good a network is on train and validation samples, in a measure that suits the targets."""
 
+import warnings
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from math import sqrt
 from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
-from torch import Tensor
+from lightning.fabric.utilities.apply_func import move_data_to_device
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -17,6 +20,7 @@ from .problem import Problem, some
 
 RARE = 3.0  # the share of the commonest class, times the number of classes, from which accuracy is blind
 RARE_OF_TWO = 1.6
+SAME = 0.999  # correlation
 NOT_LOGITS = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)  # of a forward with another purpose
 
 
@@ -64,7 +68,6 @@ class Scorer:
         self.num_classes = problem.num_classes
         self.splits = [some(part, problem.scored) for part in (problem.train, problem.val)]
         self.measure = Measure(problem) if problem.num_classes else None
-        self.are_logits: bool | None = None  # known only of outputs that are more than there are classes
 
     @torch.no_grad()
     def scores(self, trainer: Trainer, module: LightningModule, only_val: bool = False) -> Scores | None:
@@ -87,11 +90,7 @@ class Scorer:
         if self.measure is None:
             return explained_loss(module, x, y)
         logits = logits_of(module, x, y, self.num_classes)
-        if logits is not None and logits.shape[1] > self.num_classes and self.are_logits is None:
-            self.are_logits = loss_takes(module, x, y, logits.shape[1])
-        if logits is None or self.are_logits is False:
-            return None
-        return cross_entropy(logits, y).item(), self.measure.of(logits, y)
+        return None if logits is None else (cross_entropy(logits, y).item(), self.measure.of(logits, y))
 
 
 def explained_loss(module: LightningModule, x: Tensor, y: Tensor) -> tuple[float, float] | None:
@@ -101,39 +100,132 @@ def explained_loss(module: LightningModule, x: Tensor, y: Tensor) -> tuple[float
     return (calls[0].value, 1 - calls[0].value / guess) if calls and guess else None
 
 
-def loss_takes(module: LightningModule, x: Tensor, y: Tensor, columns: int) -> bool:
-    """Whether a loss of the training step is given rows of so many numbers; an embedding, say, may have as many."""
-    calls = calls_of_step(module, x, y)
-    return calls is None or any(call.outputs.ndim > 1 and call.outputs.shape[1] == columns for call in calls)
-
-
-def calls_of_step(module: LightningModule, x: Tensor, y: Tensor) -> list[LossCall] | None:
-    """The loss functions that a training step calls; None if that cannot be seen."""
-    calls = LossCalls()
+def calls_of_step(
+    module: LightningModule, x: Tensor, y: Tensor, steps: Sequence[str] = ("training_step", "validation_step")
+) -> list[LossCall] | None:
+    """The loss functions that the first of the steps that can be called by itself calls; None if none can."""
     if any(map(is_compiled, module.modules())):
         return None
+    for step in steps:
+        if getattr(type(module), step) is getattr(LightningModule, step):
+            continue
+        calls = LossCalls()
+        try:
+            alone = deepcopy(module)  # which logs nothing: it has no trainer
+            with calls:
+                getattr(alone, step)((x, y), 0)
+        except NOT_LOGITS:
+            continue
+        return calls.found
+    return None
+
+
+def with_forward(module: LightningModule, x: Tensor, y: Tensor) -> LightningModule:
+    """A copy in evaluation mode; where only its steps call the network, ``forward`` is that of the network.
+
+    Raises: RuntimeError: the module keeps a tensor with a graph, so it cannot be copied.
+    """
+    alone = deepcopy(module).eval()
+    if type(module).forward is LightningModule.forward and (network := network_of_step(alone, x, y)):
+        alone.forward = network.__call__  # type: ignore[method-assign]
+    return alone
+
+
+def network_of_step(module: LightningModule, x: Tensor, y: Tensor) -> nn.Module | None:
+    """The part of a module that a step calls with ``x``, and whose outputs it gives to a loss."""
+    given: list[tuple[nn.Module, int]] = []
+
+    def note(part: nn.Module, args: Any, output: Any) -> None:
+        if args and args[0] is x and isinstance(output, Tensor):
+            given.append((part, output.data_ptr()))
+
+    handles = [part.register_forward_hook(note) for part in module.modules()]
+    calls = LossCalls()
+    for step in (module.training_step, module.validation_step):
+        try:
+            with calls:
+                step((x, y), 0)
+        except NOT_LOGITS:
+            continue
+        break
+    for handle in handles:
+        handle.remove()
+    taken = {call.outputs.data_ptr() for call in calls.found}
+    return next((part for part, place in given if place in taken), None)
+
+
+def dropped_in_evaluation(module: LightningModule, x: Tensor, y: Tensor) -> float:
+    """The highest share of units that a validation step of a module in evaluation mode drops."""
+    calls = LossCalls()
     try:
-        alone = deepcopy(module)  # which logs nothing: it has no trainer
         with calls:
-            alone.training_step((x, y), 0)
+            deepcopy(module).eval().validation_step((x, y), 0)
     except NOT_LOGITS:
-        return None
-    return calls.found
+        return 0.0
+    return calls.dropped
+
+
+def predicts_targets(module: LightningModule, problem: Problem) -> bool:
+    """Whether a loss compares outputs with the targets, or with what labels determine; else they are there unused.
+
+    True as well if no loss can be seen.
+    """
+    samples = some(problem.train, problem.trial_batch_size)
+    x, y = (part.to(module.device) for part in samples)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of shapes that the rules judge
+        calls = calls_of_step(module, x, y)
+    if not calls:
+        return True
+    if problem.num_classes:
+        return any(is_of_labels(call, y) for call in calls)
+    return any(goes_with(call.targets, y) for call in calls if call.targets.numel() == y.numel() > 1)
+
+
+def goes_with(targets: Tensor, y: Tensor) -> bool:
+    """Whether the numbers are the same, or the same in other units."""
+    pairs = torch.stack([targets.reshape(y.shape), y]).double().reshape(2, len(y), -1).unbind(dim=-1)
+    return all(torch.corrcoef(pair)[0, 1] > SAME or bool((pair[:, 1:] == pair[:, :1]).all()) for pair in pairs)
+
+
+def is_of_labels(call: LossCall, y: Tensor) -> bool:
+    """Whether samples of one label have one target, or targets are probabilities, as of mixed samples."""
+    targets = call.targets
+    if len(targets) != len(y):
+        return False
+    if call.name == "cross_entropy" and targets.ndim == 2 and targets.shape == call.outputs.shape:
+        return True
+    pairs = torch.cat([y[:, None].double(), targets.reshape(len(y), -1).double()], dim=1)
+    return len(pairs.unique(dim=0)) == len(y.unique())
 
 
 def logits_of(module: LightningModule, x: Tensor, y: Tensor, num_classes: int) -> Tensor | None:
-    """A row of logits for each sample, if ``forward`` returns that, or the loss of two classes takes one number."""
+    """A row of logits for each sample: what ``forward`` returns, or else what the loss of a step is given.
+
+    Of a validation step rather than a training step, which may mix samples.
+    """
     try:
-        logits: Any = module(x)
+        outputs: Any = module(x)
     except NOT_LOGITS:
-        return None
-    if not isinstance(logits, Tensor) or len(logits) != len(x):
-        return None
-    if num_classes == 2 and logits.numel() == len(x):
-        calls = [call for call in calls_of_step(module, x, y) or () if call.outputs.numel() == len(x)]
-        one = logit_of(calls[0]) if len(calls) == 1 else None
-        return None if one is None else torch.stack([torch.zeros_like(one), one], dim=1)
-    return logits.float() if logits.ndim == 2 and logits.shape[1] >= num_classes else None
+        outputs = None
+    rows = isinstance(outputs, Tensor) and outputs.ndim == 2 and len(outputs) == len(x)
+    if rows and outputs.shape[1] == num_classes:
+        return outputs.float()
+    calls = calls_of_step(module, x, y, ("validation_step", "training_step"))
+    if calls is None:
+        return outputs.float() if rows and outputs.shape[1] > num_classes else None
+    found = [logits for call in calls if is_of_labels(call, y) and (logits := logits_in(call, num_classes)) is not None]
+    return found[0] if len(found) == 1 else None
+
+
+def logits_in(call: LossCall, num_classes: int) -> Tensor | None:
+    """The logits that a loss was given; of two classes also one number for each sample."""
+    count, outputs = len(call.targets), call.outputs.float()
+    if call.name in ("cross_entropy", "nll_loss") and outputs.ndim == 2 and outputs.shape[1] >= num_classes:
+        return outputs
+    if num_classes == 2 and outputs.numel() == count and (one := logit_of(call)) is not None:
+        return torch.stack([torch.zeros_like(one), one], dim=1)
+    return None
 
 
 def logit_of(call: LossCall) -> Tensor | None:
@@ -141,6 +233,19 @@ def logit_of(call: LossCall) -> Tensor | None:
     if call.name == "binary_cross_entropy":
         return outputs.logit(eps=1e-7)
     return outputs if call.name == "binary_cross_entropy_with_logits" else None
+
+
+@torch.no_grad()
+def objective_of(module: LightningModule, batches: Iterable[Any]) -> float | None:
+    """The mean of what the training step of a module in evaluation mode returns; None if that cannot be called."""
+    alone = deepcopy(module).eval()
+    try:
+        returned = [alone.training_step(move_data_to_device(batch, module.device), 0) for batch in batches]
+    except NOT_LOGITS:
+        return None
+    losses = [each["loss"] if isinstance(each, dict) else each for each in returned]
+    known = [loss.mean().item() for loss in losses if isinstance(loss, Tensor)]
+    return sum(known) / len(known) if known else None
 
 
 @torch.no_grad()

@@ -122,6 +122,15 @@ def resplit(problem: Problem) -> Problem:
     return replace(problem, train=both.at(train), val=both.at(val), in_memory=True)
 
 
+def with_aligned(problem: Problem) -> Problem:
+    """Each feature of the validation samples with the mean and the deviation of the train samples."""
+    (deviation, mean), (of_val, val_mean) = (
+        torch.std_mean(part.x.float(), dim=0) for part in (problem.train, problem.val)
+    )
+    x = (problem.val.x.float() - val_mean) * torch.where(of_val > 0, deviation / of_val, 1.0) + mean
+    return replace(problem, val=Samples(x, problem.val.y), in_memory=True)
+
+
 @torch.no_grad()
 def start_again(module: LightningModule) -> None:
     """Every layer as torch starts it."""
@@ -149,6 +158,11 @@ def shrink_embeddings(module: LightningModule) -> None:
     for part in module.modules():
         if isinstance(part, nn.Embedding | nn.EmbeddingBag) and part.weight.std() > EMBEDDED:
             part.weight.mul_(EMBEDDED / part.weight.std())
+
+
+def start_again_small(module: LightningModule) -> None:
+    start_again(module)
+    shrink_embeddings(module)
 
 
 def rectify(module: LightningModule) -> None:
@@ -245,6 +259,7 @@ GENTLE_MOMENTUM = 0.95
 CLIPPED = Treatment("clipping", "trainer.gradient_clip_val=1.0", settings={"gradient_clip_val": 1.0})
 STANDARDIZED = Treatment("standardized inputs", "data.standardize=true", problem=with_standardized)
 SPLIT_AT_RANDOM = Treatment("a random split", "data.split.column=null", problem=resplit)
+ALIGNED = Treatment("validation samples scaled as the train samples are", problem=with_aligned)
 STARTED_AGAIN = Treatment("torch's own initial weights", "initialisation=torch_default", module=start_again)
 SHRUNK = Treatment(f"initial weights times {SMALLER}", module=shrink)
 RECTIFIED = Treatment("ReLU and He's initial weights", "activation=relu initialisation=he", module=rectify)
@@ -254,6 +269,7 @@ SMALL_EMBEDDINGS = Treatment(
     module=shrink_embeddings,
     advice=("start embeddings small:", f"    nn.init.normal_(embedding.weight, std={EMBEDDED})"),
 )
+RANDOM_EMBEDDINGS = replace(SMALL_EMBEDDINGS, module=start_again_small)
 LEAKY = Treatment("leaky ReLU", "activation=leaky_relu", module=leak)
 LESS_DROPOUT = Treatment("less dropout", f"dropout.rate={GENTLE}", module=drop_less)
 LESS_MOMENTUM = Treatment("less momentum", "optimizer.momentum=0.9", callback=lambda: ChangeGroups(lower_momentum))
@@ -265,8 +281,8 @@ TREATMENTS: dict[str, Sequence[Treatment]] = {
     "dead_units": (STARTED_AGAIN, LEAKY),
     "saturated_units": (STARTED_AGAIN, RECTIFIED, SHRUNK),
     "bad_initial_loss": (STARTED_AGAIN, SMALL_EMBEDDINGS),
-    "symmetric_units": (STARTED_AGAIN,),
+    "symmetric_units": (STARTED_AGAIN, RANDOM_EMBEDDINGS),
     "excess_dropout": (LESS_DROPOUT,),
     "frozen_parameters": (ALL_TRAINED,),
-    "shifted_validation": (SPLIT_AT_RANDOM,),
+    "shifted_validation": (SPLIT_AT_RANDOM, ALIGNED),
 }

@@ -3,6 +3,7 @@
 import warnings
 from contextlib import ExitStack
 from copy import deepcopy
+from itertools import islice
 from time import thread_time
 from typing import Any
 
@@ -14,14 +15,22 @@ from tqdm import tqdm
 
 from ..data.batches import Batches
 from ..lightning_internals import is_compiled
+from ..rng import preserved_random_states
 from .cost import FirstOfBatches
 from .history import History
 from .inspection import FEW, GRAPHS, Inspector, curvature, influential, inspect_fading, inspect_forward, inspect_rank
 from .layer_statistics import Numbers
 from .loss_calls import LossCalls
 from .probe import Probe
-from .problem import MOST_AT_ONCE, Problem
-from .scoring import Scorer, batch_statistics_loss, losses_before
+from .problem import MOST_AT_ONCE, Problem, some
+from .scoring import (
+    Scorer,
+    batch_statistics_loss,
+    dropped_in_evaluation,
+    losses_before,
+    objective_of,
+    with_forward,
+)
 from .treatments import Treatment, copied
 
 QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
@@ -102,9 +111,9 @@ class Recorder(Probe):
         self.inspector.start(pl_module, trainer.optimizers)
         self.compiled = any(map(is_compiled, pl_module.modules()))  # compiled code would have to note calls as well
         if self.problem:  # a network that training has killed would pass for a linear one
-            x = trainer.precision_plugin.convert_input(self.problem.val.x[:FEW].to(pl_module.device))
             with trainer.precision_plugin.forward_context():
-                self.start_curvature = curvature(deepcopy(pl_module).eval(), x)
+                x, y = self.few(trainer, pl_module, FEW)
+                self.start_curvature = curvature(with_forward(pl_module, x, y), x)
         self.score(trainer, pl_module)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
@@ -151,28 +160,49 @@ class Recorder(Probe):
             self.statistics.activations.window.clear()
             self.statistics.activations.start()
             self.scorer.scores(trainer, pl_module, only_val=True)
-            dead = self.statistics.end()[0]["dead_units"]
+            dead = self.statistics.end()[0]["dead_units"] or dead  # none are seen of a module that is copied for it
         losses = torch.stack(self.losses).tolist() if self.losses else []
         self.history.end(self.statistics, dead, losses)
         self.history.inspection = self.inspector.end(pl_module, trainer.optimizers, self.calls.found)
         self.inspect(trainer, pl_module)
+        if not self.history.scores and pl_module.automatic_optimization:
+            with preserved_random_states():
+                of_splits = [objective_of(pl_module, batches) for batches in self.some_batches(trainer)]
+            known = [loss for loss in of_splits if loss is not None]
+            self.history.objective = (known[0], known[1]) if len(known) == 2 else None
+
+    def some_batches(self, trainer: Trainer) -> list[Any]:
+        """A few batches of either split."""
+        if self.problem:
+            return [[some(part, self.problem.scored)] for part in (self.problem.train, self.problem.val)]
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if type(data).val_dataloader is LightningDataModule.val_dataloader:
+            return []
+        return [list(islice(loader, GRAPHS)) for loader in (data.train_dataloader(), data.val_dataloader())]
 
     def score(self, trainer: Trainer, pl_module: LightningModule) -> None:
         scores = self.scorer.scores(trainer, pl_module) if self.scorer else None
         if scores is not None:
             self.history.scores[self.step] = scores
 
+    def few(self, trainer: Trainer, pl_module: LightningModule, count: int) -> tuple[Tensor, Tensor]:
+        """The first validation samples, as the module takes them."""
+        samples = self.problem.val  # type: ignore[union-attr]
+        x = trainer.precision_plugin.convert_input(samples.x[:count].to(pl_module.device))
+        return x, samples.y[:count].to(pl_module.device)
+
     def inspect(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """What needs a forward pass of the trained network."""
         found = self.history.inspection
         if found is None or self.problem is None or self.history.last is None:
             return
-        try:
-            alone = deepcopy(pl_module).eval()
-        except RuntimeError:  # it keeps a tensor with a graph
-            return
         with trainer.precision_plugin.forward_context():
-            x = trainer.precision_plugin.convert_input(self.problem.val.x[:64].to(pl_module.device))
+            x, y = self.few(trainer, pl_module, 64)
+            try:
+                alone = with_forward(pl_module, x, y)
+            except RuntimeError:  # it keeps a tensor with a graph
+                return
+            found.dropped = dropped_in_evaluation(alone, x, y)
             inspect_forward(found, alone, x)
             if found.unreached:
                 found.cut = influential(deepcopy(alone), x, found.unreached, found.called)

@@ -17,12 +17,16 @@ SCALES = (0.1, 10.0)  # standard deviations of inputs that suit initial weights 
 SPARSE = 0.2  # share of the values that are not 0
 SPARSER = 10.0  # how much smaller the values may be then
 MOST_LEAKED = 0.01  # share of the validation samples
+FEWEST_OTHERS = 1 / 3  # of the same; fewer are states that come again, such as an empty image
 MOST_NEAR = 0.05  # the same, of samples that are nearly copies
 NEAR = 0.1  # distance to the nearest train sample, as a share of that to the next
+BY_CHANCE = 0.1  # share of the validation samples that are five times less near, beyond what the dimension explains
+SHIFTS, SHORTEST, FEW = (1, 2), 6, 500  # steps; of windows that are compared; validation samples
 COPIES, NEARER = 20, 1.5  # of one sample; how much nearer several must be, because classes are groups as well
 ROOM = 50.0  # possible inputs for each sample; where there are fewer, samples must repeat
-OUTLIERS, RULED = 0.01, 0.8  # share of the samples; share of the squares of all targets that is theirs
+OUTLIERS = ((0.01, 0.8), (0.03, 0.95))  # shares of the samples; shares of the squares of all targets that are theirs
 WIDEST_INTERVAL = 0.17  # half the width of the 95 % interval of an accuracy
+SOME = 0.05  # of the loss of a constant guess, which a network explains
 SIGMAS = 2.5  # above chance, to be more than luck
 MOST_COMPARED = 2000  # samples, if all are compared with all
 MOST_READ = 500_000  # samples of a split; of more, every n-th
@@ -33,14 +37,14 @@ FOLDS = 5
 def findings_in_data(problem: Problem) -> Iterator[Finding]:
     """Root cause first."""
     if problem.train.x.is_floating_point():
-        train, val = (thinned(samples.x).flatten(1).float() for samples in (problem.train, problem.val))
+        train, val = (thinned(samples.x).float() for samples in (problem.train, problem.val))
         for name, x in (("train", train), ("validation", val)):
-            bad = int((~x.isfinite().all(dim=1)).sum())
+            bad = int((~x.flatten(1).isfinite().all(dim=1)).sum())
             if bad:
                 yield Finding("non_finite", "error", f"{name} samples", f"{bad} of {len(x)} samples are not finite")
                 return
-        yield from constant(train)
-        yield from unscaled(train)
+        yield from constant(train.flatten(1))
+        yield from unscaled(train.flatten(1))
         yield from leaked(train, val, share=problem.share * len(train) / len(problem.train.y))
     if problem.num_classes:
         yield from too_small(problem.val)
@@ -77,14 +81,17 @@ def unscaled(x: Tensor) -> Iterator[Finding]:
 def leaked(train: Tensor, val: Tensor, share: float) -> Iterator[Finding]:
     """``share`` of the train samples are looked at; the others are expected to contain as many validation samples."""
     known = {sample.tobytes() for sample in train.numpy()}
-    found = min(1.0, sum(sample.tobytes() in known for sample in val.numpy()) / len(val) / share)
-    if found > MOST_LEAKED and not must_repeat(train):
+    again = [each for sample in val.numpy() if (each := sample.tobytes()) in known]
+    found = min(1.0, len(again) / len(val) / share)
+    if must_repeat(train.flatten(1)) or len(set(again)) < FEWEST_OTHERS * len(again):
+        return
+    if found > MOST_LEAKED:
         evidence = f"{found:.1%} of the validation samples are also train samples"
         yield Finding("validation_leak", "error", "validation samples", evidence, advice=UNCOPIED)
-    elif found <= MOST_LEAKED and share == 1.0:
-        near = nearly_copied(train, val)
-        if near > MOST_NEAR:
-            evidence = f"{near:.1%} of the validation samples are nearly copies of train samples"
+    elif share == 1.0:
+        near, how = nearly_copied(train, val)
+        if near:
+            evidence = f"{near:.1%} of the validation samples are {how} train samples"
             yield Finding("validation_leak", "error", "validation samples", evidence, advice=UNCOPIED)
 
 
@@ -101,24 +108,51 @@ def must_repeat(train: Tensor) -> bool:
     return True
 
 
-def nearly_copied(train: Tensor, val: Tensor) -> float:
-    """The share of validation samples that are ten times nearer to one or a few train samples than to any other.
+def nearly_copied(train: Tensor, val: Tensor) -> tuple[float, str]:
+    """The share of validation samples that are much nearer to one or a few train samples than to any other, and how.
 
-    0 if about as many are so by chance, as along a line, or if inputs are whole numbers.
+    As they are, with every feature standardized, or as windows that overlap: moved by a step or two along an axis.
     """
     if (train[:100] == train[:100].round()).all():
-        return 0.0
+        return 0.0, ""
     train, val = train[:MOST_COMPARED], val[:MOST_COMPARED]
     deviation, mean = torch.std_mean(train, dim=0)
-    train, val = ((part - mean) / deviation.clamp(min=1e-12) for part in (train, val))
-    exact = "donot_use_mm_for_euclid_dist"
-    count = min(COPIES + 1, len(train))
-    nearest = torch.cdist(val, train, compute_mode=exact).topk(count, dim=1, largest=False).values
-    ratios = nearest[:, :-1] / nearest[:, 1:].clamp(min=1e-12)
+    scaled, val_scaled = ((part - mean) / deviation.clamp(min=1e-12) for part in (train, val))
+    share = max(share_near(train, val), share_near(scaled, val_scaled))
+    if share > MOST_NEAR:
+        return share, "nearly copies of"
+    for axis, shift in ((axis, shift) for axis in range(1, train.ndim) for shift in SHIFTS):
+        length = train.shape[axis] - shift
+        if length < SHORTEST:
+            continue
+        for of_train, of_val in ((0, shift), (shift, 0)):
+            moved = (scaled.narrow(axis, of_train, length), val_scaled[:FEW].narrow(axis, of_val, length))
+            if (share := share_near(*moved)) > MOST_NEAR:
+                return share, "windows that overlap with"
+    return 0.0, ""
+
+
+def share_near(train: Tensor, val: Tensor) -> float:
+    """0 if samples lie so densely that this happens by chance, as along a line."""
+    nearest = torch.cdist(val.flatten(1), train.flatten(1), compute_mode="donot_use_mm_for_euclid_dist")
+    nearest = nearest.topk(min(3 * COPIES, len(train)), dim=1, largest=False).values
+    ratios = nearest[:, :COPIES] / nearest[:, 1 : COPIES + 1].clamp(min=1e-12)
     ratios[:, 1:] *= NEARER
     ratio = ratios.min(dim=1).values
     near, nearer_than_most = ((limit > ratio).double().mean().item() for limit in (NEAR, 5 * NEAR))
-    return near if near > nearer_than_most - near else 0.0
+    if near > nearer_than_most - near:
+        return near
+    return nearer_than_most if nearer_than_most > BY_CHANCE + 3 * 0.5 ** (dimension(nearest) / 2) else 0.0
+
+
+def dimension(distances: Tensor) -> float:
+    """The dimension in which samples lie around others, by the distances to those beyond ``COPIES``, ascending.
+
+    Source: Levina and Bickel, Maximum Likelihood Estimation of Intrinsic Dimension (2004), equation 8.
+    """
+    beyond = distances[:, COPIES:].clamp(min=1e-12)
+    logs = (beyond[:, -1:] / beyond[:, :-1]).log().mean(dim=1)
+    return 1 / max(logs.mean().item(), 1e-3)
 
 
 def too_small(val: Samples) -> Iterator[Finding]:
@@ -147,8 +181,36 @@ def unlearnable(problem: Problem, reached: float | None) -> Iterator[Finding]:
     if max(above_within, (above + above_within) / sqrt(2)) < SIGMAS:  # each alone, or both together
         evidence = f"validation {measure.name} is at best {best:.1%} with nearest neighbours, ridge regression or the "
         evidence += f"network; a constant guess has {guess:.1%}"
-        advice = ("check that inputs and labels still belong together, such as after a sort or a join:",)
-        yield Finding("unlearnable_labels", "error", "labels", evidence, advice=(*advice, "    print(x[:5], y[:5])"))
+        yield Finding("unlearnable_labels", "error", "labels", evidence, advice=REJOINED)
+
+
+REJOINED = (
+    "check that inputs and labels still belong together, such as after a sort or a join:",
+    "    print(x[:5], y[:5])",
+)
+
+
+def unlearnable_numbers(problem: Problem, explained: float | None) -> Iterator[Finding]:
+    """The same of numbers: nothing that is predicted of held-out samples goes with their targets."""
+    if not (problem.train.x.is_floating_point() and problem.train.y.is_floating_point()) or (explained or 0.0) > SOME:
+        return
+    (x, y), (val, target) = (flat(some(part, MOST_COMPARED)) for part in (problem.train, problem.val))
+    deviation, mean = torch.std_mean(x, dim=0)
+    x, val = ((part - mean) / deviation.clamp(min=1e-12) for part in (x, val))
+    y, target = (part.reshape(len(part), -1).double() for part in (y, target))
+    within, folds = torch.empty_like(y), torch.arange(len(y)) % FOLDS
+    for fold in range(FOLDS):
+        within[folds == fold] = ridge(x[folds != fold], x[folds == fold], y[folds != fold])
+    pairs = ((within, y), (ridge(x, val, y), target))
+    sigmas = [sqrt(len(said)) * correlation(said[:, n], true[:, n]) for said, true in pairs for n in range(y.shape[1])]
+    if max(sigmas) < SIGMAS:
+        evidence = "what ridge regression says of held-out samples does not go with their targets: the correlation is "
+        evidence += f"{sigmas[-1] / sqrt(len(target)):.2g} on {len(target)} validation samples"
+        yield Finding("unlearnable_labels", "error", "targets", evidence, advice=REJOINED)
+
+
+def correlation(a: Tensor, b: Tensor) -> float:
+    return torch.corrcoef(torch.stack([a, b]))[0, 1].nan_to_num().item()
 
 
 def flat(samples: Samples) -> tuple[Tensor, Tensor]:
@@ -208,8 +270,8 @@ def learnable_accuracy(problem: Problem) -> float:
 
 
 def learnable_share(problem: Problem) -> float:
-    """The share of the variance of numbers that a ridge regression explains on validation samples, 0 at least."""
-    if not (problem.train.x.is_floating_point() and problem.train.y.is_floating_point()):
+    """The share of the variance of targets that a ridge regression explains on validation samples, 0 at least."""
+    if not problem.train.x.is_floating_point():
         return 0.0
     (x, y), (val, target) = (flat(some(part, MOST_COMPARED)) for part in (problem.train, problem.val))
     deviation, mean = torch.std_mean(x, dim=0)
@@ -224,12 +286,15 @@ def outlying_targets(problem: Problem) -> Iterator[Finding]:
     """So few numbers so far out that squares are about them alone."""
     y = problem.train.y.reshape(len(problem.train.y), -1).double()
     squares = (y - y.median(dim=0).values).square()
-    few = max(1, round(OUTLIERS * len(y)))
-    share = (squares.topk(few, dim=0).values.sum(dim=0) / squares.sum(dim=0).clamp(min=1e-300)).max().item()
-    if share > RULED:
+    for of_samples, ruled in OUTLIERS:
+        few = max(1, round(of_samples * len(y)))
+        share = (squares.topk(few, dim=0).values.sum(dim=0) / squares.sum(dim=0).clamp(min=1e-300)).max().item()
+        if share <= ruled:
+            continue
         evidence = f"{few} of {len(y)} targets make up {share:.0%} of the squared deviations from the median"
         advice = ("are they right? else leave them out; or predict logarithms:", "    y = numpy.log1p(y)")
         yield Finding("target_outliers", "warning", "targets", evidence, ("loss=huber",), advice=advice)
+        return
 
 
 def ridge(x: Tensor, val: Tensor, targets: Tensor) -> Tensor:

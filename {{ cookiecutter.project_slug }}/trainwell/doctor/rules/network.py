@@ -33,6 +33,7 @@ NUMBERS = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
 SHAPED = {name: f"F.{name}(outputs.squeeze(1), y)" for name in (*NUMBERS, "poisson_nll_loss")}
 SHAPED["difference"] = "(outputs.squeeze(1) - y).square().mean()"
 RANGES = {"Sigmoid": (0.0, 1.0), "Softmax": (0.0, 1.0), "Tanh": (-1.0, 1.0), "Relu": (0.0, float("inf"))}
+POSITIVE = {"Exp": "an exponential", "Softplus": "a softplus", "Relu": "a ReLU", "Sigmoid": "a sigmoid"}
 SQUASHED = {"Sigmoid": "a sigmoid", "Softmax": "a softmax", "Relu": "a ReLU", "Tanh": "a tanh"}
 
 
@@ -59,9 +60,15 @@ def unregistered(history: History) -> Iterator[Finding]:
         evidence = (
             f"{size} parameters that the loss depends on are in no parameters() of the module, so none is trained"
         )
+        if seen.renewed:
+            evidence = f"every batch meets {size} new parameters, which are in no parameters() of the module"
         advice = (
-            f"{name}: register its layers, in a ModuleList or ModuleDict, or in a class derived from nn.Module:",
-            f"    self.{name.rpartition('.')[2]} = nn.ModuleList(...)",
+            ("make layers once, in __init__:", "    self.hidden = nn.Linear(...)")
+            if seen.renewed
+            else (
+                f"{name}: register its layers, in a ModuleList or ModuleDict, or in a class derived from nn.Module:",
+                f"    self.{name.rpartition('.')[2]} = nn.ModuleList(...)",
+            )
         )
         yield Finding("unregistered_layers", "error", name, evidence, advice=advice)
 
@@ -135,6 +142,10 @@ def wrong_outputs(history: History) -> Iterator[Finding]:
             yield output_finding(evidence, "", "return the logits, or the logarithm of the probabilities")
     elif call.name == "nll_loss":
         yield from no_likelihoods(call)
+    elif call.name == "poisson_nll_loss" and call.log_input and kind in POSITIVE:
+        evidence = f"poisson_nll_loss expects the logarithm of a rate and gets the outputs of {POSITIVE[kind]}, "
+        evidence += f"from {call.outputs.min().item():.3g} to {call.outputs.max().item():.3g}"
+        yield output_finding(evidence, kind.lower(), "return the logarithms, or set log_input=False")
     elif call.name in NUMBERS and kind in RANGES:
         low, high = RANGES[kind]
         outside = ((call.targets < low) | (call.targets > high)).double().mean().item()
@@ -192,8 +203,10 @@ def is_random(seen: Inspection) -> bool:
 
 def random_evaluation(history: History) -> Iterator[Finding]:
     seen = history.inspection
-    if seen and is_random(seen):
-        evidence = f"two evaluations of the same samples differ by {seen.randomness:.2g} of the outputs' deviation"
+    if seen and not seen.renewed and (seen.dropped or is_random(seen)):
+        evidence = f"a validation step drops {seen.dropped:.0%} of the units"
+        if is_random(seen):
+            evidence = f"two evaluations of the same samples differ by {seen.randomness:.2g} of the outputs' deviation"
         advice = ("drop units in training only:", "    F.dropout(x, rate, training=self.training), or nn.Dropout(rate)")
         yield Finding("dropout_in_evaluation", "warning", "whole network", evidence, advice=advice)
 
@@ -239,6 +252,22 @@ def dropped_outputs(history: History) -> Iterator[Finding]:
 def misfit(history: History) -> Iterator[Finding]:
     """Outputs and targets that the loss compares although they do not belong together."""
     call = history.inspection.call if history.inspection else None
+    if call is not None and call.name == "cross_entropy" and call.targets.shape == call.outputs.shape:
+        sums = call.targets.double().sum(dim=1)
+        if (sums - 1).abs().max() > SUM_OFF:
+            evidence = f"the targets of a sample sum to {sums.min():.3g} to {sums.max():.3g}; cross_entropy takes "
+            evidence += "probabilities, one class or several that sum to 1"
+            advice = (
+                "of several labels each is decided by itself:",
+                "    loss = F.binary_cross_entropy_with_logits(outputs, y)",
+            )
+            yield Finding("loss_mismatch", "error", "loss", evidence, advice=advice)
+    if call is not None and call.name.startswith("binary_cross_entropy"):
+        low, high = call.targets.min().item(), call.targets.max().item()
+        if low < 0 or high > 1:
+            evidence = f"{call.name} takes targets from 0 to 1 and gets {low:.3g} to {high:.3g}"
+            advice = ("make them 0 or 1, such as masks of 0 and 255:", "    y = (y > 0).float()")
+            yield Finding("loss_mismatch", "error", "loss", evidence, advice=advice)
     if call is None or call.name not in SHAPED:
         return
     shapes = tuple(call.outputs.shape), tuple(call.targets.shape)

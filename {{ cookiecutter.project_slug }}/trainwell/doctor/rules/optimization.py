@@ -15,7 +15,8 @@ from .signal_flow import VANISHED
 FAR = 0.3  # of the weights' norm
 TOO_SHORT = -3.5  # power of ten of the share by which a step changes the weights
 BLEW_UP = 2.5  # norm of the weights at the end over that at the start
-SHRANK, WITHERED = 0.6, 0.1  # the same: too low if less is learned than by simple learners; too low in any case
+SHRANK, WITHERED = 0.7, 0.1  # the same: too low if less is learned than by simple learners; too low in any case
+HARD = 0.02  # share of the weights that decay takes in a step
 UNSTEADY = 0.25  # rises of the train loss, as a share of the loss of equal chances
 APART = 20  # steps between two losses that are compared: those of short epochs are noise
 HEAVY = 0.95  # momentum
@@ -28,6 +29,7 @@ REMEMBER = {  # by whether a recurrent layer has gates
     ),
     False: ("gates that keep the state at first:", "    nn.GRU(...) instead of nn.RNN(...)"),
 }
+AT_CHANCE, JUMPS = 0.9, -1.7  # share of the loss of equal chances; power of ten of the share that a step changes
 ENOUGH = 90  # steps in which any network that can learn shows it
 NARROW = 2  # outputs of a layer
 WIDE_ENOUGH = 0.9  # of the way from chance to simple learners, which a narrow layer does not keep from
@@ -38,9 +40,12 @@ ROSE, ROSE_BY = 1.5, 0.1  # validation loss over its minimum, and above it, as a
 
 
 def withering(history: History) -> Iterator[Finding]:
-    growth = history.growth()
-    if growth is not None and (growth < WITHERED or (growth < SHRANK and not history.reached(0.95))):
-        evidence = f"after {history.steps} steps the weights have {growth:.2g} times the norm of the start"
+    growth, each_step = history.growth(), history.decay * history.learning_rate
+    shrank = growth is not None and (growth < WITHERED or (growth < SHRANK and not history.reached(0.95)))
+    if shrank or (each_step > HARD and not history.reached(0.95)):
+        evidence = f"after {history.steps} steps the weights have {growth or 1:.2g} times the norm of the start"
+        if each_step > HARD:
+            evidence += f"; a step takes {each_step:.0%} of them"
         if penalty := history.inspection and history.inspection.penalty:
             evidence += f"; the loss adds {max(penalty.values()) / 2:.2g} times their squares"
             evidence += f", and the optimizer decays them by {history.decay:.2g} as well" if history.decay else ""
@@ -177,21 +182,27 @@ def will_overfit(ahead: History) -> Iterator[Finding]:
 def stands_still(history: History) -> Iterator[Finding]:
     """No other rule applies, and yet accuracy is at chance where simple learners do better: the likeliest cause."""
     chance, deviation = history.chance
-    if history.last is None or history.learns or history.steps < ENOUGH or history.learnable < chance + 6 * deviation:
+    if history.last is None or history.steps < ENOUGH:
+        return
+    length, unknown = history.longest_step(), not history.learnable  # no simple learner shows what can be learned
+    jumps = unknown and history.last.train_loss > AT_CHANCE * history.chance_loss and length > JUMPS
+    if history.learns and not jumps:
+        return
+    reached = f"{history.last.val_accuracy:.1%} after {history.steps} steps"
+    accuracy = f"validation {history.score} is {reached}, chance {chance:.1%}"
+    fading = history.inspection.fading if history.inspection else None
+    if history.learnable < chance + 6 * deviation and not jumps and not (unknown and fading and fading.ratio < FADED):
         return
     ratio, growth, severity = history.gradient_ratio(), history.growth(), history.severity
-    reached = f"{history.last.val_accuracy:.1%} after {history.steps} steps"
-    accuracy = f"validation accuracy is {reached}, chance {chance:.1%}"
     if ratio is not None and ratio[0] < VANISHED / 2:
         evidence = f"{accuracy}; gradient ratio 10^{ratio[0]:.1f}"
         yield Finding("vanishing_gradient", severity, f"{ratio[1]} to {ratio[2]}", evidence)
-    elif (fading := history.inspection and history.inspection.fading) and fading.ratio < FADED:
+    elif fading and fading.ratio < FADED:
         evidence = f"{accuracy}; the gradient at the first steps of a sequence is 10^{fading.ratio:.1f} of the largest"
         yield Finding("vanishing_gradient", severity, fading.layer, evidence, advice=REMEMBER[fading.has_gates])
     elif growth is not None and growth < 0.9:
         yield Finding("excess_weight_decay", severity, "whole network", f"{accuracy}; the weights shrink")
     else:
-        length = history.longest_step()
         code, factor = ("learning_rate_too_low", 10) if length < -2.0 else ("learning_rate_too_high", 0.1)
         evidence = f"{accuracy}; a step changes the weights by 10^{length:.1f} of their norm"
         yield Finding(code, severity, "whole network", evidence, (history.rate_times(factor),))

@@ -72,7 +72,7 @@ def exploding(history: History) -> Iterator[Finding]:
     if norm is None or norm <= EXPLODED or history.recovered:
         return
     growth, first, last = growth_of_signal(history)
-    start, guess = history.start_loss or 0.0, history.chance_loss
+    start, guess = history.first_loss or 0.0, history.chance_loss
     if growth <= GREW and start > OFF * guess:
         evidence = f"the first gradient has norm {norm:.3g} and the first loss is {start:.3g}; "
         evidence += f"{'equal chances give' if history.guess_loss is None else 'a constant guess has'} {guess:.3g}"
@@ -136,10 +136,8 @@ def dead(history: History) -> Iterator[Finding]:
 
 def bad_start(history: History) -> Iterator[Finding]:
     """Large for any number of classes, or a few times the loss of a constant guess, which a trial has to confirm."""
-    start, guess = history.start_loss, history.chance_loss
-    sure = start is not None and start - guess > SURE
-    if start is None and history.guess_loss is not None and history.scores:
-        start = history.scores[min(history.scores)].train_loss
+    start, guess = history.first_loss, history.chance_loss
+    sure = history.start_loss is not None and history.start_loss - guess > SURE
     if start is None or not (sure or start > OFTEN * guess):
         return
     if not (history.recovered and growth_of_signal(history)[0] > GREW):
