@@ -9,12 +9,14 @@ from matplotlib.ticker import MaxNLocator
 from tqdm import tqdm
 
 from ...pages import COLOURS, panels, save
-from ...project import kept
+from ...project import hashed, kept
+from ..cases import Case, faulty_cases
 from .cases import FieldCase, all_cases
 
 if TYPE_CHECKING:
     from ..measurements import Measurements
 
+AnyCase = FieldCase | Case
 SCORES = {"val/accuracy": "accuracy", "val/r2": "R²", "val/f1": "F1"}
 
 
@@ -30,17 +32,22 @@ class Curves(Callback):
 
 
 def draw(measurements: "Measurements", folder: Path, drawn: set[str]) -> None:
-    """Draw the first configuration of each code, but those of ``drawn``."""
-    first: dict[str, FieldCase] = {}
+    """Draw the first configuration of each code that has a curve, but those of ``drawn``."""
+    first: dict[str, tuple[AnyCase, AnyCase]] = {}
     for case in all_cases():
         if case.codes and case.twin:
-            first.setdefault(case.codes[0], case)
+            first.setdefault(case.codes[0], (case, case.twin))
+    for other in faulty_cases():  # for what the field does not have
+        if other.code and other.code != "non_finite":  # a loss that is not finite has no curve
+            first.setdefault(other.code, (other, other.unchanged))
     folder.mkdir(exist_ok=True)
     for code in tqdm(sorted(first.keys() - drawn), unit="picture"):
-        case = first[code]
-        both = {label: curves(measurements, each) for label, each in (("with it", case), ("without", case.twin))}
+        case, twin = first[code]
+        both = {label: curves(measurements, each) for label, each in (("with it", case), ("without", twin))}
         score = next((name for name in SCORES if all(name in rows[-1] for rows in both.values())), None)
-        figure, axes = panels(case.name, *([""] if score else []), size=(4.0, 2.8))
+        figure, axes = panels(
+            case.name if isinstance(case, FieldCase) else case.base, *([""] if score else []), size=(4.0, 2.8)
+        )
         line(axes[0], both, "val/loss", "validation loss")
         if score:
             line(axes[1], both, score, f"validation {SCORES[score]}")
@@ -48,14 +55,17 @@ def draw(measurements: "Measurements", folder: Path, drawn: set[str]) -> None:
         save(figure, folder / f"{code}.png")
 
 
-def curves(measurements: "Measurements", case: FieldCase) -> list[dict[str, float]]:
-    path = measurements.trainings / f"curves_{measurements.field_name(case)}"
-    return kept(path, lambda: trained(measurements, case))
+def curves(measurements: "Measurements", case: AnyCase) -> list[dict[str, float]]:
+    name = measurements.field_name(case) if isinstance(case, FieldCase) else f"{hashed(case.name)[:24]}.json"
+    return kept(measurements.trainings / f"curves_{name}", lambda: trained(measurements, case))
 
 
-def trained(measurements: "Measurements", case: FieldCase) -> list[dict[str, float]]:
+def trained(measurements: "Measurements", case: AnyCase) -> list[dict[str, float]]:
     found = Curves()
-    measurements.train_field(*measurements.built_field(case), callbacks=[found])
+    built = (
+        measurements.built_field(case) if isinstance(case, FieldCase) else measurements.built(case.overrides, seed=0)
+    )
+    measurements.train_field(*built, callbacks=[found])
     return found.rows
 
 
