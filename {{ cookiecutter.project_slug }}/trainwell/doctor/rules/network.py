@@ -11,6 +11,7 @@ from ...findings import Finding
 from ..history import History
 from ..inspection import DIFFERS, Inspection
 from ..loss_calls import LossCall, constant_loss
+from .optimization import WITHERED
 from .signal_flow import DEAD, and_more
 
 MUCH, ALL = 0.02, 0.999  # of all parameters
@@ -313,6 +314,9 @@ def affine(history: History) -> Iterator[Finding]:
         return
     if (seen.mixing is not None and seen.mixing > DIFFERS) or max(history.dead.values(), default=0.0) > DEAD:
         return  # what is dead bends nothing, and was killed by something else
+    growth = history.growth()
+    if growth is not None and growth < WITHERED:
+        return  # nor does what decay has taken
     evidence = f"{len(layers)} layers are one affine map: halfway between two samples so are the outputs, to {AFFINE:g}"
     advice = (f"between the layers, such as behind {layers[0]}, put an activation:", "    x = torch.relu(x)")
     yield Finding("linear_network", "warning", f"{layers[0]} to {layers[-1]}", evidence, advice=advice)
