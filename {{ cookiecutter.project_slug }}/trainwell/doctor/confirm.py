@@ -175,6 +175,8 @@ def gain(before: History, after: History, most: float = 0.0) -> tuple[float, str
     better = more > max(MORE_ACCURACY, noise, most)
     saved = less > max(LESS_LOSS * abs(a.val_loss), LESS_OF_CHANCE * before.chance_loss)
     surer = saved and not most and more > -noise / 3
+    if before.num_classes and not b.val_loss < FAR_OFF * before.chance_loss:
+        return None  # no cure leaves a network there
     if not isfinite(b.val_loss) or not (better or surer):
         return None
     if better:
