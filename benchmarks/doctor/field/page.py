@@ -12,9 +12,8 @@ if TYPE_CHECKING:
     from ..measurements import Measurements
 
 BEGIN, END = "<!-- field: written by python -m benchmarks.doctor field -->\n", "<!-- field: end -->\n"
-SAMPLE = """every fourth of them was examined again (seed 0):
-30 of 30 faulty ones were flagged, 29 by the right name, and none of 15 healthy ones; since then a network whose units a
-learning rate of 0.3 has killed is no longer called linear."""
+SAMPLE = """they were examined again (seed 0):
+121 of 123 faulty ones were flagged, 119 by the right name, and none of 56 healthy ones."""
 Row = Callable[[FieldResult], bool | None]
 ROWS: dict[str, Row] = {
     "false alarms on healthy configurations": lambda result: None if result.case.codes else result.flagged,
