@@ -1,6 +1,7 @@
 """Rules about the data alone, and what accuracy can be reached on them without training a network."""
 
 from collections.abc import Iterator
+from itertools import product
 from math import log, sqrt
 
 import torch
@@ -21,6 +22,7 @@ FEWEST_OTHERS = 1 / 3  # of the same; fewer are states that come again, such as 
 MOST_NEAR = 0.05  # the same, of samples that are nearly copies
 NEAR = 0.1  # distance to the nearest train sample, as a share of that to the next
 BY_CHANCE = 0.1  # share of the validation samples that are five times less near, beyond what the dimension explains
+MOST_EXACT = 100  # features; with more, distances are large enough to be computed by products
 SHIFTS, SHORTEST, FEW = (1, 2), 6, 500  # steps; of windows that are compared; validation samples
 COPIES, NEARER = 20, 1.5  # of one sample; how much nearer several must be, because classes are groups as well
 ROOM = 50.0  # possible inputs for each sample; where there are fewer, samples must repeat
@@ -89,12 +91,12 @@ def leaked(train: Tensor, val: Tensor, share: float) -> Iterator[Finding]:
         evidence = f"{found:.1%} of the validation samples are also train samples"
         yield Finding("validation_leak", "error", "validation samples", evidence, advice=UNCOPIED)
     elif share == 1.0:
-        near, how = nearly_copied(train, val)
-        if near:
+        for near, how, advice in nearly_copied(train, val):
             evidence = f"{near:.1%} of the validation samples are {how} train samples"
-            yield Finding("validation_leak", "error", "validation samples", evidence, advice=UNCOPIED)
+            yield Finding("validation_leak", "error", "validation samples", evidence, advice=advice)
 
 
+WHOLE = ("split the series, then cut windows from each part:", "    data.split.time=COLUMN, or data.split.group=COLUMN")
 UNCOPIED = ("keep copies of a sample in one split:", "    data.split.group=COLUMN, or remove copies before splitting")
 
 
@@ -108,33 +110,35 @@ def must_repeat(train: Tensor) -> bool:
     return True
 
 
-def nearly_copied(train: Tensor, val: Tensor) -> tuple[float, str]:
-    """The share of validation samples that are much nearer to one or a few train samples than to any other, and how.
+def nearly_copied(train: Tensor, val: Tensor) -> Iterator[tuple[float, str, tuple[str, str]]]:
+    """The share of validation samples that are much nearer to one or a few train samples than to any other.
 
     As they are, with every feature standardized, or as windows that overlap: moved by a step or two along an axis.
     """
     if (train[:100] == train[:100].round()).all():
-        return 0.0, ""
+        return
     train, val = train[:MOST_COMPARED], val[:MOST_COMPARED]
     deviation, mean = torch.std_mean(train, dim=0)
     scaled, val_scaled = ((part - mean) / deviation.clamp(min=1e-12) for part in (train, val))
-    share = max(share_near(train, val), share_near(scaled, val_scaled))
-    if share > MOST_NEAR:
-        return share, "nearly copies of"
-    for axis, shift in ((axis, shift) for axis in range(1, train.ndim) for shift in SHIFTS):
+    if (share := max(share_near(train, val), share_near(scaled, val_scaled))) > MOST_NEAR:
+        yield share, "nearly copies of", UNCOPIED
+        return
+    for axis, shift in product(range(1, train.ndim), SHIFTS):
         length = train.shape[axis] - shift
         if length < SHORTEST:
             continue
         for of_train, of_val in ((0, shift), (shift, 0)):
             moved = (scaled.narrow(axis, of_train, length), val_scaled[:FEW].narrow(axis, of_val, length))
             if (share := share_near(*moved)) > MOST_NEAR:
-                return share, "windows that overlap with"
-    return 0.0, ""
+                yield share, "windows that overlap with", WHOLE
+                return
 
 
 def share_near(train: Tensor, val: Tensor) -> float:
     """0 if samples lie so densely that this happens by chance, as along a line."""
-    nearest = torch.cdist(val.flatten(1), train.flatten(1), compute_mode="donot_use_mm_for_euclid_dist")
+    val, train = val.flatten(1), train.flatten(1)
+    exact = "donot_use_mm_for_euclid_dist" if val.shape[1] <= MOST_EXACT else "use_mm_for_euclid_dist"
+    nearest = torch.cdist(val, train, compute_mode=exact)
     nearest = nearest.topk(min(3 * COPIES, len(train)), dim=1, largest=False).values
     ratios = nearest[:, :COPIES] / nearest[:, 1 : COPIES + 1].clamp(min=1e-12)
     ratios[:, 1:] *= NEARER

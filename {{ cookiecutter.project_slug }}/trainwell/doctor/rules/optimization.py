@@ -180,7 +180,10 @@ def will_overfit(ahead: History) -> Iterator[Finding]:
 
 
 def stands_still(history: History) -> Iterator[Finding]:
-    """No other rule applies, and yet accuracy is at chance where simple learners do better: the likeliest cause."""
+    """No other rule applies, and yet the network is at chance where simple learners do better: the likeliest cause.
+
+    Where none of them can be applied, only long steps and gradients that fade along a sequence count.
+    """
     chance, deviation = history.chance
     if history.last is None or history.steps < ENOUGH:
         return
