@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from shutil import get_terminal_size
+from textwrap import fill
 from typing import Any
 
 WHY = {
@@ -45,6 +47,7 @@ WHY = {
 
 
 NOTE = "note"
+WIDTH, NARROWEST = 120, 40  # columns where there is no terminal; where there is hardly one
 
 
 @dataclass(frozen=True)
@@ -77,9 +80,9 @@ class Finding:
     def lines(self) -> Iterator[str]:
         """The finding as the terminal shows it."""
         yield f"{self.code.replace('_', ' ')}   ({self.severity})"
-        yield f"  where     {self.where}"
-        yield f"  evidence  {self.evidence}"
-        yield f"  why       {WHY[self.code]}"
+        width = max(get_terminal_size(fallback=(WIDTH, 0)).columns, NARROWEST)
+        for name, text in (("where", self.where), ("evidence", self.evidence), ("why", WHY[self.code])):
+            yield fill(text, width, initial_indent=f"  {name:8}  ", subsequent_indent=" " * 12)
         for number, remedy in enumerate(self.remedies):
             gain = f"   # {self.gains[remedy]}" if remedy in self.gains else ""
             yield f"  {'' if number else 'try':8}  {remedy}{gain}"

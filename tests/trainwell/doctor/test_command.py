@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
+from trainwell.findings import WHY, Finding
 
 
 def test_a_batch_of_one_sample_is_refused_as_training_refuses_it(
@@ -17,3 +19,10 @@ def test_a_batch_of_one_sample_is_refused_as_training_refuses_it(
     assert [ended.returncode for ended in refused] == [2, 2]
     assert refused[0].stderr == refused[1].stderr
     assert "data.batch_size=64 leaves one sample of 129" in refused[0].stderr
+
+
+def test_a_finding_is_wrapped_to_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    printed = "\n".join(Finding("target_leak", "warning", "feature 3", "the answer " * 20).lines())
+    assert max(map(len, printed.splitlines())) <= 60
+    assert printed.count("answer") == 20 + WHY["target_leak"].count("answer")

@@ -867,6 +867,11 @@ def test_its_healthy_twin_gets_notes_at_most(twin: str) -> None:
     assert healthy(findings), findings
 
 
+def test_a_leak_is_not_called_a_shift_as_well() -> None:
+    _, examination = SICK_NETWORKS["overlapping windows"]
+    assert "shifted_validation" not in [finding.code for finding in examination()]
+
+
 def test_a_penalty_in_the_loss_is_measured() -> None:
     (first, *_) = by(Penalized())
     assert "the loss adds 1 times their squares" in first.evidence

@@ -149,7 +149,10 @@ def judged(trials: Trials, history: History, in_data: list[Finding]) -> list[Fin
     in_data = [judged_inputs(finding, history) for finding in in_data]
     findings = [*findings_in_network(history), *in_data]
     if problem:
-        findings += [*findings_between_splits(problem), *outputs_without_class(problem, history)]
+        between = list(findings_between_splits(problem))
+        if any(finding.code == "validation_leak" for finding in in_data):  # copies may lie apart from all others
+            between = [finding for finding in between if finding.code != "shifted_validation"]
+        findings += [*between, *outputs_without_class(problem, history)]
         call = history.inspection.call if history.inspection else None
         # outliers make the scale of the targets
         outliers = list(data_rules.outlying_targets(problem)) if call and call.name == "mse_loss" else []
