@@ -131,6 +131,7 @@ def test_the_commands_are_listed_and_a_wrong_one_is_refused(command: Command) ->
     wrong = command("evalute", trainwell=True)
     assert wrong.returncode == 2
     assert "the commands are evaluate" in wrong.stderr
+    assert wrong.stderr.endswith("did you mean evaluate?\n")
 
 
 def test_a_closed_pipe_is_no_traceback(project: Path, command: Command) -> None:

@@ -207,8 +207,13 @@ def test_batches_that_are_no_pairs_are_refused(batch: Any) -> None:
         scores.outputs_of(Regression(), [batch], torch.device("cpu"))
 
 
+def test_a_task_without_forward_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"this needs LightningModule.forward, from x to outputs"):
+        scores.outputs_of(LightningModule(), [], torch.device("cpu"))
+
+
 REFUSED = [
-    ("evaluate", ["run=latest"], "there is no such run"),
+    ("evaluate", ["run=latest"], "run=latest: there is no such run"),
     ("evaluate", [], "run must be given"),
     ("evaluate", ["run=latest", "split=tset"], "split must be train or val or test, got tset"),
     ("evaluate", ["rum=latest"], "did you mean run=?"),

@@ -7,6 +7,13 @@ from omegaconf import DictConfig
 from ..errors import Refused
 from .main import run_with_hydra
 
+HELP = """trainwell doctor [--repair] [KEY=VALUE ...]     trainwell doctor --versions
+
+Examines the data, the network and the first 200 steps of the training that train.py would start with the same
+overrides. Exit status 0: healthy; 1: something was found; 2: the configuration is refused. --repair tries what it
+offers and keeps what helps; --versions compares what is installed with what the project needs.
+"""
+
 
 def main(arguments: list[str]) -> int:
     """Returns: 0 if every configuration, or with ``--versions`` the installation, is healthy, else 1."""
@@ -17,6 +24,8 @@ def main(arguments: list[str]) -> int:
             raise Refused(["--versions is about the installation, so leave out everything else"])
         return versions.main()
 
+    if {"--help", "-h"} & set(arguments):
+        print(HELP)
     from hydra.core.hydra_config import HydraConfig
 
     from ..doctor.command import examine_config

@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -46,7 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print("\n".join(f"  {name:{width}}  {summary}" for name, (_, summary) in COMMANDS.items()))
         sys.exit(0 if given else 2)
     if given[0] not in COMMANDS:
-        answer([f"{given[0]}: there is no such command; the commands are {', '.join(COMMANDS)}"])
+        near = get_close_matches(given[0], COMMANDS, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        answer([f"{given[0]}: there is no such command; the commands are {', '.join(COMMANDS)}{hint}"])
     module = import_module(f"..{COMMANDS[given[0]][0]}", __package__)
     sys.exit(guarded(lambda: module.main(given[1:])))
 

@@ -111,7 +111,7 @@ def mistakes(config_name: str, config: DictConfig, hydra: Any) -> list[str]:
     changed = changed_groups(config_name, hydra, choices)
     found = validate.mistakes(config, written, changed, choices, folders)
     known = {group: typed for group, typed in changed.items() if group in groups}  # others may be read by own code
-    return found or list(validate.unread_groups(config, choices, known))
+    return [*found, *validate.unread_groups(config, choices, known)]
 
 
 def cannot_be_left_out(group: str) -> str:

@@ -41,4 +41,8 @@ def advised(finding: Finding) -> Finding:
     """With advice, if it has neither that nor a remedy."""
     if finding.remedies or finding.advice or finding.code not in ADVICE:
         return finding
+    rates = [remedy.partition("=")[2] for remedy in finding.gains if remedy.startswith("optimizer.lr=")]
+    if rates:
+        made = ("where the optimizer is made, the learning rate of the trial:", f"    lr={rates[0]}")
+        return replace(finding, advice=made)
     return replace(finding, advice=tuple(line.format(where=finding.where) for line in ADVICE[finding.code]))

@@ -76,7 +76,7 @@ def find_repair(overrides: list[str], folder: Path) -> None:
 
     before, after = repaired(overrides, examined_overrides)
     if after is before:
-        log.info("\nno remedy helps")
+        log.info("\nno override helps; for what to change in code see above")
         return
     command = shlex.join(["python", "train.py", *after.overrides])
     log.info(f"\nbefore   {before.line()}\nafter    {after.line()}\n\ntype     {command}")

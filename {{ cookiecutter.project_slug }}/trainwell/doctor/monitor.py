@@ -158,6 +158,7 @@ class Monitor(Probe):
             if overrides is not None:
                 finding = applicable(finding, overrides)
             self.findings.append(finding)
-            log.info(f"found: {finding.code} at {finding.where}: {finding.evidence}. See {command}")
+            more = "" if finding.code == "overfitting" else f". See {command}"  # which looks at the first steps
+            log.info(f"found: {finding.code} at {finding.where}: {finding.evidence}{more}")
             for logger in safe_wandb_loggers(trainer):
                 logger.alert(finding.code, f"{finding.where}: {finding.evidence}")

@@ -24,8 +24,13 @@ def run_command(arguments: Sequence[str], carry_out: Callable[..., Any], options
         print(help_of(command, summary, options, notes))
         return 0
     values = parsed(arguments, options)
+    run = str(values.pop("run"))
     try:
-        carry_out(find(str(values.pop("run"))), **values)
+        folder = find(run)
+    except ValueError as error:
+        raise Refused([f"run={run}: {error}"]) from error
+    try:
+        carry_out(folder, **values)
     except ValueError as error:
         raise Refused(str(error).splitlines()) from error
     return 0

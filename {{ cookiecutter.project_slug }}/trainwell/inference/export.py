@@ -41,9 +41,10 @@ def export_run(folder: Path, format: str, output: str | None = None) -> Path:
     if target.is_dir() or not target.parent.is_dir():
         raise ValueError(f"output must be a file in a folder that exists, got {output}")
     from ..runs.load import load_run
-    from . import formats
+    from . import formats, scores
 
     run = load_run(folder)
+    scores.refuse_without_forward(run.task)
     network = formats.StandardizedNetwork(run.task, getattr(run.data, "standardizer", None)).eval()
     samples = formats.raw_samples(run.data)
     with draft(target) as unfinished:

@@ -60,6 +60,7 @@ def predict_file(folder: Path, input: str, output: str) -> None:
     from . import scores
 
     run = load_run(folder, stage="predict")
+    scores.refuse_without_forward(run.task)
     data = run.data
     if not isinstance(data, InMemoryDataModule):
         raise ValueError(f"predict needs an InMemoryDataModule, which prepares new samples; got {type(data).__name__}")

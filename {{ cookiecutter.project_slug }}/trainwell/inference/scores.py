@@ -70,18 +70,22 @@ def batches_of(data: LightningDataModule, split: str) -> tuple[Iterable[Any], Te
         raise ValueError(f"{type(data).__name__} has no {split}_dataloader") from error
 
 
+def refuse_without_forward(task: LightningModule) -> None:
+    """Raises: ValueError: the task cannot be called."""
+    if type(task).forward is LightningModule.forward:
+        raise ValueError(f"this needs {type(task).__name__}.forward, from x to outputs")
+
+
 @torch.no_grad()
 def outputs_of(task: LightningModule, loader: Iterable[Any], device: torch.device) -> Outputs:
     """Raises: ValueError: the batches are not pairs ``(x, y)`` of tensors, or the task cannot be called with x."""
+    refuse_without_forward(task)
     outputs, targets = [], []
     task.to(device)
     for batch in loader:
         if not (isinstance(batch, tuple | list) and [isinstance(part, Tensor) for part in batch] == [True, True]):
             raise ValueError(f"this needs batches (x, y) of two tensors, the data give {type(batch).__name__}")
-        try:
-            outputs.append(task(batch[0].to(device)).float().cpu())
-        except NotImplementedError as error:
-            raise ValueError(f"this needs {type(task).__name__}.forward, from x to outputs") from error
+        outputs.append(task(batch[0].to(device)).float().cpu())
         targets.append(batch[1].cpu())
     found, y = torch.cat(outputs), torch.cat(targets)
     one_number = y.is_floating_point() and found.shape == (len(y), 1) and y.ndim == 1
