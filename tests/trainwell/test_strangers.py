@@ -116,6 +116,17 @@ def test_an_option_that_its_module_does_not_take_is_refused(
     assert not (stranger / "runs").exists()
 
 
+@pytest.mark.parametrize("stopping", [(), ("~callbacks.early_stopping",)])
+def test_a_monitor_that_it_does_not_log_is_named(
+    stopping: tuple[str, ...], stranger: Path, command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    ended = command(*SETTINGS, "monitor=val/other", "logger=none", *stopping)
+    assert ended.returncode == 1
+    assert "val/other is not logged: log it, or type another metric, such as monitor=val/rebuild" in ended.stdout
+    assert "Traceback" not in ended.stderr
+    assert json.loads((run_of(stranger) / "summary.json").read_text())["status"] == "failed"
+
+
 def test_it_trains_with_everything_that_the_machinery_records(
     stranger: Path, command: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:

@@ -192,12 +192,27 @@ class Run:
                 self.discard()
                 raise Refused(str(error).splitlines()) from error
             if self.is_recorded:
-                self.record(error)
+                failure = self.monitor_not_logged(error) or error
+                self.record(failure)
+                if failure is not error and failure is not None:
+                    raise failure from error
         finally:
             self.resources.close()
         if error is None and self.start.reproduces:
             reproduce.compare(self.start.reproduces, self.folder)
         return isinstance(error, OutOfTime)
+
+    def monitor_not_logged(self, error: BaseException | None) -> RunFailed | None:
+        """What the first validation ends with if the module does not log the monitor."""
+        monitor, logged = self.config.monitor, self.fit_trainer.callback_metrics if self.fit_trainer else {}
+        if not isinstance(error, RuntimeError | MisconfigurationException) or monitor in logged:
+            return None
+        known = f", such as monitor={min(logged, key=lambda name: 'loss' not in name)}" if logged else ""
+        return (
+            RunFailed(f"{monitor} is not logged: log it, or type another metric{known}")
+            if monitor in str(error)
+            else None
+        )
 
     def discard(self) -> None:
         """Remove what this attempt has written: nothing has been trained."""
