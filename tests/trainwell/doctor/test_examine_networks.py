@@ -569,7 +569,7 @@ class Reconstructed(Steps):
 
 
 class Contrasted(Reconstructed):
-    """Each sample is to be told from all others of its batch."""
+    """A contrastive loss: the positive of a sample is its noisy copy, the negatives are the rest of the batch."""
 
     def loss(self, batch: Any) -> Tensor:
         noise = 0.1 * torch.randn_like(batch[0])

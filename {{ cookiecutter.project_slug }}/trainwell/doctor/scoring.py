@@ -126,6 +126,8 @@ def with_forward(module: LightningModule, x: Tensor, y: Tensor) -> LightningModu
     Raises: RuntimeError: the module keeps a tensor with a graph, so it cannot be copied.
     """
     alone = deepcopy(module).eval()
+    if any(map(is_compiled, module.modules())):
+        return alone
     if type(module).forward is LightningModule.forward and (network := network_of_step(alone, x, y)):
         alone.forward = network.__call__  # type: ignore[method-assign]
     return alone
@@ -157,6 +159,8 @@ def network_of_step(module: LightningModule, x: Tensor, y: Tensor) -> nn.Module 
 def dropped_in_evaluation(module: LightningModule, x: Tensor, y: Tensor) -> float:
     """The highest share of units that a validation step of a module in evaluation mode drops."""
     calls = LossCalls()
+    if any(map(is_compiled, module.modules())):
+        return 0.0
     try:
         with calls:
             deepcopy(module).eval().validation_step((x, y), 0)

@@ -192,10 +192,10 @@ class Run:
                 self.discard()
                 raise Refused(str(error).splitlines()) from error
             if self.is_recorded:
-                failure = self.monitor_not_logged(error) or error
-                self.record(failure)
-                if failure is not error and failure is not None:
-                    raise failure from error
+                not_logged = self.monitor_not_logged(error)
+                self.record(not_logged or error)
+                if not_logged:
+                    raise not_logged from error
         finally:
             self.resources.close()
         if error is None and self.start.reproduces:
@@ -203,16 +203,13 @@ class Run:
         return isinstance(error, OutOfTime)
 
     def monitor_not_logged(self, error: BaseException | None) -> RunFailed | None:
-        """What the first validation ends with if the module does not log the monitor."""
-        monitor, logged = self.config.monitor, self.fit_trainer.callback_metrics if self.fit_trainer else {}
-        if not isinstance(error, RuntimeError | MisconfigurationException) or monitor in logged:
+        """What Lightning's callbacks complain about after a validation that did not log the monitor."""
+        complaints = ("Early stopping conditioned on metric", "could not find the monitored key")
+        if self.fit_trainer is None or not any(complaint in str(error) for complaint in complaints):
             return None
-        known = f", such as monitor={min(logged, key=lambda name: 'loss' not in name)}" if logged else ""
-        return (
-            RunFailed(f"{monitor} is not logged: log it, or type another metric{known}")
-            if monitor in str(error)
-            else None
-        )
+        logged = sorted(self.fit_trainer.callback_metrics, key=lambda name: "loss" not in name)
+        known = f", such as monitor={logged[0]}" if logged else ""
+        return RunFailed(f"{self.config.monitor} is not logged: log it, or type another metric{known}")
 
     def discard(self) -> None:
         """Remove what this attempt has written: nothing has been trained."""
