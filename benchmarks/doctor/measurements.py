@@ -144,12 +144,12 @@ class Measurements:
         return after.overrides
 
     def examine_stack(self, stack: Stack) -> Findings:
-        from trainwell.doctor.examine import examine, wrapped
+        from trainwell.doctor.examine import examine
 
         data = stacks.data_of(stack)
         torch.manual_seed(0)
         optimizer = partial(torch.optim.Adam, lr=stacks.LEARNING_RATE)
-        module = wrapped(stack.network(data.num_classes), optimizer=optimizer)
+        module = stacks.PlainTraining(stack.network(data.num_classes), optimizer)
         return [finding.plain() for finding in examine(module, data)]
 
 

@@ -8,9 +8,11 @@ from math import sqrt
 from typing import Any
 
 import torch
+from lightning import LightningModule
 from sklearn.datasets import make_blobs, make_circles
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.optim import Optimizer
 
 from .cases import tables
 from .datasets import Arrays
@@ -74,6 +76,25 @@ def all_stacks() -> list[Stack]:
 def held_out_half(stacks: Iterable[Stack]) -> set[Stack]:
     """Every second one in the order of a hash of their names: a fixed half that nobody has chosen."""
     return set(sorted(stacks, key=lambda stack: sha256(stack.name.encode()).hexdigest())[1::2])
+
+
+class PlainTraining(LightningModule):
+    """Cross-entropy and one optimizer, which is called with the parameters of the network."""
+
+    def __init__(self, network: nn.Module, optimizer: Callable[..., Optimizer]) -> None:
+        super().__init__()
+        self.network = network
+        self.optimizer = optimizer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x)
+
+    def training_step(self, batch: Any, batch_index: int) -> Tensor:
+        x, y = batch
+        return cross_entropy(self(x), y)
+
+    def configure_optimizers(self) -> Optimizer:
+        return self.optimizer(self.network.parameters())
 
 
 def data_of(stack: Stack) -> Any:

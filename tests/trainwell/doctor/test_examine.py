@@ -22,12 +22,14 @@ from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics.classification import MulticlassAccuracy
 from trainwell.data.batches import Samples
 from trainwell.doctor import cost
-from trainwell.doctor.examine import WrappedNetwork, examination, examine, trainer_settings, wrapped
+from trainwell.doctor.examine import examination, examine, trainer_settings
 from trainwell.doctor.history import History, Scores
 from trainwell.doctor.problem import MOST_COLLECTED, num_classes_of, problem_of
 from trainwell.doctor.rules.optimization import grows_too_sure
 from trainwell.findings import Finding
 from trainwell.metrics import EpochMetrics
+
+from benchmarks.doctor.stacks import PlainTraining
 
 FEATURES, CLASSES = 8, 4
 
@@ -83,7 +85,7 @@ def scaled(factor: float) -> Callable[[nn.Module], object]:
 
 def found(network: nn.Module, data: InMemory | None = None, optimizer: Any = None, **settings: Any) -> list[Finding]:
     optimizer = partial(AdamW, lr=0.003, weight_decay=0.0) if optimizer is None else optimizer
-    module = network if isinstance(network, LightningModule) else wrapped(network, optimizer=optimizer)
+    module = network if isinstance(network, LightningModule) else PlainTraining(network, optimizer=optimizer)
     return examine(module, problem() if data is None else data, accelerator="cpu", **settings)
 
 
@@ -324,15 +326,15 @@ class FromLoaders(LightningDataModule):
 
 
 def test_an_ordinary_loader_is_examined_like_batches_in_memory() -> None:
-    module = wrapped(stack(), optimizer=partial(AdamW, lr=0.003))
+    module = PlainTraining(stack(), optimizer=partial(AdamW, lr=0.003))
     assert examine(module, FromLoaders(problem()), accelerator="cpu") == []
-    dead = wrapped(stack(start=with_bias(-8.0)), optimizer=partial(AdamW, lr=0.003))
+    dead = PlainTraining(stack(start=with_bias(-8.0)), optimizer=partial(AdamW, lr=0.003))
     assert examine(dead, FromLoaders(problem()), accelerator="cpu")[0].code == "dead_units"
     (leak, *_) = examine(module, FromLoaders(LEAKED), steps=50, accelerator="cpu")
     assert leak.evidence == "16.7% of the validation samples are also train samples"
 
 
-class SizesNoted(WrappedNetwork):
+class SizesNoted(PlainTraining):
     def __init__(self, network: nn.Module) -> None:
         super().__init__(network, partial(AdamW, lr=0.003))
         self.sizes: list[int] = []
@@ -377,12 +379,12 @@ def test_whole_numbers_as_inputs_are_not_judged_as_measurements() -> None:
     data = InMemory(Samples(tokens[:600], y[:600]), Samples(tokens[600:], y[600:]), 2)
     torch.manual_seed(0)
     network = nn.Sequential(nn.Embedding(1000, 8), nn.Flatten(), nn.Linear(48, 2))
-    findings = examine(wrapped(network, optimizer=partial(Adam, lr=0.003)), data, steps=50, accelerator="cpu")
+    findings = examine(PlainTraining(network, optimizer=partial(Adam, lr=0.003)), data, steps=50, accelerator="cpu")
     assert not {"unlearnable_labels", "unscaled_input"} & {finding.code for finding in findings}
 
 
 def test_nothing_is_changed_by_an_examination() -> None:
-    module = wrapped(stack(dropout=0.3), optimizer=partial(AdamW, lr=0.003))
+    module = PlainTraining(stack(dropout=0.3), optimizer=partial(AdamW, lr=0.003))
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     for data in (problem(), FromLoaders(problem())):
         states = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()
@@ -399,7 +401,7 @@ def test_early_stopping_of_a_configuration_is_part_of_its_trial() -> None:
     early = {"_target_": "lightning.pytorch.callbacks.EarlyStopping", "monitor": "val/accuracy", "mode": None}
     timer = {"_target_": "lightning.pytorch.callbacks.Timer"}
     config = OmegaConf.create({"trainer": {"max_epochs": 3, "logger": True}, "callbacks": {"a": early, "b": timer}})
-    module = wrapped(stack(), optimizer=SGD)
+    module = PlainTraining(stack(), optimizer=SGD)
     module.metrics = EpochMetrics({"accuracy": MulticlassAccuracy(CLASSES)})
     settings = trainer_settings(config, module)
     (stopper,) = settings.pop("callbacks")

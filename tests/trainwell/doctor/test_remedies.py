@@ -4,8 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from trainwell.doctor.advice import advised
-from trainwell.doctor.remedies import applicable, offers, treated, with_remedy
+from trainwell.doctor.remedies import advised, applicable, offers, treated, with_remedy
 from trainwell.findings import WHY, Finding
 
 

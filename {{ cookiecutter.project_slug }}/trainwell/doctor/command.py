@@ -32,8 +32,7 @@ def examine_config(config: DictConfig, overrides: list[str], repair: bool) -> bo
     findings = [finding.with_remedies(finding.remedies[:MOST_REMEDIES]) for finding in found]
     folder = Path("runs", "doctor", name(overrides).name)
     folder.mkdir(parents=True)
-    seen = history.inspection if history else None
-    trial = {"steps": seen.steps, "batch_size": history.trial_batch_size} if history and seen else {}
+    trial = {"steps": history.inspection.steps, "batch_size": history.trial_batch_size} if history else {}
     report = {"healthy": healthy(findings), "findings": [finding.plain() for finding in findings], "trial": trial}
     write_json(folder / "doctor.json", report)
     for line in lines_of(findings):

@@ -6,13 +6,8 @@ from math import isfinite, sqrt
 
 from ..findings import Finding
 from .history import History
-from .treatments import Treatment, against, bent
+from .treatments import SUSPICIONS, Treatment, against
 
-SUSPICIONS = {
-    "learning_rate_too_high", "learning_rate_too_low", "oscillating_loss", "unscaled_input", "exploding_gradient",
-    "vanishing_gradient", "dead_units", "saturated_units", "bad_initial_loss", "symmetric_units", "excess_dropout",
-    "excess_weight_decay", "linear_network", "shifted_validation", "frozen_parameters",
-}  # fmt: skip
 OF_VALIDATION = {"validation_leak", "validation_too_small"}  # facts that keep no network from learning
 STEPS = {"learning_rate_too_high", "learning_rate_too_low", "oscillating_loss", "exploding_gradient"}
 TOO_LONG = {"learning_rate_too_high", "oscillating_loss"}
@@ -92,7 +87,7 @@ class Confirmation:
     def forgotten(self) -> bool:
         """Whether parameters that no optimizer has get gradients all the same."""
         seen = self.history.inspection
-        return bool(seen and set(seen.not_given) - set(seen.unreached))
+        return bool(set(seen.not_given) - set(seen.unreached))
 
     @property
     def does_well(self) -> bool:
@@ -116,8 +111,6 @@ class Confirmation:
                 yield treatment, *found
 
     def treatments(self, finding: Finding) -> list[Treatment]:
-        if finding.code == "linear_network":
-            return [bent(self.history.order)]
         return list(against(finding.code, self.history))[:MOST_REMEDIES]
 
     def attempt(self, treatment: Treatment) -> History | None:

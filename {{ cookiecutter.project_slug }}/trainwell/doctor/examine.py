@@ -1,7 +1,6 @@
 """Examine data, start and first steps of any LightningModule: findings, root cause first."""
 
 import gc
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from time import thread_time
 from typing import Any
@@ -11,9 +10,6 @@ from hydra.utils import get_object, instantiate
 from lightning import LightningDataModule, LightningModule, seed_everything
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import EarlyStopping
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
-from torch.optim import Optimizer
 from tqdm import tqdm
 
 from ..findings import Finding, healthy
@@ -100,7 +96,7 @@ class Trials:
 
     def first(self) -> History:
         history = self.trial(self.problem, self.steps, seconds=SECONDS)
-        self.steps = max(1, min(self.steps, history.inspection.steps if history.inspection else self.steps))
+        self.steps = max(1, min(self.steps, history.inspection.steps))
         self.longest = thread_time() - self.begun
         know_chances(history, self.problem, self.uses_targets)
         return history
@@ -153,7 +149,7 @@ def judged(trials: Trials, history: History, in_data: list[Finding]) -> list[Fin
         if any(finding.code == "validation_leak" for finding in in_data):  # copies may lie apart from all others
             between = [finding for finding in between if finding.code != "shifted_validation"]
         findings += [*between, *outputs_without_class(problem, history)]
-        call = history.inspection.call if history.inspection else None
+        call = history.inspection.call
         # outliers make the scale of the targets
         outliers = list(data_rules.outlying_targets(problem)) if call and call.name == "mse_loss" else []
         findings = [f for f in findings if not outliers or f.code != "unscaled_target"] + outliers
@@ -203,30 +199,6 @@ def ahead_of(trials: Trials, problem: Problem, history: History) -> list[Finding
     ahead = trials.trial(replace(problem, train=train.at(chosen), in_memory=True), trials.steps)
     ahead.chance = history.chance
     return list(will_overfit(ahead))
-
-
-class WrappedNetwork(LightningModule):
-    """The plainest training of a network: cross-entropy, one optimizer."""
-
-    def __init__(self, network: nn.Module, optimizer: Callable[..., Optimizer]) -> None:
-        super().__init__()
-        self.network = network
-        self.optimizer = optimizer
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.network(x)
-
-    def training_step(self, batch: Any, batch_index: int) -> Tensor:
-        x, y = batch
-        return cross_entropy(self(x), y)
-
-    def configure_optimizers(self) -> Optimizer:
-        return self.optimizer(self.network.parameters())
-
-
-def wrapped(network: nn.Module, *, optimizer: Callable[..., Optimizer]) -> LightningModule:
-    """A module to examine, of any network from samples to logits; ``optimizer`` is called with its parameters."""
-    return WrappedNetwork(network, optimizer)
 
 
 def trainer_settings(config: Any, module: LightningModule) -> dict[str, Any]:

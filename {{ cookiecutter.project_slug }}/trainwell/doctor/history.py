@@ -68,7 +68,9 @@ class History:
     slowest_norm: float | None = None  # the lowest momentum of batch normalisation; None if there is none
     fastest_norm: float | None = None  # the highest
     planned: float = 0.0  # steps of the whole training
-    inspection: Inspection | None = None  # what is seen of the network without judging its training
+    inspection: Inspection = field(
+        default_factory=Inspection
+    )  # what is seen of the network without judging its training
 
     def begin(self, module: nn.Module, optimizers: Sequence[Optimizer], clipped: bool) -> None:
         """Note what is known before the first step; of several optimizers the first one counts."""

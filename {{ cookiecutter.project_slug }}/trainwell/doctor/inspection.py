@@ -1,6 +1,7 @@
 """What can be seen of a network without judging how well it trains: its graph, its optimizers, its forward pass."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from math import log10
@@ -43,8 +44,7 @@ class Inspection:
     uncleared: int = 0  # steps of which the gradient was added to that of the step before
     steps: int = 0
     batches: int = 0
-    call: LossCall | None = None  # the last one
-    calls: Sequence[LossCall] = ()  # all that were noted
+    calls: Sequence[LossCall] = ()
     mixing: float | None = None  # how far outputs depend on the other samples of a batch, in evaluation mode
     mixing_layer: str = ""  # the first in which they do
     dropped: float = 0.0  # share of units, in evaluation mode
@@ -55,6 +55,11 @@ class Inspection:
     penalty: dict[str, float] = field(default_factory=dict)  # parameter -> factor of its value in the loss's gradient
     fading: "Fading | None" = None  # the recurrent layer with the smallest ratio
     batch_norm: tuple[float, float] | None = None  # train loss with running statistics, and with those of the batch
+
+    @property
+    def call(self) -> LossCall | None:
+        """The last one."""
+        return self.calls[-1] if self.calls else None
 
 
 class Fading(NamedTuple):
@@ -144,8 +149,7 @@ class Inspector:
         if len(batches) > 1 and all(batches) and not set.intersection(*batches):  # kept alive, so that ids differ
             found.renewed = True
             found.unregistered = {"forward": sum(self.foreign[key].numel() for key in batches[0] & self.foreign.keys())}
-        losses = [call for call in calls if call.name != "difference"] or calls
-        found.call, found.calls = losses[-1] if losses else None, losses
+        found.calls = [call for call in calls if call.name != "difference"] or calls
         return found
 
 
@@ -263,12 +267,10 @@ def outputs_of_layers(module: nn.Module, x: Tensor) -> tuple[Tensor, dict[str, T
         if isinstance(output, Tensor) and output.is_floating_point() and len(output) == len(x):
             of_layers[name] = output.detach().reshape(len(x), -1).double()
 
-    handles = [layer.register_forward_hook(partial(keep, name)) for name, layer in layers_of(module).items()]
-    try:
+    with ExitStack() as hooks:
+        for name, layer in layers_of(module).items():
+            hooks.enter_context(layer.register_forward_hook(partial(keep, name)))
         return as_matrix(module(x), len(x)), of_layers
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def inspect_rank(found: Inspection, module: nn.Module, x: Tensor) -> None:
@@ -287,8 +289,7 @@ def inspect_rank(found: Inspection, module: nn.Module, x: Tensor) -> None:
     if any(slope is None or not slope.isfinite().all() for slope in slopes):
         return
     jacobians = torch.stack([slope.flatten(1) for slope in slopes], dim=1)
-    values = torch.linalg.svdvals(jacobians.double())
-    ranks = (values > SMALL * values[:, :1].clamp(min=1e-30)).sum(dim=1)
+    ranks = torch.linalg.matrix_rank(jacobians.double(), rtol=SMALL)
     found.rank, found.full_rank = int(ranks.median()), min(jacobians.shape[1:])
 
 
@@ -303,16 +304,14 @@ def inspect_fading(found: Inspection, module: nn.Module, x: Tensor) -> None:
         return read[name], *args[1:]
 
     layers = {name: part for name, part in module.named_modules() if isinstance(part, nn.RNNBase)}
-    handles = [layer.register_forward_pre_hook(partial(keep, name)) for name, layer in layers.items()]
     try:
-        with torch.backends.cudnn.flags(enabled=False):  # which has no gradient in evaluation mode
+        with ExitStack() as hooks, torch.backends.cudnn.flags(enabled=False):  # no gradient in evaluation mode
+            for name, layer in layers.items():
+                hooks.enter_context(layer.register_forward_pre_hook(partial(keep, name)))
             total = as_matrix(module(x), len(x)).sum()
             slopes = torch.autograd.grad(total, list(read.values()), allow_unused=True) if read else ()
     except NOT_ROWS:
         return
-    finally:
-        for handle in handles:
-            handle.remove()
     for name, slope in zip(read, slopes, strict=True):
         if slope is None or not slope.isfinite().all():
             continue

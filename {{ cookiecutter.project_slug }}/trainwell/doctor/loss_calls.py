@@ -22,19 +22,9 @@ LOSSES: dict[Callable[..., Any], str] = {
 }
 DIFFERENCES = (torch.sub, Tensor.sub, Tensor.__sub__, Tensor.__rsub__)
 RESHAPES = (
-    "View",
-    "Reshape",
-    "Squeeze",
-    "Unsqueeze",
-    "Alias",
-    "Transpose",
-    "TBackward",
-    "Permute",
-    "ToCopy",
-    "Clone",
-    "Select",
-    "Slice",
-)
+    "View", "Reshape", "Squeeze", "Unsqueeze", "Alias", "Transpose", "TBackward", "Permute", "ToCopy", "Clone",
+    "Select", "Slice",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

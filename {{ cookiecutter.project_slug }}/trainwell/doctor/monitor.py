@@ -4,7 +4,6 @@ import logging
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from .history import EXPLAINED_DEVIATION, History, Scores
 from .layer_statistics import LayerStatistics, Numbers, weights_of
 from .probe import Probe
 from .remedies import applicable, treated
-from .rules.optimization import FORGOT, grows_too_sure, overfits
+from .rules.optimization import grows_too_sure, overfits
 from .rules.order import findings_in_training
 
 log = logging.getLogger(__name__)
@@ -50,10 +49,13 @@ class Monitor(Probe):
 
     def state_dict(self) -> dict[str, Any]:
         statistics: LayerStatistics | None = getattr(self, "statistics", None)  # none before training starts
+        history = asdict(self.history) if self.history else None
+        if history:
+            del history["inspection"]  # only a trial has one
         return {
             "step": self.step,
             "findings": [finding.plain() for finding in self.findings],
-            "history": asdict(self.history) if self.history else None,
+            "history": history,
             "judged": self.judged,
             "activations": statistics.activations.state_dict() if statistics else self.restored,
         }
@@ -121,9 +123,8 @@ class Monitor(Probe):
         scores = None if self.history is None else self.scores_of(self.history, trainer.callback_metrics)
         if self.history is not None and scores is not None:
             self.history.scores[self.step] = scores
-            by_loss = self.history.guess_loss is not None  # early epochs of few samples lose and regain much of it
-            self.report(trainer, overfits(self.history, inf if by_loss else FORGOT))
-            self.report(trainer, grows_too_sure(self.history) if by_loss else ())
+            self.report(trainer, overfits(self.history))
+            self.report(trainer, grows_too_sure(self.history) if self.history.guess_loss is not None else ())
 
     def scores_of(self, history: History, logged: Mapping[str, Tensor]) -> Scores | None:
         """What was logged of both splits; instead of a score that was not, the explained share of the guess's loss."""

@@ -1,4 +1,4 @@
-"""Remedies: the overrides that the YAML files of the techniques offer against a finding.
+"""Remedies: overrides that the YAML files of the techniques offer against a finding; else what to change in code.
 
 A line ``# Remedy for: dead_units`` at the head of ``configs/activation/leaky_relu.yaml`` offers
 ``activation=leaky_relu``. Other overrides stand in the line itself:
@@ -7,6 +7,7 @@ A line ``# Remedy for: dead_units`` at the head of ``configs/activation/leaky_re
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,42 @@ from omegaconf import OmegaConf
 from ..config import compose
 from ..config.compose import key_of
 from ..findings import Finding
-from .advice import advised
 
 CONFIGS = Path("configs")  # in the root of the project
 LINE = re.compile(r"^# Remedy for: ([a-z_]+(?:, [a-z_]+)*)(?: with (.+))?$", re.MULTILINE)
 READ = ("seed", "data", "task", "trainer", "callbacks", "compile")  # keys of which a training is built
 BY_COST = ("optimizer", "trainer", "callbacks", "data", "initialisation", "dropout", "weight_decay", "normalisation")
+LOWER = ("where the optimizer is made, a tenth of the learning rate:", "    torch.optim.Adam(parameters, lr=lr / 10)")
+ADVICE = {
+    "learning_rate_too_high": LOWER,
+    "oscillating_loss": LOWER,
+    "learning_rate_too_low": (
+        "where the optimizer is made, ten times the learning rate:",
+        "    torch.optim.Adam(parameters, lr=10 * lr)",
+    ),
+    "exploding_gradient": ("start the layers up to {where} smaller:", "    nn.init.kaiming_normal_(layer.weight)"),
+    "vanishing_gradient": ("from {where}, ReLU and a skip connection:", "    x = x + torch.relu(layer(x))"),
+    "dead_units": (
+        "before {where}, biases that start at 0, and a small slope below 0:",
+        "    nn.init.zeros_(layer.bias); nn.LeakyReLU(0.1)",
+    ),
+    "saturated_units": ("before {where}, smaller initial weights:", "    nn.init.xavier_normal_(layer.weight)"),
+    "bad_initial_loss": ("start {where} at zero:", "    nn.init.zeros_(layer.weight); nn.init.zeros_(layer.bias)"),
+    "symmetric_units": ("start {where} at random:", "    layer.reset_parameters()"),
+    "excess_dropout": ("in {where}, drop fewer units:", "    nn.Dropout(0.2)"),
+    "excess_weight_decay": ("where the optimizer is made and in the loss, less of it:", "    weight_decay=0.0"),
+    "overfitting": (
+        "more samples, fewer units, dropout, or the best epoch instead of the last:",
+        "    nn.Dropout(0.3)",
+    ),
+    "unscaled_input": ("scale each feature by the train samples:", "    x = (x - x_train.mean(0)) / x_train.std(0)"),
+    "constant_input": ("read these features again, or leave them out:", "    x = x[:, x_train.std(0) > 0]"),
+    "non_finite": (
+        "look for a logarithm, a root or a division of values at or below 0:",
+        "    torch.autograd.set_detect_anomaly(True)",
+    ),
+    "validation_too_small": ("validate on more samples, or in folds:", "    data.split.val=0.3, or data.fold=0"),
+}
 
 
 def offers(configs: Path = CONFIGS) -> Iterator[tuple[str, str]]:
@@ -78,3 +109,14 @@ def with_remedy(overrides: Sequence[str], remedy: str) -> list[str]:
     keys = {key_of(override) for override in new}
     kept = [override for override in overrides if not keys & {key_of(override), key_of(override).partition(".")[0]}]
     return kept + new
+
+
+def advised(finding: Finding) -> Finding:
+    """With advice, if it has neither that nor a remedy."""
+    if finding.remedies or finding.advice or finding.code not in ADVICE:
+        return finding
+    rates = [remedy.partition("=")[2] for remedy in finding.gains if remedy.startswith("optimizer.lr=")]
+    if rates:
+        made = ("where the optimizer is made, the learning rate of the trial:", f"    lr={rates[0]}")
+        return replace(finding, advice=made)
+    return replace(finding, advice=tuple(line.format(where=finding.where) for line in ADVICE[finding.code]))

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from copy import deepcopy
 from math import sqrt
 from typing import Any
@@ -49,6 +50,10 @@ class Measure:
         if not self.balanced:
             return right.mean().item()
         return torch.stack([right[y == label].mean() for label in y.unique()]).mean().item()
+
+    def likeliest(self, votes: Tensor) -> Tensor:
+        """The class with most votes; of votes that are to be balanced, relative to its share."""
+        return (votes / self.log_shares.exp()[: votes.shape[1]] if self.balanced else votes).argmax(dim=1)
 
     def chance(self, y: Tensor) -> tuple[float, float]:
         """What a constant guess reaches, and its standard deviation."""
@@ -104,19 +109,26 @@ def calls_of_step(
     module: LightningModule, x: Tensor, y: Tensor, steps: Sequence[str] = ("training_step", "validation_step")
 ) -> list[LossCall] | None:
     """The loss functions that the first of the steps that can be called by itself calls; None if none can."""
+    try:
+        noted = noted_step(deepcopy(module), x, y, steps)  # a copy logs nothing: it has no trainer
+    except NOT_LOGITS:  # it keeps a tensor with a graph
+        return None
+    return None if noted is None else noted.found
+
+
+def noted_step(module: LightningModule, x: Tensor, y: Tensor, steps: Sequence[str]) -> LossCalls | None:
+    """What the first of the steps that can be called by itself does."""
     if any(map(is_compiled, module.modules())):
         return None
     for step in steps:
         if getattr(type(module), step) is getattr(LightningModule, step):
             continue
-        calls = LossCalls()
         try:
-            alone = deepcopy(module)  # which logs nothing: it has no trainer
-            with calls:
-                getattr(alone, step)((x, y), 0)
+            with LossCalls() as calls:
+                getattr(module, step)((x, y), 0)
         except NOT_LOGITS:
             continue
-        return calls.found
+        return calls
     return None
 
 
@@ -126,8 +138,6 @@ def with_forward(module: LightningModule, x: Tensor, y: Tensor) -> LightningModu
     Raises: RuntimeError: the module keeps a tensor with a graph, so it cannot be copied.
     """
     alone = deepcopy(module).eval()
-    if any(map(is_compiled, module.modules())):
-        return alone
     if type(module).forward is LightningModule.forward and (network := network_of_step(alone, x, y)):
         alone.forward = network.__call__  # type: ignore[method-assign]
     return alone
@@ -141,32 +151,18 @@ def network_of_step(module: LightningModule, x: Tensor, y: Tensor) -> nn.Module 
         if args and args[0] is x and isinstance(output, Tensor):
             given.append((part, output.data_ptr()))
 
-    handles = [part.register_forward_hook(note) for part in module.modules()]
-    calls = LossCalls()
-    for step in (module.training_step, module.validation_step):
-        try:
-            with calls:
-                step((x, y), 0)
-        except NOT_LOGITS:
-            continue
-        break
-    for handle in handles:
-        handle.remove()
-    taken = {call.outputs.data_ptr() for call in calls.found}
+    with ExitStack() as hooks:
+        for part in module.modules():
+            hooks.enter_context(part.register_forward_hook(note))
+        calls = noted_step(module, x, y, ("training_step", "validation_step"))
+    taken = {call.outputs.data_ptr() for call in calls.found} if calls else set()
     return next((part for part, place in given if place in taken), None)
 
 
 def dropped_in_evaluation(module: LightningModule, x: Tensor, y: Tensor) -> float:
     """The highest share of units that a validation step of a module in evaluation mode drops."""
-    calls = LossCalls()
-    if any(map(is_compiled, module.modules())):
-        return 0.0
-    try:
-        with calls:
-            deepcopy(module).eval().validation_step((x, y), 0)
-    except NOT_LOGITS:
-        return 0.0
-    return calls.dropped
+    calls = noted_step(deepcopy(module).eval(), x, y, ("validation_step",))
+    return calls.dropped if calls else 0.0
 
 
 def predicts_targets(module: LightningModule, problem: Problem) -> bool:
@@ -257,27 +253,27 @@ def losses_before(module: LightningModule, problem: Problem) -> tuple[float | No
     """The loss before the first step, in training mode: without and with dropout."""
     module.train()
     x, y = (part.to(module.device) for part in some(problem.train, problem.scored))
-    with_dropout = logits_of(module, x, y, problem.num_classes)
+    with_dropout = loss_of(module, x, y, problem.num_classes)
     for part in module.modules():
         if isinstance(part, DROPOUTS):
             part.p = 0.0
-    without = logits_of(module, x, y, problem.num_classes)
-    losses = [None if logits is None else cross_entropy(logits, y).item() for logits in (without, with_dropout)]
-    return losses[0], losses[1]
+    return loss_of(module, x, y, problem.num_classes), with_dropout
+
+
+def loss_of(module: LightningModule, x: Tensor, y: Tensor, num_classes: int) -> float | None:
+    """The cross-entropy; without classes, the loss that the training step computes, if it is one."""
+    if num_classes:
+        logits = logits_of(module, x, y, num_classes)
+        return None if logits is None else cross_entropy(logits, y).item()
+    calls = calls_of_step(module, x, y) or []
+    return calls[0].value if len(calls) == 1 else None
 
 
 @torch.no_grad()
-def batch_statistics_loss(module: LightningModule, problem: Problem) -> float | None:
-    """The train loss in evaluation mode, but with batch normalisation by the batch; None if there is none."""
+def batch_statistics_loss(module: LightningModule, x: Tensor, y: Tensor, num_classes: int) -> float | None:
+    """The loss in evaluation mode, but with the samples' own statistics in batch normalisation."""
     alone = deepcopy(module).eval()
     normalisations = [part for part in alone.modules() if isinstance(part, _BatchNorm)]
     for part in normalisations:
         part.train()
-    x, y = (part.to(module.device) for part in some(problem.train, problem.scored))
-    if not normalisations:
-        return None
-    if not problem.num_classes:
-        calls = calls_of_step(alone, x, y) or []
-        return calls[0].value if len(calls) == 1 else None
-    logits = logits_of(alone, x, y, problem.num_classes)
-    return None if logits is None else cross_entropy(logits, y).item()
+    return loss_of(alone, x, y, num_classes) if normalisations else None

@@ -11,6 +11,7 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
+from ..data import standardize
 from ..data.batches import Samples
 from .history import DROPOUTS, FADED, History
 from .inspection import holds_identifiers
@@ -106,12 +107,8 @@ def lower_momentum(group: dict[str, Any]) -> None:
 
 def with_standardized(problem: Problem) -> Problem:
     """Each feature by its mean and deviation over the train samples."""
-    x = problem.train.x.double()
-    mean, deviation = x.mean(dim=0), x.std(dim=0)
-    deviation = torch.where(deviation > 0, deviation, 1.0)
-    train, val = (
-        Samples(((part.x.double() - mean) / deviation).float(), part.y) for part in (problem.train, problem.val)
-    )
+    standardized = standardize.fit([problem.train.x])
+    train, val = (Samples(standardized(part.x), part.y) for part in (problem.train, problem.val))
     return replace(problem, train=train, val=val, in_memory=True)
 
 
@@ -235,7 +232,7 @@ def copied(module: LightningModule, treatment: Treatment | None) -> LightningMod
 def against(code: str, history: History) -> Iterator[Treatment]:
     """What may help against a finding, the likeliest first."""
     lower = (rate_times(history, 0.1), rate_times(history, 0.01)) if history.learning_rate > 0 else ()
-    fading = history.inspection.fading if history.inspection else None
+    fading = history.inspection.fading
     if code == "vanishing_gradient" and fading is not None and fading.ratio < FADED:
         yield REMEMBERING
     if code == "learning_rate_too_low":
@@ -247,8 +244,10 @@ def against(code: str, history: History) -> Iterator[Treatment]:
         if history.momentum > GENTLE_MOMENTUM:
             yield LESS_MOMENTUM
     elif code == "excess_weight_decay":
-        penalty = history.inspection.penalty if history.inspection else {}
+        penalty = history.inspection.penalty
         yield Treatment("no weight decay", "" if penalty else "weight_decay=none", callback=lambda: NoDecay(penalty))
+    elif code == "linear_network":
+        yield bent(history.order)
     elif code in TREATMENTS:
         yield from TREATMENTS[code]
         if code in ("exploding_gradient", "dead_units"):
@@ -286,3 +285,5 @@ TREATMENTS: dict[str, Sequence[Treatment]] = {
     "frozen_parameters": (ALL_TRAINED,),
     "shifted_validation": (SPLIT_AT_RANDOM, ALIGNED),
 }
+OF_RATES = {"learning_rate_too_low", "learning_rate_too_high", "oscillating_loss"}
+SUSPICIONS = TREATMENTS.keys() | OF_RATES | {"excess_weight_decay", "linear_network"}

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from tqdm import tqdm
 
-from ..data.batches import Batches
+from ..data.batches import Batches, Samples
 from ..lightning_internals import is_compiled
 from ..rng import preserved_random_states
 from .cost import FirstOfBatches
@@ -36,6 +36,8 @@ from .treatments import Treatment, copied
 QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
 UNSTEPPED = 50  # batches without a step, beyond those that are accumulated, after which a trial ends
 FEWEST_STEPS = 60  # however long they take
+INSPECTED = 64  # validation samples that forward passes of the trained network are compared on
+EVALUATED_EVERY = 25  # steps
 
 
 def trial(
@@ -112,7 +114,7 @@ class Recorder(Probe):
         self.compiled = any(map(is_compiled, pl_module.modules()))  # compiled code would have to note calls as well
         if self.problem:  # a network that training has killed would pass for a linear one
             with trainer.precision_plugin.forward_context():
-                x, y = self.few(trainer, pl_module, FEW)
+                x, y = as_taken(self.problem.val, FEW, trainer, pl_module)
                 self.start_curvature = curvature(with_forward(pl_module, x, y), x)
         self.score(trainer, pl_module)
 
@@ -147,7 +149,7 @@ class Recorder(Probe):
                 trainer.should_stop = True
             return
         self.bar.update()
-        if self.step % 25 == 0:
+        if self.step % EVALUATED_EVERY == 0:
             self.score(trainer, pl_module)
         late = self.seconds is not None and self.step >= FEWEST_STEPS and thread_time() - self.begun > self.seconds
         if self.step >= self.steps or late:
@@ -185,19 +187,13 @@ class Recorder(Probe):
         if scores is not None:
             self.history.scores[self.step] = scores
 
-    def few(self, trainer: Trainer, pl_module: LightningModule, count: int) -> tuple[Tensor, Tensor]:
-        """The first validation samples, as the module takes them."""
-        samples = self.problem.val  # type: ignore[union-attr]
-        x = trainer.precision_plugin.convert_input(samples.x[:count].to(pl_module.device))
-        return x, samples.y[:count].to(pl_module.device)
-
     def inspect(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """What needs a forward pass of the trained network."""
         found = self.history.inspection
-        if found is None or self.problem is None or self.history.last is None:
+        if self.problem is None or self.history.last is None:
             return
         with trainer.precision_plugin.forward_context():
-            x, y = self.few(trainer, pl_module, 64)
+            x, y = as_taken(self.problem.val, INSPECTED, trainer, pl_module)
             try:
                 alone = with_forward(pl_module, x, y)
             except RuntimeError:  # it keeps a tensor with a graph
@@ -214,6 +210,13 @@ class Recorder(Probe):
             with torch.enable_grad():
                 inspect_rank(found, alone, x)
                 inspect_fading(found, alone, x)
-            loss = batch_statistics_loss(alone, self.problem)
+            x, y = as_taken(some(self.problem.train, self.problem.scored), None, trainer, pl_module)
+            loss = batch_statistics_loss(alone, x, y, self.problem.num_classes)
         if loss is not None:
             found.batch_norm = (self.history.last.train_loss, loss)
+
+
+def as_taken(samples: Samples, count: int | None, trainer: Trainer, module: LightningModule) -> tuple[Tensor, Tensor]:
+    """The first samples, on the device and in the precision of the module."""
+    x, y = (part[:count].to(module.device) for part in samples)
+    return trainer.precision_plugin.convert_input(x), y

@@ -178,7 +178,7 @@ def unlearnable(problem: Problem, reached: float | None) -> Iterator[Finding]:
     if above >= SIGMAS or not problem.train.x.is_floating_point():
         return
     x, y = flat(some(problem.train, MOST_COMPARED))
-    nearest = shares_of_neighbours(x, x, y, measure, leave_out=1).argmax(dim=1)
+    nearest = measure.likeliest(shares_of_neighbours(x, x, y, leave_out=1))
     within = max(measure.of_classes(guesses, y) for guesses in (nearest, of_other_folds(x, y, measure)))
     common, error = measure.chance(y)
     above_within = (within - common) / error
@@ -199,18 +199,21 @@ def unlearnable_numbers(problem: Problem, explained: float | None) -> Iterator[F
     if not (problem.train.x.is_floating_point() and problem.train.y.is_floating_point()) or (explained or 0.0) > SOME:
         return
     (x, y), (val, target) = (flat(some(part, MOST_COMPARED)) for part in (problem.train, problem.val))
-    deviation, mean = torch.std_mean(x, dim=0)
-    x, val = ((part - mean) / deviation.clamp(min=1e-12) for part in (x, val))
     y, target = (part.reshape(len(part), -1).double() for part in (y, target))
-    within, folds = torch.empty_like(y), torch.arange(len(y)) % FOLDS
-    for fold in range(FOLDS):
-        within[folds == fold] = ridge(x[folds != fold], x[folds == fold], y[folds != fold])
-    pairs = ((within, y), (ridge(x, val, y), target))
+    pairs = ((held_out(x, y), y), (ridge(x, val, y), target))
     sigmas = [sqrt(len(said)) * correlation(said[:, n], true[:, n]) for said, true in pairs for n in range(y.shape[1])]
     if max(sigmas) < SIGMAS:
         evidence = "what ridge regression says of held-out samples does not go with their targets: the correlation is "
         evidence += f"{sigmas[-1] / sqrt(len(target)):.2g} on {len(target)} validation samples"
         yield Finding("unlearnable_labels", "error", "targets", evidence, advice=REJOINED)
+
+
+def scaled(x: Tensor, val: Tensor) -> tuple[Tensor, Tensor]:
+    """Both by the mean and the deviation of ``x``, without the features that are constant in it."""
+    deviation, mean = torch.std_mean(x, dim=0)
+    varies = deviation > 0
+    scaled_x, scaled_val = ((part[:, varies] - mean[varies]) / deviation[varies] for part in (x, val))
+    return scaled_x, scaled_val
 
 
 def correlation(a: Tensor, b: Tensor) -> float:
@@ -221,22 +224,24 @@ def flat(samples: Samples) -> tuple[Tensor, Tensor]:
     return samples.x.flatten(1).float(), samples.y
 
 
-def shares_of_neighbours(x: Tensor, known: Tensor, y: Tensor, measure: Measure, leave_out: int = 0) -> Tensor:
+def shares_of_neighbours(x: Tensor, known: Tensor, y: Tensor, leave_out: int = 0) -> Tensor:
     """How common each class is among the five nearest ``known`` samples, after the ``leave_out`` nearest."""
     nearest = torch.cdist(x, known).topk(min(5 + leave_out, len(known)), largest=False).indices[:, leave_out:]
-    votes = one_hot(y)[nearest].sum(dim=1).double()
-    return votes / measure.log_shares.exp()[: votes.shape[1]] if measure.balanced else votes
+    return one_hot(y)[nearest].sum(dim=1).double()
 
 
 def of_other_folds(x: Tensor, y: Tensor, measure: Measure) -> Tensor:
     """The class of each sample by a ridge regression on the samples of four other folds."""
-    deviation, mean = torch.std_mean(x, dim=0)
-    x, votes = (x - mean) / deviation.clamp(min=1e-12), one_hot(y, len(measure.log_shares)).double()
-    guesses, folds = torch.empty_like(y), torch.arange(len(y)) % FOLDS
+    return measure.likeliest(held_out(x, one_hot(y, len(measure.log_shares)).double()))
+
+
+def held_out(x: Tensor, targets: Tensor) -> Tensor:
+    """What a ridge regression on the samples of four folds says of those of the fifth."""
+    said, folds = torch.empty_like(targets), torch.arange(len(x)) % FOLDS
     for fold in range(FOLDS):
-        seen = ridge(x[folds != fold], x[folds == fold], votes[folds != fold])
-        guesses[folds == fold] = (seen / measure.log_shares.exp() if measure.balanced else seen).argmax(dim=1)
-    return guesses
+        rest = folds != fold
+        said[~rest] = ridge(x[rest], x[~rest], targets[rest])
+    return said
 
 
 def chance(problem: Problem) -> tuple[float, float]:
@@ -261,15 +266,11 @@ def learnable_accuracy(problem: Problem) -> float:
         return 0.0
     measure = Measure(problem)
     (x, y), (val, target) = (flat(some(part, MOST_COMPARED)) for part in (problem.train, problem.val))
-    deviation, mean = torch.std_mean(x, dim=0)
-    keep = deviation > 0
-    if not keep.any():
+    x, val = scaled(x, val)
+    if not x.shape[1]:
         return 0.0
-    x, val = ((part - mean)[:, keep] / deviation[keep] for part in (x, val))
-    seen = ridge(x, val, one_hot(y, problem.num_classes).double())
-    if measure.balanced:
-        seen = seen / measure.log_shares.exp()
-    guesses = (shares_of_neighbours(val, x, y, measure).argmax(dim=1), seen.argmax(dim=1))
+    votes = ridge(x, val, one_hot(y, problem.num_classes).double())
+    guesses = (measure.likeliest(shares_of_neighbours(val, x, y)), measure.likeliest(votes))
     return max(measure.of_classes(guess, target) for guess in guesses)
 
 
@@ -278,8 +279,6 @@ def learnable_share(problem: Problem) -> float:
     if not problem.train.x.is_floating_point():
         return 0.0
     (x, y), (val, target) = (flat(some(part, MOST_COMPARED)) for part in (problem.train, problem.val))
-    deviation, mean = torch.std_mean(x, dim=0)
-    x, val = ((part - mean) / deviation.clamp(min=1e-12) for part in (x, val))
     y, target = (part.reshape(len(part), -1).double() for part in (y, target))
     errors = (target - y.mean(dim=0) - ridge(x, val, y - y.mean(dim=0))).square().sum(dim=0)
     shares = 1 - errors / (target - y.mean(dim=0)).square().sum(dim=0).clamp(min=1e-30)
@@ -303,6 +302,7 @@ def outlying_targets(problem: Problem) -> Iterator[Finding]:
 
 def ridge(x: Tensor, val: Tensor, targets: Tensor) -> Tensor:
     """What a ridge regression on the inputs and 512 random ReLU features of them says of ``val``."""
+    x, val = scaled(x, val)
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(x.shape[1], 512, generator=generator) / sqrt(x.shape[1])
     shift = torch.randn(512, generator=generator)

@@ -40,7 +40,7 @@ SQUASHED = {"Sigmoid": "a sigmoid", "Softmax": "a softmax", "Relu": "a ReLU", "T
 
 def never_stepped(history: History) -> Iterator[Finding]:
     seen = history.inspection
-    if seen and seen.batches and not seen.steps:
+    if seen.batches and not seen.steps:
         evidence = f"no optimizer has stepped in {seen.batches} batches"
         advice = ("in training_step, after self.manual_backward(loss):", "    self.optimizers().step()")
         yield Finding("optimizer_never_steps", "error", "training_step", evidence, advice=advice)
@@ -48,7 +48,7 @@ def never_stepped(history: History) -> Iterator[Finding]:
 
 def accumulated(history: History) -> Iterator[Finding]:
     seen = history.inspection
-    if seen and seen.uncleared >= 2:
+    if seen.uncleared >= 2:
         evidence = f"in {seen.uncleared} of the first steps the gradients still held those of the step before"
         advice = ("in training_step, before self.manual_backward(loss):", "    self.optimizers().zero_grad()")
         yield Finding("accumulated_gradients", "error", "training_step", evidence, advice=advice)
@@ -56,7 +56,7 @@ def accumulated(history: History) -> Iterator[Finding]:
 
 def unregistered(history: History) -> Iterator[Finding]:
     seen = history.inspection
-    if seen and seen.unregistered:
+    if seen.unregistered:
         name, size = next(iter(seen.unregistered.items()))
         evidence = (
             f"{size} parameters that the loss depends on are in no parameters() of the module, so none is trained"
@@ -77,7 +77,7 @@ def unregistered(history: History) -> Iterator[Finding]:
 def frozen(history: History) -> Iterator[Finding]:
     """Parameters that get no gradient, or that no optimizer has."""
     seen = history.inspection
-    if not seen or not seen.steps:
+    if not seen.steps:
         return
     total = max(sum(seen.sizes.values()), 1)
     for names, how, advice, chosen in untrained(history, seen):
@@ -131,8 +131,7 @@ def still_layers(history: History) -> set[str]:
 
 def wrong_outputs(history: History) -> Iterator[Finding]:
     """The loss expects other outputs than it gets."""
-    seen = history.inspection
-    call = seen.call if seen else None
+    call = history.inspection.call
     if call is None or not call.outputs.numel() or not call.outputs.isfinite().all():
         return
     kind = call.operation.removeprefix("Log").partition("Backward")[0].replace("SafeSoftmax", "Softmax")
@@ -187,7 +186,7 @@ def output_finding(evidence: str, operation: str, advice: str) -> Finding:
 
 def mixed(history: History) -> Iterator[Finding]:
     seen = history.inspection
-    if seen and seen.mixing is not None and not is_random(seen) and seen.mixing > DIFFERS:
+    if seen.mixing is not None and not is_random(seen) and seen.mixing > DIFFERS:
         evidence = (
             f"in other company a sample's outputs change by {seen.mixing:.2g} of their deviation, in evaluation mode"
         )
@@ -204,7 +203,7 @@ def is_random(seen: Inspection) -> bool:
 
 def random_evaluation(history: History) -> Iterator[Finding]:
     seen = history.inspection
-    if seen and not seen.renewed and (seen.dropped or is_random(seen)):
+    if not seen.renewed and (seen.dropped or is_random(seen)):
         evidence = f"a validation step drops {seen.dropped:.0%} of the units"
         if is_random(seen):
             evidence = f"two evaluations of the same samples differ by {seen.randomness:.2g} of the outputs' deviation"
@@ -215,7 +214,7 @@ def random_evaluation(history: History) -> Iterator[Finding]:
 def lagging_statistics(history: History) -> Iterator[Finding]:
     """Running statistics of batch normalisation that are not those of the samples."""
     seen = history.inspection
-    if not seen or seen.batch_norm is None or history.steps < FEWEST_STEPS:
+    if seen.batch_norm is None or history.steps < FEWEST_STEPS:
         return
     running, of_batch = seen.batch_norm
     times, by = (LAG, LAG_BY) if (history.slowest_norm or 1.0) < SLOW else (FAR, FAR_BY)
@@ -240,7 +239,7 @@ def tiny_batches(history: History) -> Iterator[Finding]:
 
 
 def dropped_outputs(history: History) -> Iterator[Finding]:
-    call = history.inspection.call if history.inspection else None
+    call = history.inspection.call
     if call is None or not call.operation.startswith(DROPOUT):
         return
     share = (call.outputs == 0).double().mean().item()
@@ -252,7 +251,7 @@ def dropped_outputs(history: History) -> Iterator[Finding]:
 
 def misfit(history: History) -> Iterator[Finding]:
     """Outputs and targets that the loss compares although they do not belong together."""
-    call = history.inspection.call if history.inspection else None
+    call = history.inspection.call
     if call is not None and call.name == "cross_entropy" and call.targets.shape == call.outputs.shape:
         sums = call.targets.double().sum(dim=1)
         if (sums - 1).abs().max() > SUM_OFF:
@@ -284,7 +283,7 @@ def misfit(history: History) -> Iterator[Finding]:
 
 def unscaled_targets(history: History) -> Iterator[Finding]:
     """Numbers in units in which the network has to grow a lot before it is near them, and has not."""
-    calls = history.inspection.calls if history.inspection else ()
+    calls = history.inspection.calls
     if history.num_classes or history.reached(0.5):
         return
     for call in reversed(calls):
@@ -310,7 +309,7 @@ def affine(history: History) -> Iterator[Finding]:
     """A suspicion: for a linear model it is meant."""
     seen = history.inspection
     layers = [layer for layer in history.order if layer in history.shapes]
-    if not seen or seen.curvature is None or is_random(seen) or len(layers) < 2 or seen.curvature > AFFINE:
+    if seen.curvature is None or is_random(seen) or len(layers) < 2 or seen.curvature > AFFINE:
         return
     if (seen.mixing is not None and seen.mixing > DIFFERS) or max(history.dead.values(), default=0.0) > DEAD:
         return  # what is dead bends nothing, and was killed by something else

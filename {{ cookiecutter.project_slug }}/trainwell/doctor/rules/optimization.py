@@ -46,7 +46,7 @@ def withering(history: History) -> Iterator[Finding]:
         evidence = f"after {history.steps} steps the weights have {growth or 1:.2g} times the norm of the start"
         if each_step > HARD:
             evidence += f"; a step takes {each_step:.0%} of them"
-        if penalty := history.inspection and history.inspection.penalty:
+        if penalty := history.inspection.penalty:
             evidence += f"; the loss adds {max(penalty.values()) / 2:.2g} times their squares"
             evidence += f", and the optimizer decays them by {history.decay:.2g} as well" if history.decay else ""
         remedies = ("weight_decay.strength=0.001",)
@@ -124,7 +124,7 @@ def too_narrow(history: History) -> Iterator[Finding]:
     seen = history.inspection
     widths = {layer: history.shapes[layer][0] for layer in history.order[:-1] if layer in history.shapes}
     narrow = [layer for layer, width in widths.items() if width <= NARROW]
-    if not seen or seen.rank is None or not narrow or history.reached(WIDE_ENOUGH):
+    if seen.rank is None or not narrow or history.reached(WIDE_ENOUGH):
         return
     if 0 < seen.rank <= widths[narrow[0]] and seen.full_rank >= 3 * seen.rank:
         evidence = f"{narrow[0]} has {widths[narrow[0]]} outputs; only {seen.rank} of {seen.full_rank} directions pass"
@@ -193,7 +193,7 @@ def stands_still(history: History) -> Iterator[Finding]:
         return
     reached = f"{history.last.val_accuracy:.1%} after {history.steps} steps"
     accuracy = f"validation {history.score} is {reached}, chance {chance:.1%}"
-    fading = history.inspection.fading if history.inspection else None
+    fading = history.inspection.fading
     if history.learnable < chance + 6 * deviation and not jumps and not (unknown and fading and fading.ratio < FADED):
         return
     ratio, growth, severity = history.gradient_ratio(), history.growth(), history.severity

@@ -6,11 +6,12 @@ from math import sqrt
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
+from torchmetrics.functional.classification import binary_auroc
 
 from ...findings import Finding
 from ..history import History
 from ..problem import Problem, some
-from .data import MOST_COMPARED, flat, ridge
+from .data import MOST_COMPARED, flat, ridge, scaled
 
 MOST_MISSING = 0.02  # share of the validation samples of classes without a train sample
 APART = 0.25  # above 0.5: how well train and validation samples can be separated; their shares of classes
@@ -45,8 +46,7 @@ def listed(numbers: list[int]) -> str:
 
 def outputs_without_class(problem: Problem, history: History) -> Iterator[Finding]:
     """The network has outputs for classes of which there is no sample at all."""
-    seen = history.inspection
-    call = seen.call if seen else None
+    call = history.inspection.call
     if call is None or call.outputs.ndim != 2 or call.name not in ("cross_entropy", "nll_loss"):
         return
     if not problem.num_classes or problem.share < 1.0:
@@ -84,18 +84,14 @@ def auc_between(train: Tensor, val: Tensor) -> float:
     """The AUC, on the half of the samples that it was not fitted to, of a ridge regression between both splits."""
     count = min(len(train), len(val))
     x = torch.cat([train[:count], val[:count]])
-    deviation, mean = torch.std_mean(x, dim=0)
-    x = ((x - mean) / deviation.clamp(min=1e-12))[:, deviation > 0]
+    x, _ = scaled(x, x)
     if count < 20 or not x.shape[1]:
         return 0.5
     x = x.clamp(-10, 10)
     y = torch.arange(2 * count).ge(count).double()
     half = torch.arange(2 * count) % 2 == 0
     said = ridge(x[half], x[~half], (2 * y[half] - 1)[:, None])[:, 0]
-    ranks = said.argsort().argsort().double()
-    of_val = y[~half] > 0
-    above = ranks[of_val].sum() - of_val.sum() * (of_val.sum() - 1) / 2
-    return (above / (of_val.sum() * (~of_val).sum())).item()
+    return binary_auroc(said, y[~half].long()).item()
 
 
 def leaking_feature(problem: Problem) -> Iterator[Finding]:
@@ -115,8 +111,7 @@ def leaking_feature(problem: Problem) -> Iterator[Finding]:
         return
     others = [n for n in range(x.shape[1]) if reached[n] < GIVES_AWAY]
     votes = one_hot(y, problem.num_classes).double()
-    spread = x[:, others].std(dim=0).clamp(min=1e-12)
-    rest = ridge(x[:, others] / spread, val[:, others] / spread, votes).argmax(dim=1) if others else None
+    rest = ridge(x[:, others], val[:, others], votes).argmax(dim=1) if others else None
     without = common if rest is None else (rest == target).double().mean().item()
     if without < reached[best] - OTHERS:
         evidence = f"feature {best} alone predicts {reached[best]:.1%} of the validation samples, all others "
@@ -146,8 +141,7 @@ def leaking_number(problem: Problem) -> Iterator[Finding]:
     others = [n for n in range(x.shape[1]) if correlation[n] < GIVES_AWAY]
     if share < GIVES_AWAY or not others:
         return
-    spread = x[:, others].std(dim=0).clamp(min=1e-12)
-    errors = target - y.mean() - ridge(x[:, others] / spread, val[:, others] / spread, y - y.mean())
+    errors = target - y.mean() - ridge(x[:, others], val[:, others], y - y.mean())
     without = 1 - (errors.square().mean() / (target - y.mean()).square().mean()).item()
     if without < share - OTHERS or 1 - share < OTHERS * (1 - without):
         evidence = f"feature {best} alone explains {share:.1%} of the target, all others together {max(without, 0):.1%}"
