@@ -11,6 +11,7 @@ from .treatments import SUSPICIONS, Treatment, against
 OF_VALIDATION = {"validation_leak", "validation_too_small"}  # facts that keep no network from learning
 STEPS = {"learning_rate_too_high", "learning_rate_too_low", "oscillating_loss", "exploding_gradient"}
 TOO_LONG = {"learning_rate_too_high", "oscillating_loss"}
+OF_UNITS = {"saturated_units", "dead_units"}
 INSTEAD = {  # what else looks like it
     "learning_rate_too_low": ("learning_rate_too_high",),
     "vanishing_gradient": ("learning_rate_too_low",),
@@ -24,7 +25,7 @@ FAR_OFF = 10.0  # times the loss of a constant guess, at the start, if the netwo
 MUCH_MORE = 0.15  # accuracy that training what is frozen gains; less is the usual price of a frozen backbone
 SMALL = 1e-3  # so that any gain in accuracy counts more than one in loss alone
 SIGMAS = 2.5
-WELL = 0.95  # of the way from chance to simple learners
+WELL, ALMOST = 0.95, 0.8  # of the way from chance to simple learners
 
 Run = Callable[[Treatment], History | None]  # None: the treatment cannot be tried
 
@@ -75,7 +76,11 @@ class Confirmation:
         if finding.code == "bad_initial_loss" and start > FAR_OFF * guess and last and last.val_loss > guess:
             return finding
         after = [self.tried.get(key_of(each)) for each in self.treatments(finding)]
+        if finding.code == "symmetric_units" and last is None:
+            return finding  # units that were equal and still are, which no score can tell the price of
         if finding.code == "frozen_parameters":
+            if self.history.inspection.frozen_at_random and not self.history.reached(ALMOST):
+                return finding
             if self.forgotten and last is None:
                 return finding  # no trial can be scored
             if any(after) and not self.forgotten:
@@ -107,6 +112,8 @@ class Confirmation:
                 continue  # it generalizes better, as a shorter training also does
             if found and finding.code in TOO_LONG and found[0] <= SMALL and self.does_well:
                 continue  # steps that are long at first pay later
+            if found and finding.code in OF_UNITS and found[0] <= SMALL and self.history.reached(0.9):
+                continue  # units at the ends of their range may be meant, such as bits
             if found:
                 yield treatment, *found
 
@@ -162,7 +169,7 @@ def gain(before: History, after: History, most: float = 0.0) -> tuple[float, str
     if before.last is None or after.last is None:
         return gain_in_loss(before.objective, after.objective) if not most else None
     a, b = before.last, after.last
-    noise = SIGMAS * sqrt(0.25 / max(before.val_count, 1)) if before.num_classes else 0.0
+    noise = SIGMAS * max(sqrt(0.25 / max(before.val_count, 1)), before.chance[1]) if before.num_classes else 0.0
     more = b.val_accuracy - a.val_accuracy
     less = a.val_loss - b.val_loss if isfinite(a.val_loss) else float(isfinite(b.val_loss)) * 1e9
     better = more > max(MORE_ACCURACY, noise, most)
@@ -172,6 +179,8 @@ def gain(before: History, after: History, most: float = 0.0) -> tuple[float, str
         return None  # no cure leaves a network there
     if not isfinite(b.val_loss) or not (better or surer):
         return None
+    if after.num_classes == 0 and b.val_accuracy < 3 * before.chance[1]:
+        return None  # it still explains next to nothing
     if better:
         return more, f"validation {before.score} {b.val_accuracy:.1%} instead of {a.val_accuracy:.1%}"
     share = min(less / max(abs(a.val_loss), 1e-9), 1.0)

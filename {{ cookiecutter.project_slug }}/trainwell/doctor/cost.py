@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 from lightning import LightningModule
-from torch import nn
+from lightning_utilities import apply_to_collection
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..data.batches import Samples
 from ..lightning_internals import is_compiled
 from .inspection import NOT_ROWS
 from .problem import Problem
@@ -43,8 +43,8 @@ class FirstOfBatches:
     def __len__(self) -> int:
         return len(self.loader)
 
-    def __iter__(self) -> Iterator[Samples]:
-        return (Samples(x[: self.count], y[: self.count]) for x, y in self.loader)
+    def __iter__(self) -> Iterator[Any]:
+        return (apply_to_collection(batch, Tensor, lambda part: part[: self.count]) for batch in self.loader)
 
 
 def operations_per_sample(module: LightningModule, problem: Problem) -> float:

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from ..findings import Finding, healthy
 from ..metrics import higher_is_better
 from ..rng import preserved_random_states
-from .confirm import Confirmation
+from .confirm import OF_VALIDATION, Confirmation
 from .cost import affordable
 from .history import EXPLAINED_DEVIATION, History
 from .problem import Problem, problem_of
@@ -145,17 +145,22 @@ def judged(trials: Trials, history: History, in_data: list[Finding]) -> list[Fin
     in_data = [judged_inputs(finding, history) for finding in in_data]
     findings = [*findings_in_network(history), *in_data]
     if problem:
+        if not problem.train.y.numel() and any(finding.code == "unscaled_input" for finding in in_data):
+            findings = [finding for finding in findings if finding.code != "unscaled_target"]  # which inputs are
         between = list(findings_between_splits(problem))
         if any(finding.code == "validation_leak" for finding in in_data):  # copies may lie apart from all others
             between = [finding for finding in between if finding.code != "shifted_validation"]
-        findings += [*between, *outputs_without_class(problem, history)]
+        leaks = [finding for finding in between if finding.code == "target_leak"]  # the worse of two leaks
+        between = [finding for finding in between if finding.code != "target_leak"]
+        findings = [*leaks, *findings, *between, *outputs_without_class(problem, history)]
         call = history.inspection.call
         # outliers make the scale of the targets
-        outliers = list(data_rules.outlying_targets(problem)) if call and call.name == "mse_loss" else []
+        squares = trials.uses_targets and call is not None and call.name == "mse_loss"
+        outliers = list(data_rules.outlying_targets(problem)) if squares else []
         findings = [f for f in findings if not outliers or f.code != "unscaled_target"] + outliers
     confirmation = Confirmation(history, trials.treated, trials.longer)
     findings = confirmation.judged(findings)
-    if problem and healthy(findings):
+    if problem and all(finding.severity == "note" or finding.code in OF_VALIDATION for finding in findings):
         reached = history.last.val_accuracy if history.last else None
         of_kind = data_rules.unlearnable if problem.num_classes else data_rules.unlearnable_numbers
         labels = list(of_kind(problem, reached)) if trials.uses_targets else []

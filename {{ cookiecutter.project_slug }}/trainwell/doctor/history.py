@@ -18,6 +18,7 @@ WINDOWS = ((2, 20), (21, 60), (61, 190))  # steps
 TOO_LONG = -1.2  # power of ten of the share by which a step changes the weights
 EXPLAINED_DEVIATION = 0.05  # of an explained share of the loss, which outliers decide
 LIKELIER = 9.0  # twice the logarithm of a likelihood ratio: three standard deviations, squared
+LEARNS = 0.25  # of the way from chance to simple learners
 FADED = -3.0  # power of ten of the gradient at the first steps of a sequence, relative to the largest
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
@@ -125,14 +126,17 @@ class History:
     @property
     def learns(self) -> bool | None:
         """Whether the network is clearly better than chance by now; None if that was not measured."""
-        return self.reached(0.25)
+        return self.reached(LEARNS)
 
     def reached(self, share: float) -> bool | None:
         """Whether the accuracy has come a ``share`` of the way from chance to that of simple learners."""
         if self.last is None:
             return None
         chance, deviation = self.chance
-        return self.last.val_accuracy > chance + max(3 * deviation, share * (self.learnable - chance))
+        learnable = self.learnable
+        if self.guess_loss is not None and not learnable and share > LEARNS:
+            learnable = 1.0  # nobody knows how much of the loss can be explained
+        return self.last.val_accuracy > chance + max(3 * deviation, share * (learnable - chance))
 
     def did_all(self, share: float) -> bool:
         """As ``reached``; where no simple learner shows what can be learned, that share of always right."""

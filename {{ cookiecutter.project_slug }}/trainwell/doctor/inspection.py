@@ -1,10 +1,11 @@
 """What can be seen of a network without judging how well it trains: its graph, its optimizers, its forward pass."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from math import log10
+from math import log10, sqrt
 from typing import Any, NamedTuple
 
 import torch
@@ -22,9 +23,12 @@ NOT_ROWS = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)  #
 MOST_OUTPUTS = 12  # whose slopes are computed
 DIFFERS = 0.01  # outputs for the same samples, relative to their deviation
 CONSTANT = 1e-3  # deviation relative to the size of outputs, below which rounding decides
+FEWEST_WEIGHTS, NEARLY = 32, 0.2  # of a weight whose distribution is known; of its deviation
 SMALL = 1e-3  # a singular value, relative to the largest
 ROUNDED = 1e-2  # of a gradient, since it is the difference between two large ones
 FEWEST_STEPS = 8  # of a sequence along which gradients are followed
+UNMOVED = 1e-4  # relative to the deviation of outputs, below which rounding decides
+ALIGNED = 0.98  # share of the targets that are tokens of the inputs
 TINY = 1e-30  # replaces zero in logarithms
 
 
@@ -34,6 +38,7 @@ class Inspection:
 
     sizes: dict[str, int] = field(default_factory=dict)  # of every parameter
     frozen: list[str] = field(default_factory=list)  # parameters that ask for no gradient
+    frozen_at_random: bool = False  # whether some of these hold what torch starts layers with
     not_given: list[str] = field(default_factory=list)  # ask for one, and no optimizer has them
     unreached: list[str] = field(default_factory=list)  # no graph of a loss leads to them
     cut: list[str] | None = None  # those of them that outputs depend on; None: not known
@@ -54,6 +59,7 @@ class Inspection:
     full_rank: int = 0  # the most that there could be
     penalty: dict[str, float] = field(default_factory=dict)  # parameter -> factor of its value in the loss's gradient
     fading: "Fading | None" = None  # the recurrent layer with the smallest ratio
+    sees_targets: str = ""  # what outputs depend on, of a language model, although they are to predict it
     batch_norm: tuple[float, float] | None = None  # train loss with running statistics, and with those of the batch
 
     @property
@@ -83,6 +89,7 @@ class Inspector:
     def start(self, module: nn.Module, optimizers: Sequence[Optimizer]) -> None:
         named = {name: parameter for name, parameter in module.named_parameters() if is_known(parameter)}
         self.found.frozen = [name for name, parameter in named.items() if not parameter.requires_grad]
+        self.found.frozen_at_random = any(is_as_torch_starts(named[name]) for name in self.found.frozen)
         self.cleared = {number: True for number in range(len(optimizers))}
 
     def before_backward(self, module: nn.Module, optimizers: Sequence[Optimizer], loss: Tensor) -> None:
@@ -151,6 +158,14 @@ class Inspector:
             found.unregistered = {"forward": sum(self.foreign[key].numel() for key in batches[0] & self.foreign.keys())}
         found.calls = [call for call in calls if call.name != "difference"] or calls
         return found
+
+
+def is_as_torch_starts(weight: Tensor) -> bool:
+    """Whether a weight is uniform between plus and minus ``1 / sqrt(fan_in)``, as of a layer that was never trained."""
+    if weight.ndim < 2 or weight.numel() < FEWEST_WEIGHTS:
+        return False
+    bound = weight[0].numel() ** -0.5
+    return bool(weight.abs().max() <= bound and abs(weight.std().item() / bound * sqrt(3) - 1) < NEARLY)
 
 
 def is_known(parameter: Tensor) -> bool:
@@ -294,8 +309,12 @@ def inspect_rank(found: Inspection, module: nn.Module, x: Tensor) -> None:
 
 
 def inspect_fading(found: Inspection, module: nn.Module, x: Tensor) -> None:
-    """Follow the gradient of the outputs back through the steps of the sequences that recurrent layers read."""
+    """Follow the gradient of the outputs back through the steps of the sequences that recurrent layers read.
+
+    A layer that is called once for each step of the inputs (B, T, F) is taken for a recurrence written by hand.
+    """
     read: dict[str, Tensor] = {}
+    called: Counter[str] = Counter()
 
     def keep(name: str, layer: nn.Module, args: Any) -> Any:
         if not isinstance(args[0], Tensor) or args[0].ndim != 3:  # a packed sequence, or one sample
@@ -303,25 +322,67 @@ def inspect_fading(found: Inspection, module: nn.Module, x: Tensor) -> None:
         read[name] = args[0].clone() if args[0].requires_grad else args[0].detach().clone().requires_grad_()
         return read[name], *args[1:]
 
-    layers = {name: part for name, part in module.named_modules() if isinstance(part, nn.RNNBase)}
+    def count(name: str, layer: nn.Module, args: Any) -> None:
+        called[name] += 1
+
+    recurrent = {name: part for name, part in module.named_modules() if isinstance(part, nn.RNNBase)}
+    layers = layers_of(module)
+    x = x.detach().clone().requires_grad_(x.is_floating_point())
     try:
         with ExitStack() as hooks, torch.backends.cudnn.flags(enabled=False):  # no gradient in evaluation mode
+            for name, part in recurrent.items():
+                hooks.enter_context(part.register_forward_pre_hook(partial(keep, name)))
             for name, layer in layers.items():
-                hooks.enter_context(layer.register_forward_pre_hook(partial(keep, name)))
+                hooks.enter_context(layer.register_forward_pre_hook(partial(count, name)))
             total = as_matrix(module(x), len(x)).sum()
+            if not recurrent and x.requires_grad and x.ndim == 3:
+                read = {name: x for name, times in called.items() if times == x.shape[1]}
             slopes = torch.autograd.grad(total, list(read.values()), allow_unused=True) if read else ()
     except NOT_ROWS:
         return
     for name, slope in zip(read, slopes, strict=True):
         if slope is None or not slope.isfinite().all():
             continue
-        layer = layers[name]
-        norms = slope.transpose(0, 1 if layer.batch_first else 0).flatten(1).norm(dim=1)
+        layer = recurrent[name] if recurrent else layers[name]
+        by_step = slope.transpose(0, 1) if getattr(layer, "batch_first", True) else slope
+        norms = by_step.flatten(1).norm(dim=1)
         if len(norms) < FEWEST_STEPS or not norms.any():
             continue
         ratio = log10(max((norms[: len(norms) // 4].max() / norms.max()).item(), TINY))
         if found.fading is None or ratio < found.fading.ratio:
-            found.fading = Fading(ratio, name.removeprefix("network."), not isinstance(layer, nn.RNN))
+            has_gates = isinstance(layer, nn.LSTM | nn.GRU | nn.LSTMCell | nn.GRUCell)
+            found.fading = Fading(ratio, name.removeprefix("network."), has_gates)
+
+
+def inspect_future(found: Inspection, outputs: Callable[[Tensor], LossCall | None], x: Tensor) -> None:
+    """Whether the outputs of a language model depend on the tokens that they are to predict.
+
+    ``outputs`` returns what the loss gets for tokens (B, T). Targets are the next tokens, or the tokens themselves.
+    """
+    if x.is_floating_point() or x.ndim != 2 or x.shape[1] < FEWEST_STEPS:
+        return
+    place = x.shape[1] // 2
+    other = x.clone()
+    other[:, place] = x[:, place].roll(1)
+    before, after = outputs(x), outputs(other)
+    if before is None or after is None or before.outputs.shape != after.outputs.shape:
+        return
+    if before.targets.numel() % len(x) or before.outputs.ndim not in (2, 3):
+        return
+    targets = before.targets.reshape(len(x), -1)
+    steps = targets.shape[1]
+    if not place < steps <= x.shape[1]:
+        return
+    apart = (before.outputs - after.outputs).abs()
+    by_step = apart.amax(dim=1) if apart.ndim == 3 else apart.amax(dim=-1)  # (B, V, T) or (B * T, V)
+    moved = by_step.reshape(len(x), steps).amax(dim=0) > UNMOVED * before.outputs.std()
+    for shift in (0, 1):
+        count = min(steps, x.shape[1] - shift)
+        given = targets[:, :count] >= 0
+        same = (targets[:, :count] == x[:, shift : shift + count])[given].double().mean().item()
+        causal = not moved[:place].any()
+        if same > ALIGNED and moved[place - shift] and (shift or causal):
+            found.sees_targets = "the token after it" if shift else "its own token"
 
 
 def as_matrix(outputs: Any, count: int) -> Tensor:

@@ -33,9 +33,10 @@ class LossCall:
 
     name: str
     outputs: Tensor
-    operation: str  # such as SoftmaxBackward0; empty if the outputs have no graph
+    operation: str  # such as SoftmaxBackward0, maybe with a constant added; empty if the outputs have no graph
     targets: Tensor
     value: float
+    shifted: bool = False  # whether a constant was added to what the operation gave
     log_input: bool = True  # of a Poisson likelihood
 
 
@@ -59,8 +60,9 @@ class LossCalls(TorchFunctionMode):
             name, (outputs, targets) = "difference", pair
         if name and isinstance(outputs, Tensor) and isinstance(targets, Tensor) and isinstance(result, Tensor):
             value = result.detach().float().mean().item()
-            operation, logs = operation_behind(outputs), bool((kwargs or {}).get("log_input", True))
-            self.found.append(LossCall(name, outputs.detach(), operation, targets.detach(), value, logs))
+            operation, shifted = operation_behind(outputs)
+            logs = bool((kwargs or {}).get("log_input", True))
+            self.found.append(LossCall(name, outputs.detach(), operation, targets.detach(), value, shifted, logs))
             self.results.append(result)
         return result
 
@@ -71,20 +73,26 @@ def dropout_rate(input: Any, p: float = 0.5, training: bool = True, inplace: boo
 
 
 def each_with_all(values: Sequence[Any]) -> tuple[Tensor, Tensor] | None:
-    """Outputs (B, 1) and targets (B,), in this order, if these are what is subtracted."""
+    """Outputs and targets, if one is (B, 1) and the other (B,), and these are what is subtracted."""
     pair = [value for value in values[:2] if isinstance(value, Tensor)]
-    outputs = [value for value in pair if value.requires_grad and value.ndim == 2 and value.shape[1] == 1 < len(value)]
-    targets = [value for value in pair if not value.requires_grad and value.ndim == 1]
-    same = outputs and targets and len(outputs[0]) == len(targets[0])
-    return (outputs[0], targets[0]) if same else None
+    outputs = [value for value in pair if value.requires_grad]
+    targets = [value for value in pair if not value.requires_grad]
+    if len(outputs) != 1 or len(targets) != 1:
+        return None
+    shapes = {tuple(value.shape) for value in pair}
+    return (outputs[0], targets[0]) if shapes == {(len(outputs[0]),), (len(outputs[0]), 1)} != {(1,), (1, 1)} else None
 
 
-def operation_behind(outputs: Tensor) -> str:
-    """The operation that made the values, before they were only reshaped."""
-    node = outputs.grad_fn
-    while node is not None and node.name().startswith(RESHAPES) and node.next_functions:
-        node = node.next_functions[0][0]
-    return "" if node is None else node.name()
+def operation_behind(outputs: Tensor) -> tuple[str, bool]:
+    """The operation that made the values, before they were reshaped; and whether a constant was added to them."""
+    node, shifted = outputs.grad_fn, False
+    while node is not None and node.next_functions:
+        before = [each for each, _ in node.next_functions if each is not None]
+        adds = node.name().startswith("AddBackward") and len(before) == 1
+        if not adds and not node.name().startswith(RESHAPES):
+            break
+        node, shifted = node.next_functions[0][0] if not adds else before[0], shifted or adds
+    return ("" if node is None else node.name()), shifted
 
 
 def nodes_behind(loss: Tensor) -> Iterator[Any]:
@@ -101,6 +109,9 @@ def nodes_behind(loss: Tensor) -> Iterator[Any]:
 @torch.no_grad()
 def constant_loss(call: LossCall) -> float | None:
     """The loss of the best outputs that are the same for every sample; None if it is not known for this function."""
+    if call.name == "cross_entropy" and call.targets.dtype == torch.int64:
+        shares = call.targets[call.targets >= 0].bincount() / (call.targets >= 0).sum()
+        return torch.special.entr(shares).sum().item()
     y = call.targets.double()
     if call.name == "binary_cross_entropy_with_logits" or call.name == "binary_cross_entropy":
         share = y.mean(dim=0)

@@ -1,8 +1,8 @@
 """The samples of any LightningDataModule, as far as the rules can use them."""
 
-from collections.abc import Sized
+from collections.abc import Callable, Sized
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from lightning import LightningDataModule
@@ -15,12 +15,30 @@ MOST_COLLECTED = 5_000  # samples taken from a loader that does not hold them in
 MOST_AT_ONCE = 1_000  # samples evaluated at a time
 
 
+TARGETS = ("y", "target", "targets", "label", "labels")  # how targets are called in batches that are dictionaries
+
+Form = Callable[[Tensor, Tensor], Any]  # makes a batch of inputs and targets
+
+
+class Batch(NamedTuple):
+    """Inputs, targets, and both as the steps of the module take them."""
+
+    x: Tensor
+    y: Tensor
+    whole: Any
+
+
+def pair(x: Tensor, y: Tensor) -> Any:
+    return x, y
+
+
 @dataclass(frozen=True)
 class Problem:
     """Samples to train on and to validate on; ``num_classes`` is 0 if the targets are no classes.
 
-    ``share`` is the share of all train samples that ``train`` holds. ``in_memory`` problems are trained on ``Batches``
-    of ``train``, others by the loaders of their datamodule. Of a large network, a trial has batches of fewer samples.
+    Where batches hold inputs alone, targets are empty, (N, 0). ``share`` is the share of all train samples that
+    ``train`` holds. ``in_memory`` problems are trained on ``Batches`` of ``train``, others by the loaders of their
+    datamodule. Of a large network, a trial has batches of fewer samples.
     """
 
     train: Samples
@@ -31,6 +49,16 @@ class Problem:
     share: float = 1.0
     in_memory: bool = True
     scored: int = MOST_AT_ONCE  # samples of a split on which a network is evaluated during a trial
+    form: Form = pair
+
+    def batch(self, samples: Samples, device: torch.device, convert: Callable[[Tensor], Tensor] = lambda x: x) -> Batch:
+        x, y = (part.to(device) for part in samples)
+        x = convert(x)
+        return Batch(x, y, self.form(x, y))
+
+    def loader(self, samples: Samples, batch_size: int, seed: int | None = None) -> Batches:
+        transform: Any = None if self.form is pair else lambda batch, index, epoch: self.form(*batch)
+        return Batches(samples, batch_size, seed, transform)
 
 
 def problem_of(data: LightningDataModule) -> Problem | None:
@@ -38,7 +66,7 @@ def problem_of(data: LightningDataModule) -> Problem | None:
 
     They are not augmented.
 
-    None if there is no validation loader or if a batch is no pair of tensors ``(x, y)``.
+    None if there is no validation loader or if a batch is neither a tensor nor a pair of them, in a list or dictionary.
     """
     data.prepare_data()
     data.setup("fit")
@@ -46,7 +74,7 @@ def problem_of(data: LightningDataModule) -> Problem | None:
     loader, val_loader = data.train_dataloader(), data.val_dataloader() if has_val else []
     if isinstance(data, InMemoryDataModule) and data.transform is not None:
         loader, val_loader = data.batches("train"), data.batches("val")
-    train, val = first_batches(loader), first_batches(val_loader)
+    (train, form), (val, _) = first_batches(loader), first_batches(val_loader)
     if not train or not val:
         return None
     in_memory = are_held(loader)
@@ -61,6 +89,7 @@ def problem_of(data: LightningDataModule) -> Problem | None:
         trial_batch_size=batch_size,
         share=len(train) / len(loader) if isinstance(loader, Sized) and not in_memory else 1.0,
         in_memory=in_memory,
+        form=form,
     )
 
 
@@ -69,22 +98,45 @@ def are_held(loader: Any) -> bool:
     return isinstance(loader, Batches) and loader.transform is None
 
 
-def first_batches(loader: Any) -> list[Samples]:
-    """What a loader yields until there are enough samples; nothing if the batches are no pairs of one shape."""
+def first_batches(loader: Any) -> tuple[list[Samples], Form]:
+    """What a loader yields until there are enough samples; nothing if the batches are not of one form and shape."""
     if are_held(loader):
         samples = loader.samples
-        return [samples if samples.x.device.type == "cpu" else Samples(samples.x.cpu(), samples.y.cpu())]
+        return [samples if samples.x.device.type == "cpu" else Samples(samples.x.cpu(), samples.y.cpu())], pair
     batches: list[Samples] = []
+    form: Form = pair
     for batch in loader:
-        pair = isinstance(batch, tuple | list) and len(batch) == 2 and all(isinstance(part, Tensor) for part in batch)
-        if not pair or batch[0].ndim < 2 or batch[1].ndim < 1 or len(batch[0]) != len(batch[1]):
-            return []
-        batches.append(Samples(*(part.cpu() for part in batch)))
+        parts = parts_of(batch)
+        if parts is None or parts[0].ndim < 2 or parts[1].ndim < 1 or len(parts[0]) != len(parts[1]):
+            return [], form
+        x, y, form = parts
+        batches.append(Samples(x.cpu(), y.cpu()))
         if any(part.shape[1:] != first.shape[1:] for part, first in zip(batches[-1], batches[0], strict=True)):
-            return []
+            return [], form
         if sum(len(each.y) for each in batches) >= MOST_COLLECTED:
             break
-    return batches
+    return batches, form
+
+
+def parts_of(batch: Any) -> tuple[Tensor, Tensor, Form] | None:
+    """Inputs and targets of a batch, and how it is made of them; None if it has other parts."""
+    match batch:
+        case Tensor():
+            return batch, no_targets(batch), lambda x, y: x
+        case [Tensor() as x]:
+            return x, no_targets(x), lambda x, y: [x]
+        case [Tensor() as x, Tensor() as y]:
+            return x, y, pair
+        case dict() if len(batch) <= 2 and all(isinstance(part, Tensor) for part in batch.values()):
+            target = next((key for key in batch if str(key).lower() in TARGETS), None)
+            others = [key for key in batch if key != target]
+            if len(others) == 1 and target is not None:
+                return batch[others[0]], batch[target], lambda x, y: {others[0]: x, target: y}
+    return None
+
+
+def no_targets(x: Tensor) -> Tensor:
+    return torch.zeros(len(x), 0)
 
 
 def joined(batches: list[Samples]) -> Samples:

@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ..lightning_internals import is_compiled
 from .history import DROPOUTS, Scores
 from .loss_calls import LossCall, LossCalls, constant_loss
-from .problem import Problem, some
+from .problem import Batch, Problem, some
 
 RARE = 3.0  # the share of the commonest class, times the number of classes, from which accuracy is blind
 RARE_OF_TWO = 1.6
@@ -70,7 +70,7 @@ class Scorer:
     """Evaluates a module during its training, without a trace."""
 
     def __init__(self, problem: Problem) -> None:
-        self.num_classes = problem.num_classes
+        self.problem = problem
         self.splits = [some(part, problem.scored) for part in (problem.train, problem.val)]
         self.measure = Measure(problem) if problem.num_classes else None
 
@@ -82,8 +82,8 @@ class Scorer:
         module.eval()
         found: list[float] = []
         with plugin.forward_context():
-            for x, y in self.splits[1:] if only_val else self.splits:
-                of_split = self.of_split(module, plugin.convert_input(x.to(device)), y.to(device))
+            for split in self.splits[1:] if only_val else self.splits:
+                of_split = self.of_split(module, self.problem.batch(split, device, plugin.convert_input))
                 if of_split is None:
                     break
                 found += of_split
@@ -91,32 +91,54 @@ class Scorer:
             part.training = mode
         return Scores(*found) if len(found) == 4 else None
 
-    def of_split(self, module: LightningModule, x: Tensor, y: Tensor) -> tuple[float, float] | None:
+    def of_split(self, module: LightningModule, batch: Batch) -> tuple[float, float] | None:
         if self.measure is None:
-            return explained_loss(module, x, y)
-        logits = logits_of(module, x, y, self.num_classes)
-        return None if logits is None else (cross_entropy(logits, y).item(), self.measure.of(logits, y))
+            return explained_loss(module, batch.whole)
+        logits = logits_of(module, batch, self.problem.num_classes)
+        return None if logits is None else (cross_entropy(logits, batch.y).item(), self.measure.of(logits, batch.y))
 
 
-def explained_loss(module: LightningModule, x: Tensor, y: Tensor) -> tuple[float, float] | None:
+def explained_loss(module: LightningModule, batch: Any) -> tuple[float, float] | None:
     """The loss that the training step computes, and the share of a constant guess's loss that it saves."""
-    calls = calls_of_step(module, x, y)
+    calls = calls_of_step(module, batch)
     guess = constant_loss(calls[0]) if calls and len(calls) == 1 else None
-    return (calls[0].value, 1 - calls[0].value / guess) if calls and guess else None
+    if not calls or not guess:
+        return None
+    value = calls[0].value
+    if calls[0].name == "cross_entropy":  # without weights and smoothing, as the guess is
+        value = cross_entropy(calls[0].outputs.float(), calls[0].targets).item()
+    return value, 1 - value / guess
 
 
 def calls_of_step(
-    module: LightningModule, x: Tensor, y: Tensor, steps: Sequence[str] = ("training_step", "validation_step")
+    module: LightningModule, batch: Any, steps: Sequence[str] = ("training_step", "validation_step")
 ) -> list[LossCall] | None:
     """The loss functions that the first of the steps that can be called by itself calls; None if none can."""
     try:
-        noted = noted_step(deepcopy(module), x, y, steps)  # a copy logs nothing: it has no trainer
+        noted = noted_step(deepcopy(module), batch, steps)  # a copy logs nothing: it has no trainer
     except NOT_LOGITS:  # it keeps a tensor with a graph
         return None
     return None if noted is None else noted.found
 
 
-def noted_step(module: LightningModule, x: Tensor, y: Tensor, steps: Sequence[str]) -> LossCalls | None:
+def only_call(module: LightningModule, batch: Any) -> LossCall | None:
+    """The call of a loss function by a step, if there is one and no other."""
+    calls = calls_of_step(module, batch, ("validation_step", "training_step")) or []
+    return calls[0] if len(calls) == 1 else None
+
+
+def outputs_of_step(module: LightningModule, problem: Problem, y: Tensor, x: Tensor) -> Tensor:
+    """What a step gives to its loss function for these inputs.
+
+    Raises: ValueError: there is no such step.
+    """
+    call = only_call(module, problem.form(x, y[: len(x)]))
+    if call is None:
+        raise ValueError("no step with one loss")
+    return call.outputs
+
+
+def noted_step(module: LightningModule, batch: Any, steps: Sequence[str]) -> LossCalls | None:
     """What the first of the steps that can be called by itself does."""
     if any(map(is_compiled, module.modules())):
         return None
@@ -125,43 +147,43 @@ def noted_step(module: LightningModule, x: Tensor, y: Tensor, steps: Sequence[st
             continue
         try:
             with LossCalls() as calls:
-                getattr(module, step)((x, y), 0)
+                getattr(module, step)(batch, 0)
         except NOT_LOGITS:
             continue
         return calls
     return None
 
 
-def with_forward(module: LightningModule, x: Tensor, y: Tensor) -> LightningModule:
+def with_forward(module: LightningModule, batch: Batch) -> LightningModule:
     """A copy in evaluation mode; where only its steps call the network, ``forward`` is that of the network.
 
     Raises: RuntimeError: the module keeps a tensor with a graph, so it cannot be copied.
     """
     alone = deepcopy(module).eval()
-    if type(module).forward is LightningModule.forward and (network := network_of_step(alone, x, y)):
+    if type(module).forward is LightningModule.forward and (network := network_of_step(alone, batch)):
         alone.forward = network.__call__  # type: ignore[method-assign]
     return alone
 
 
-def network_of_step(module: LightningModule, x: Tensor, y: Tensor) -> nn.Module | None:
-    """The part of a module that a step calls with ``x``, and whose outputs it gives to a loss."""
+def network_of_step(module: LightningModule, batch: Batch) -> nn.Module | None:
+    """The part of a module that a step calls with the inputs, and whose outputs it gives to a loss."""
     given: list[tuple[nn.Module, int]] = []
 
     def note(part: nn.Module, args: Any, output: Any) -> None:
-        if args and args[0] is x and isinstance(output, Tensor):
+        if args and args[0] is batch.x and isinstance(output, Tensor):
             given.append((part, output.data_ptr()))
 
     with ExitStack() as hooks:
         for part in module.modules():
             hooks.enter_context(part.register_forward_hook(note))
-        calls = noted_step(module, x, y, ("training_step", "validation_step"))
+        calls = noted_step(module, batch.whole, ("training_step", "validation_step"))
     taken = {call.outputs.data_ptr() for call in calls.found} if calls else set()
     return next((part for part, place in given if place in taken), None)
 
 
-def dropped_in_evaluation(module: LightningModule, x: Tensor, y: Tensor) -> float:
+def dropped_in_evaluation(module: LightningModule, batch: Any) -> float:
     """The highest share of units that a validation step of a module in evaluation mode drops."""
-    calls = noted_step(deepcopy(module).eval(), x, y, ("validation_step",))
+    calls = noted_step(deepcopy(module).eval(), batch, ("validation_step",))
     return calls.dropped if calls else 0.0
 
 
@@ -170,11 +192,13 @@ def predicts_targets(module: LightningModule, problem: Problem) -> bool:
 
     True as well if no loss can be seen.
     """
-    samples = some(problem.train, problem.trial_batch_size)
-    x, y = (part.to(module.device) for part in samples)
+    batch = problem.batch(some(problem.train, problem.trial_batch_size), module.device)
+    y = batch.y
+    if not y.numel():
+        return False
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of shapes that the rules judge
-        calls = calls_of_step(module, x, y)
+        calls = calls_of_step(module, batch.whole)
     if not calls:
         return True
     if problem.num_classes:
@@ -199,22 +223,23 @@ def is_of_labels(call: LossCall, y: Tensor) -> bool:
     return len(pairs.unique(dim=0)) == len(y.unique())
 
 
-def logits_of(module: LightningModule, x: Tensor, y: Tensor, num_classes: int) -> Tensor | None:
+def logits_of(module: LightningModule, batch: Batch, num_classes: int) -> Tensor | None:
     """A row of logits for each sample: what ``forward`` returns, or else what the loss of a step is given.
 
     Of a validation step rather than a training step, which may mix samples.
     """
     try:
-        outputs: Any = module(x)
+        outputs: Any = module(batch.x)
     except NOT_LOGITS:
         outputs = None
-    rows = isinstance(outputs, Tensor) and outputs.ndim == 2 and len(outputs) == len(x)
+    rows = isinstance(outputs, Tensor) and outputs.ndim == 2 and len(outputs) == len(batch.x)
     if rows and outputs.shape[1] == num_classes:
         return outputs.float()
-    calls = calls_of_step(module, x, y, ("validation_step", "training_step"))
+    calls = calls_of_step(module, batch.whole, ("validation_step", "training_step"))
     if calls is None:
         return outputs.float() if rows and outputs.shape[1] > num_classes else None
-    found = [logits for call in calls if is_of_labels(call, y) and (logits := logits_in(call, num_classes)) is not None]
+    of_labels = (logits_in(call, num_classes) for call in calls if is_of_labels(call, batch.y))
+    found = [logits for logits in of_labels if logits is not None]
     return found[0] if len(found) == 1 else None
 
 
@@ -252,28 +277,28 @@ def objective_of(module: LightningModule, batches: Iterable[Any]) -> float | Non
 def losses_before(module: LightningModule, problem: Problem) -> tuple[float | None, float | None]:
     """The loss before the first step, in training mode: without and with dropout."""
     module.train()
-    x, y = (part.to(module.device) for part in some(problem.train, problem.scored))
-    with_dropout = loss_of(module, x, y, problem.num_classes)
+    batch = problem.batch(some(problem.train, problem.scored), module.device)
+    with_dropout = loss_of(module, batch, problem.num_classes)
     for part in module.modules():
         if isinstance(part, DROPOUTS):
             part.p = 0.0
-    return loss_of(module, x, y, problem.num_classes), with_dropout
+    return loss_of(module, batch, problem.num_classes), with_dropout
 
 
-def loss_of(module: LightningModule, x: Tensor, y: Tensor, num_classes: int) -> float | None:
+def loss_of(module: LightningModule, batch: Batch, num_classes: int) -> float | None:
     """The cross-entropy; without classes, the loss that the training step computes, if it is one."""
     if num_classes:
-        logits = logits_of(module, x, y, num_classes)
-        return None if logits is None else cross_entropy(logits, y).item()
-    calls = calls_of_step(module, x, y) or []
+        logits = logits_of(module, batch, num_classes)
+        return None if logits is None else cross_entropy(logits, batch.y).item()
+    calls = calls_of_step(module, batch.whole) or []
     return calls[0].value if len(calls) == 1 else None
 
 
 @torch.no_grad()
-def batch_statistics_loss(module: LightningModule, x: Tensor, y: Tensor, num_classes: int) -> float | None:
+def batch_statistics_loss(module: LightningModule, batch: Batch, num_classes: int) -> float | None:
     """The loss in evaluation mode, but with the samples' own statistics in batch normalisation."""
     alone = deepcopy(module).eval()
     normalisations = [part for part in alone.modules() if isinstance(part, _BatchNorm)]
     for part in normalisations:
         part.train()
-    return loss_of(alone, x, y, num_classes) if normalisations else None
+    return loss_of(alone, batch, num_classes) if normalisations else None

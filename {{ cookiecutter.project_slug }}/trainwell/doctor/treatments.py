@@ -1,6 +1,7 @@
 """Changes to a trial that may remove a fault: with them the trial is repeated, on the same batches."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from math import sqrt
@@ -9,17 +10,27 @@ from typing import Any, cast
 import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils.parametrize import is_parametrized
+from torch.overrides import TorchFunctionMode
 
 from ..data import standardize
 from ..data.batches import Samples
-from .history import DROPOUTS, FADED, History
+from .history import FADED, History
 from .inspection import holds_identifiers
 from .layer_statistics import layers_of
 from .problem import Problem
 
 RATES = ("lr", "initial_lr", "max_lr", "min_lr")  # what a parameter group may keep of its learning rate
 GENTLE = 0.2  # dropout rate
+DROPPING = (
+    functional.dropout,
+    functional.dropout1d,
+    functional.dropout2d,
+    functional.dropout3d,
+    functional.alpha_dropout,
+    functional.feature_alpha_dropout,
+)
 SMALLER = 0.02
 EMBEDDED = 0.05  # deviation of small embeddings, whose products do not start far from 0
 OPEN = 3.0  # bias of a gate that keeps 95 % of the state in every step
@@ -80,6 +91,33 @@ class TrainAll(Callback):
         given = {id(p) for each in trainer.optimizers for group in each.param_groups for p in group["params"]}
         left = [parameter for parameter in pl_module.parameters() if id(parameter) not in given]
         trainer.optimizers[0].param_groups[0]["params"].extend(left)
+
+
+class GentleDropout(TorchFunctionMode):
+    """Drop no more than a share ``GENTLE``, in layers and in calls of torch's functions."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if func in DROPPING:
+            given = kwargs.pop("p") if "p" in kwargs else args[1] if len(args) > 1 else 0.5
+            args = (*args[:1], min(given, GENTLE), *args[2:])
+        return func(*args, **kwargs)
+
+
+class DropLess(Callback):
+    """Drop less in training steps."""
+
+    def __init__(self) -> None:
+        self.mode = ExitStack()
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        self.mode.enter_context(GentleDropout())
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        self.mode.close()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self.mode.close()
 
 
 def rate_times(history: History, factor: float) -> Treatment:
@@ -190,12 +228,6 @@ def leak(module: LightningModule) -> None:
     replaced(module, lambda part: nn.LeakyReLU(0.1) if isinstance(part, nn.ReLU) else None)
 
 
-def drop_less(module: LightningModule) -> None:
-    for part in module.modules():
-        if isinstance(part, DROPOUTS):
-            part.p = min(part.p, GENTLE)
-
-
 def train_all(module: LightningModule) -> None:
     for parameter in module.parameters():
         if parameter.is_floating_point():
@@ -270,7 +302,7 @@ SMALL_EMBEDDINGS = Treatment(
 )
 RANDOM_EMBEDDINGS = replace(SMALL_EMBEDDINGS, module=start_again_small)
 LEAKY = Treatment("leaky ReLU", "activation=leaky_relu", module=leak)
-LESS_DROPOUT = Treatment("less dropout", f"dropout.rate={GENTLE}", module=drop_less)
+LESS_DROPOUT = Treatment("less dropout", f"dropout.rate={GENTLE}", callback=DropLess)
 LESS_MOMENTUM = Treatment("less momentum", "optimizer.momentum=0.9", callback=lambda: ChangeGroups(lower_momentum))
 ALL_TRAINED = Treatment("every layer trained", "network.freeze=[]", module=train_all, callback=TrainAll)
 TREATMENTS: dict[str, Sequence[Treatment]] = {

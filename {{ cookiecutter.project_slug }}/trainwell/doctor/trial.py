@@ -1,34 +1,48 @@
 """A short training of a copy of the module, measured on the way."""
 
 import warnings
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from copy import deepcopy
+from functools import partial
 from itertools import islice
 from time import thread_time
 from typing import Any
 
 import torch
 from lightning import LightningDataModule, LightningModule, Trainer, seed_everything
+from lightning.fabric.utilities.apply_func import move_data_to_device
 from torch import Tensor
 from torch.optim import Optimizer
 from tqdm import tqdm
 
-from ..data.batches import Batches, Samples
+from ..data.batches import Samples
 from ..lightning_internals import is_compiled
 from ..rng import preserved_random_states
 from .cost import FirstOfBatches
 from .history import History
-from .inspection import FEW, GRAPHS, Inspector, curvature, influential, inspect_fading, inspect_forward, inspect_rank
+from .inspection import (
+    FEW,
+    GRAPHS,
+    Inspector,
+    curvature,
+    influential,
+    inspect_fading,
+    inspect_forward,
+    inspect_future,
+    inspect_rank,
+)
 from .layer_statistics import Numbers
 from .loss_calls import LossCalls
 from .probe import Probe
-from .problem import MOST_AT_ONCE, Problem, some
+from .problem import MOST_AT_ONCE, Batch, Problem, some
 from .scoring import (
     Scorer,
     batch_statistics_loss,
     dropped_in_evaluation,
     losses_before,
     objective_of,
+    only_call,
+    outputs_of_step,
     with_forward,
 )
 from .treatments import Treatment, copied
@@ -74,8 +88,8 @@ def trial(
         trainer = Trainer(**{**limits, **settings, **changed, **QUIET, "callbacks": callbacks})
         with recorder.calls_noted:
             if problem and problem.in_memory:
-                train = Batches(problem.train, problem.trial_batch_size, seed)
-                trainer.fit(copy, train, Batches(problem.val, MOST_AT_ONCE))
+                train = problem.loader(problem.train, problem.trial_batch_size, seed)
+                trainer.fit(copy, train, problem.loader(problem.val, MOST_AT_ONCE))
             elif sizes[1] < sizes[0]:
                 trainer.fit(copy, FirstOfBatches(data.train_dataloader(), sizes[1]), data.val_dataloader())
             else:
@@ -114,8 +128,8 @@ class Recorder(Probe):
         self.compiled = any(map(is_compiled, pl_module.modules()))  # compiled code would have to note calls as well
         if self.problem:  # a network that training has killed would pass for a linear one
             with trainer.precision_plugin.forward_context():
-                x, y = as_taken(self.problem.val, FEW, trainer, pl_module)
-                self.start_curvature = curvature(with_forward(pl_module, x, y), x)
+                few = as_taken(self.problem, some(self.problem.val, FEW), trainer, pl_module)
+                self.start_curvature = curvature(with_forward(pl_module, few), few.x)
         self.score(trainer, pl_module)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
@@ -165,6 +179,8 @@ class Recorder(Probe):
             dead = self.statistics.end()[0]["dead_units"] or dead  # none are seen of a module that is copied for it
         losses = torch.stack(self.losses).tolist() if self.losses else []
         self.history.end(self.statistics, dead, losses)
+        if self.calls.dropped > max(self.history.dropout.values(), default=0.0):  # by a function, not by a layer
+            self.history.dropout["forward"] = self.calls.dropped
         self.history.inspection = self.inspector.end(pl_module, trainer.optimizers, self.calls.found)
         self.inspect(trainer, pl_module)
         if not self.history.scores and pl_module.automatic_optimization:
@@ -173,10 +189,19 @@ class Recorder(Probe):
             known = [loss for loss in of_splits if loss is not None]
             self.history.objective = (known[0], known[1]) if len(known) == 2 else None
 
+    def inspect_validation(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """What needs no more than batches of any kind."""
+        batches = self.some_batches(trainer)
+        if batches:
+            with preserved_random_states(), suppress(RuntimeError):  # a module that cannot be copied
+                first = move_data_to_device(batches[1][0], pl_module.device)
+                self.history.inspection.dropped = dropped_in_evaluation(pl_module, first)
+
     def some_batches(self, trainer: Trainer) -> list[Any]:
         """A few batches of either split."""
         if self.problem:
-            return [[some(part, self.problem.scored)] for part in (self.problem.train, self.problem.val)]
+            splits = [some(part, self.problem.scored) for part in (self.problem.train, self.problem.val)]
+            return [[self.problem.batch(split, torch.device("cpu")).whole] for split in splits]
         data = trainer.datamodule  # type: ignore[attr-defined]
         if type(data).val_dataloader is LightningDataModule.val_dataloader:
             return []
@@ -189,17 +214,24 @@ class Recorder(Probe):
 
     def inspect(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """What needs a forward pass of the trained network."""
-        found = self.history.inspection
-        if self.problem is None or self.history.last is None:
+        found, problem, last = self.history.inspection, self.problem, self.history.last
+        if problem is None:
+            self.inspect_validation(trainer, pl_module)
             return
         with trainer.precision_plugin.forward_context():
-            x, y = as_taken(self.problem.val, INSPECTED, trainer, pl_module)
+            few = as_taken(problem, some(problem.val, INSPECTED), trainer, pl_module)
+            x = few.x
             try:
-                alone = with_forward(pl_module, x, y)
+                alone = with_forward(pl_module, few)
             except RuntimeError:  # it keeps a tensor with a graph
                 return
-            found.dropped = dropped_in_evaluation(alone, x, y)
+            found.dropped = dropped_in_evaluation(alone, few.whole)
+            by_step = type(pl_module).forward is LightningModule.forward and "forward" not in vars(alone)
+            if by_step:
+                alone.forward = partial(outputs_of_step, deepcopy(alone), problem, few.y)  # type: ignore[method-assign]
             inspect_forward(found, alone, x)
+            if by_step and found.randomness:  # as the samples of a variational autoencoder are, and must be
+                found.randomness = found.mixing = None
             if found.unreached:
                 found.cut = influential(deepcopy(alone), x, found.unreached, found.called)
             if found.frozen:  # the teacher of a distillation, say, is no part of the network
@@ -210,13 +242,13 @@ class Recorder(Probe):
             with torch.enable_grad():
                 inspect_rank(found, alone, x)
                 inspect_fading(found, alone, x)
-            x, y = as_taken(some(self.problem.train, self.problem.scored), None, trainer, pl_module)
-            loss = batch_statistics_loss(alone, x, y, self.problem.num_classes)
-        if loss is not None:
-            found.batch_norm = (self.history.last.train_loss, loss)
+            inspect_future(found, lambda x: only_call(alone, problem.form(x, few.y)), x)
+            many = as_taken(problem, some(problem.train, problem.scored), trainer, pl_module)
+            loss = batch_statistics_loss(alone, many, problem.num_classes)
+        if loss is not None and last is not None:
+            found.batch_norm = (last.train_loss, loss)
 
 
-def as_taken(samples: Samples, count: int | None, trainer: Trainer, module: LightningModule) -> tuple[Tensor, Tensor]:
-    """The first samples, on the device and in the precision of the module."""
-    x, y = (part[:count].to(module.device) for part in samples)
-    return trainer.precision_plugin.convert_input(x), y
+def as_taken(problem: Problem, samples: Samples, trainer: Trainer, module: LightningModule) -> Batch:
+    """A batch on the device and in the precision of the module."""
+    return problem.batch(samples, module.device, trainer.precision_plugin.convert_input)

@@ -1,7 +1,7 @@
 """Rules about the data alone, and what accuracy can be reached on them without training a network."""
 
 from collections.abc import Iterator
-from itertools import product
+from itertools import chain, product
 from math import log, sqrt
 
 import torch
@@ -18,15 +18,18 @@ SCALES = (0.1, 10.0)  # standard deviations of inputs that suit initial weights 
 SPARSE = 0.2  # share of the values that are not 0
 SPARSER = 10.0  # how much smaller the values may be then
 MOST_LEAKED = 0.01  # share of the validation samples
+MOST_OF_TOKENS = 0.1  # the same of texts, which people repeat
+MOST_OF_WINDOWS = 0.3  # the same of parts of texts
+BEYOND = 2.0  # times as often as by chance
 FEWEST_OTHERS = 1 / 3  # of the same; fewer are states that come again, such as an empty image
 MOST_NEAR = 0.05  # the same, of samples that are nearly copies
 NEAR = 0.1  # distance to the nearest train sample, as a share of that to the next
 BY_CHANCE = 0.1  # share of the validation samples that are five times less near, beyond what the dimension explains
 MOST_EXACT = 100  # features; with more, distances are large enough to be computed by products
-SHIFTS, SHORTEST, FEW = (1, 2), 6, 500  # steps; of windows that are compared; validation samples
+SHIFTS, SHORTEST, FEW, MOST_SHIFTED = (1, 2), 6, 500, 50  # steps; of windows that are compared; validation samples
 COPIES, NEARER = 20, 1.5  # of one sample; how much nearer several must be, because classes are groups as well
 ROOM = 50.0  # possible inputs for each sample; where there are fewer, samples must repeat
-OUTLIERS = ((0.01, 0.8), (0.03, 0.95))  # shares of the samples; shares of the squares of all targets that are theirs
+OUTLIERS = ((0.01, 0.8), (0.05, 0.95))  # shares of the samples; shares of the squares of all targets that are theirs
 WIDEST_INTERVAL = 0.17  # half the width of the 95 % interval of an accuracy
 SOME = 0.05  # of the loss of a constant guess, which a network explains
 SIGMAS = 2.5  # above chance, to be more than luck
@@ -48,6 +51,8 @@ def findings_in_data(problem: Problem) -> Iterator[Finding]:
         yield from constant(train.flatten(1))
         yield from unscaled(train.flatten(1))
         yield from leaked(train, val, share=problem.share * len(train) / len(problem.train.y))
+    elif problem.train.x.dtype == torch.int64:
+        yield from leaked(thinned(problem.train.x), thinned(problem.val.x), share=problem.share)
     if problem.num_classes:
         yield from too_small(problem.val)
 
@@ -82,18 +87,19 @@ def unscaled(x: Tensor) -> Iterator[Finding]:
 
 def leaked(train: Tensor, val: Tensor, share: float) -> Iterator[Finding]:
     """``share`` of the train samples are looked at; the others are expected to contain as many validation samples."""
-    known = {sample.tobytes() for sample in train.numpy()}
-    again = [each for sample in val.numpy() if (each := sample.tobytes()) in known]
+    known = set(in_bytes(train))
+    again = [each for each in in_bytes(val) if each in known]
     found = min(1.0, len(again) / len(val) / share)
     if must_repeat(train.flatten(1)) or len(set(again)) < FEWEST_OTHERS * len(again):
         return
-    if found > MOST_LEAKED:
+    if found > (MOST_LEAKED if train.is_floating_point() else MOST_OF_TOKENS):
         evidence = f"{found:.1%} of the validation samples are also train samples"
         yield Finding("validation_leak", "error", "validation samples", evidence, advice=UNCOPIED)
     elif share == 1.0:
-        for near, how, advice in nearly_copied(train, val):
-            evidence = f"{near:.1%} of the validation samples are {how} train samples"
-            yield Finding("validation_leak", "error", "validation samples", evidence, advice=advice)
+        near = next(chain(nearly_copied(train, val), overlapping(train, val)), None)
+        if near:
+            evidence = f"{near[0]:.1%} of the validation samples are {near[1]} train samples"
+            yield Finding("validation_leak", "error", "validation samples", evidence, advice=near[2])
 
 
 WHOLE = ("split the series, then cut windows from each part:", "    data.split.time=COLUMN, or data.split.group=COLUMN")
@@ -115,7 +121,7 @@ def nearly_copied(train: Tensor, val: Tensor) -> Iterator[tuple[float, str, tupl
 
     As they are, with every feature standardized, or as windows that overlap: moved by a step or two along an axis.
     """
-    if (train[:100] == train[:100].round()).all():
+    if not train.is_floating_point() or (train[:100] == train[:100].round()).all():
         return
     train, val = train[:MOST_COMPARED], val[:MOST_COMPARED]
     deviation, mean = torch.std_mean(train, dim=0)
@@ -132,6 +138,26 @@ def nearly_copied(train: Tensor, val: Tensor) -> Iterator[tuple[float, str, tupl
             if (share := share_near(*moved)) > MOST_NEAR:
                 yield share, "windows that overlap with", WHOLE
                 return
+
+
+def overlapping(train: Tensor, val: Tensor) -> Iterator[tuple[float, str, tuple[str, str]]]:
+    """The share of validation samples of which a part is equal to a part of a train sample, moved by some steps."""
+    if train.ndim > 3:
+        return
+    train, val = train[:MOST_COMPARED], val[:FEW]
+    most = MOST_NEAR if train.is_floating_point() else MOST_OF_WINDOWS
+    for shift in range(1, min(train.shape[1] - SHORTEST, train.shape[1] // 2, MOST_SHIFTED) + 1):
+        ends, starts = set(in_bytes(train[:, shift:])), set(in_bytes(train[:, :-shift]))
+        val_ends, val_starts = set(in_bytes(val[:, shift:])), set(in_bytes(val[:, :-shift]))
+        share = max(len(ends & val_starts), len(starts & val_ends)) / len(val)  # an empty part counts once
+        by_chance = len(starts & val_starts) / len(val)  # at the same place, parts are equal by chance alone
+        if share > most + BEYOND * by_chance:
+            yield share, "windows that overlap with", WHOLE
+            return
+
+
+def in_bytes(x: Tensor) -> list[bytes]:
+    return [sample.tobytes() for sample in x.numpy()]
 
 
 def share_near(train: Tensor, val: Tensor) -> float:

@@ -113,7 +113,7 @@ def untrained(history: History, seen: Inspection) -> Iterator[tuple[list[str], s
         yield stopped, f"get gradients of exactly 0, behind a {flat}, whose derivative is 0", advice, False
     yield (
         seen.frozen,
-        "are frozen: requires_grad is False",
+        "are frozen: requires_grad is False" + (", with random weights" if seen.frozen_at_random else ""),
         ("train them, unless they hold weights that were trained before:", "    parameter.requires_grad_(True)"),
         True,
     )
@@ -142,11 +142,11 @@ def wrong_outputs(history: History) -> Iterator[Finding]:
             yield output_finding(evidence, "", "return the logits, or the logarithm of the probabilities")
     elif call.name == "nll_loss":
         yield from no_likelihoods(call)
-    elif call.name == "poisson_nll_loss" and call.log_input and kind in POSITIVE:
+    elif call.name == "poisson_nll_loss" and call.log_input and kind in POSITIVE and call.outputs.min() >= 0:
         evidence = f"poisson_nll_loss expects the logarithm of a rate and gets the outputs of {POSITIVE[kind]}, "
         evidence += f"from {call.outputs.min().item():.3g} to {call.outputs.max().item():.3g}"
         yield output_finding(evidence, kind.lower(), "return the logarithms, or set log_input=False")
-    elif call.name in NUMBERS and kind in RANGES:
+    elif call.name in NUMBERS and kind in RANGES and not call.shifted:
         low, high = RANGES[kind]
         outside = ((call.targets < low) | (call.targets > high)).double().mean().item()
         if outside > OUTSIDE:
@@ -199,6 +199,18 @@ def mixed(history: History) -> Iterator[Finding]:
 
 def is_random(seen: Inspection) -> bool:
     return seen.randomness is not None and seen.randomness > DIFFERS
+
+
+def sees_targets(history: History) -> Iterator[Finding]:
+    seen = history.inspection
+    if seen.sees_targets:
+        evidence = f"the outputs at a step depend on {seen.sees_targets}, which they are to predict"
+        advice = (
+            "mask later steps, and predict the next token:",
+            "    logits = self(tokens[:, :-1], is_causal=True); loss = F.cross_entropy(logits.flatten(0, 1), "
+            "tokens[:, 1:].flatten())",
+        )
+        yield Finding("target_leak", "error", "outputs", evidence, advice=advice)
 
 
 def random_evaluation(history: History) -> Iterator[Finding]:

@@ -36,6 +36,7 @@ SEEN: tuple[Rule, ...] = (
     network.accumulated,
     network.wrong_outputs,
     network.mixed,
+    network.sees_targets,
     network.random_evaluation,
     network.misfit,
     network.dropped_outputs,

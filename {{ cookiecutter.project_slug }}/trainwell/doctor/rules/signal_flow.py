@@ -10,7 +10,7 @@ from ...findings import Finding
 from ..history import TOO_LONG, History
 
 VANISHED, FAINT = -1.5, -3.0  # powers of ten of the gradient of a first layer over that of the last similar one
-SHRUNK = 1e-2  # signal behind the head over that behind the first layer, at the start
+SHRUNK = 5e-3  # signal behind the head over that behind the first layer, at the start
 BETTER = 1.2  # of the way from chance to simple learners, which learn little of images
 EXPLODED = 100.0  # norm of the first gradient
 GREW = 6.0  # signal behind the last layer over that behind the first, at the start

@@ -1,0 +1,252 @@
+"""Batches of other forms than pairs: inputs alone, dictionaries, tokens; and what is found by the steps of a module."""
+
+from collections.abc import Callable
+from math import log
+from typing import Any
+
+import pytest
+import torch
+from doctor_examples import InMemory
+from lightning import LightningDataModule, LightningModule
+from test_examine import CLASSES, FEATURES, problem
+from test_examine_networks import SEQUENCES, WIDTH, BroadcastingByHand, Dropping, Own, PositiveRates, by, numbers
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, mse_loss, softplus
+from torch.optim import Adam
+from torch.utils.data import DataLoader
+from trainwell.data.batches import Samples
+from trainwell.doctor.inspection import is_as_torch_starts
+from trainwell.doctor.loss_calls import LossCall, constant_loss
+from trainwell.doctor.problem import Problem, problem_of
+from trainwell.doctor.rules.data import learnable_share
+from trainwell.findings import Finding, healthy
+
+TOKENS, LENGTH = 20, 16
+
+
+class Loaders(LightningDataModule):
+    """Ordinary loaders of examples in any form."""
+
+    def __init__(self, train: list[Any], val: list[Any]) -> None:
+        super().__init__()
+        self.train, self.val = train, val
+
+    def train_dataloader(self) -> DataLoader:
+        return DataLoader(self.train, batch_size=32, shuffle=True)
+
+    def val_dataloader(self) -> DataLoader:
+        return DataLoader(self.val, batch_size=100)
+
+
+def alone(x: Tensor, val: int = 200) -> Loaders:
+    """Batches ``[x]``."""
+    examples = [(each,) for each in x]
+    return Loaders(examples[val:], examples[:val])
+
+
+def text(count: int) -> Tensor:
+    """Each token is followed by one of two others."""
+    generator = torch.Generator().manual_seed(0)
+    tokens = [0]
+    for choice in torch.randint(2, (count - 1,), generator=generator).tolist():
+        tokens.append((3 * tokens[-1] + 7 * choice + 1) % TOKENS)
+    return torch.tensor(tokens)
+
+
+def pieces(stride: int) -> Loaders:
+    """Windows of one text in another order."""
+    windows = text(LENGTH + 1200 * stride).unfold(0, LENGTH, stride)[:1200]
+    return alone(windows[torch.randperm(len(windows), generator=torch.Generator().manual_seed(0))])
+
+
+class Language(LightningModule):
+    """Predicts the next token; a reader in both directions sees it, and so do targets that are not shifted."""
+
+    def __init__(self, both_directions: bool = False, shift: int = 1) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.shift = shift
+        self.tokens = nn.Embedding(TOKENS, WIDTH)
+        self.reader = nn.GRU(WIDTH, WIDTH, batch_first=True, bidirectional=both_directions)
+        self.head = nn.Linear(WIDTH * (1 + both_directions), TOKENS)
+
+    def loss(self, batch: Any) -> Tensor:
+        x = batch[0]
+        inputs, targets = x[:, : LENGTH - self.shift], x[:, self.shift :]
+        logits = self.head(self.reader(self.tokens(inputs))[0])
+        return cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+    def training_step(self, batch: Any, batch_index: int) -> Tensor:
+        return self.loss(batch)
+
+    def validation_step(self, batch: Any, batch_index: int) -> None:
+        self.log("val/loss", self.loss(batch))
+
+    def configure_optimizers(self) -> Any:
+        return Adam(self.parameters(), lr=0.01)
+
+
+class Waves(Language):
+    """An autoencoder of sequences, which are read along their steps or along the batch."""
+
+    def __init__(self, batch_first: bool = True) -> None:
+        super().__init__()
+        self.reader = nn.GRU(2, WIDTH, batch_first=batch_first)
+        self.head = nn.Linear(WIDTH, 2)
+
+    def loss(self, batch: Any) -> Tensor:
+        return mse_loss(self.head(self.reader(batch[0])[0]), batch[0])
+
+
+class RecurrentByHand(Own):
+    """A state that forgets a share of itself in every step of forty."""
+
+    def __init__(self, forgets: float) -> None:
+        super().__init__()
+        self.forgets = forgets
+        self.read, self.head = nn.Linear(2, WIDTH), nn.Linear(WIDTH, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        state = x.new_zeros(len(x), WIDTH)
+        for step in range(x.shape[1]):
+            state = (1 - self.forgets) * state + self.read(x[:, step]).tanh()
+        return self.head(state)
+
+
+class Named(Own):
+    """Batches are dictionaries."""
+
+    def loss(self, batch: Any) -> Tensor:
+        return cross_entropy(self(batch["features"]), batch["label"])
+
+
+class BroadcastTheOtherWay(BroadcastingByHand):
+    def loss(self, batch: Any) -> Tensor:
+        return (self(batch[0])[:, 0] - batch[1][:, None]).square().mean()
+
+
+class NeverZero(PositiveRates):
+    def forward(self, x: Tensor) -> Tensor:
+        return softplus(Own.forward(self, x)) + 1e-4
+
+
+class MostlyDropped(Dropping):
+    def drop(self, x: Tensor) -> Tensor:
+        return nn.functional.dropout(x, 0.95, self.training)
+
+
+def waves(scale: float = 1.0, offset: float = 0.0) -> Loaders:
+    generator = torch.Generator().manual_seed(0)
+    frequency = torch.rand(900, 1, generator=generator) * 0.7 + 0.1
+    phase = frequency * torch.arange(LENGTH)
+    noise = 0.05 * torch.randn(900, LENGTH, 2, generator=generator)
+    return alone(scale * (torch.stack([phase.sin(), phase.cos()], dim=-1) + noise) + offset)
+
+
+def named() -> Loaders:
+    splits = [
+        [{"features": x, "label": y} for x, y in zip(*part, strict=True)] for part in (problem().train, problem().val)
+    ]
+    return Loaders(*splits)
+
+
+def all_validated() -> InMemory:
+    x = torch.randint(TOKENS, (800, LENGTH), generator=torch.Generator().manual_seed(0))
+    whole = Samples(x, x[:, 0] % CLASSES)
+    return InMemory(whole.at(torch.arange(600)), whole, CLASSES)
+
+
+def of_tokens() -> LightningModule:
+    torch.manual_seed(0)
+    module = Own()
+    module.network = nn.Sequential(nn.Embedding(TOKENS, 8), nn.Flatten(), nn.Linear(8 * LENGTH, CLASSES))
+    return module
+
+
+def dropped_by_function() -> LightningModule:
+    module = Own()
+    module.network = MostlyDropped(always=False)
+    return module
+
+
+FAULTY: dict[str, tuple[str, Callable[[], list[Finding]]]] = {
+    "read along the batch": ("mixed_samples", lambda: by(Waves(batch_first=False), waves())),
+    "in pascal": ("unscaled_input", lambda: by(Waves(), waves(scale=900.0, offset=101325.0))),
+    "read in both directions": ("target_leak", lambda: by(Language(both_directions=True), pieces(LENGTH))),
+    "its own token": ("target_leak", lambda: by(Language(shift=0), pieces(LENGTH))),
+    "windows of a text": ("validation_leak", lambda: by(Language(), pieces(2))),
+    "all tokens validated": ("validation_leak", lambda: by(of_tokens(), all_validated())),
+    "forgetful": ("vanishing_gradient", lambda: by(RecurrentByHand(0.6), SEQUENCES)),
+    "broadcast the other way": ("loss_mismatch", lambda: by(BroadcastTheOtherWay(nn.Identity()), numbers(1.0))),
+    "rates that are never 0": ("output_activation", lambda: by(NeverZero((-1,)), numbers(1.0))),
+    "dropped by a function": ("excess_dropout", lambda: by(dropped_by_function())),
+}
+HEALTHY: dict[str, Callable[[], list[Finding]]] = {
+    "read along the steps": lambda: by(Waves(), waves()),
+    "one direction": lambda: by(Language(), pieces(LENGTH)),
+    "dictionaries": lambda: by(Named(), named()),
+    "remembering": lambda: by(RecurrentByHand(0.01), SEQUENCES),
+}
+
+
+@pytest.mark.parametrize("name", FAULTY)
+def test_a_mistake_in_batches_of_any_form_is_named_first(name: str) -> None:
+    code, examination = FAULTY[name]
+    findings = examination()
+    assert [findings[0].code, healthy(findings)] == [code, False], findings
+
+
+@pytest.mark.parametrize("name", HEALTHY)
+def test_its_twin_in_batches_of_that_form_gets_notes_at_most(name: str) -> None:
+    findings = HEALTHY[name]()
+    assert healthy(findings), findings
+
+
+@pytest.mark.parametrize("form", ["tensor", "list", "dictionary"])
+def test_batches_are_made_again_as_the_loader_makes_them(form: str) -> None:
+    x, y = torch.randn(8, 3), torch.arange(8) % 2
+    examples: dict[str, list[Any]] = {
+        "tensor": list(x),
+        "list": [(row,) for row in x],
+        "dictionary": [{"x": row, "label": label} for row, label in zip(x, y, strict=True)],
+    }
+    data = Loaders(examples[form], examples[form])
+    found = problem_of(data)
+    assert found is not None
+    (batch,) = data.val_dataloader()
+    again = found.batch(found.val, torch.device("cpu")).whole
+    assert type(again) is type(batch)
+    assert str(again) == str(batch)
+    assert found.num_classes == (2 if form == "dictionary" else 0)
+
+
+def test_the_loss_of_a_constant_guess_of_classes_is_their_entropy() -> None:
+    targets = torch.tensor([0, 0, 1, 2, -100])  # the last one is ignored
+    call = LossCall("cross_entropy", torch.zeros(5, 3), "", targets, 0.0)
+    assert constant_loss(call) == pytest.approx(0.5 * log(2) + 0.5 * log(4))
+
+
+def test_a_feature_that_varies_in_validation_alone_does_not_hide_what_can_be_learned() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(500, 5, generator=generator)
+    x[:, 4] = 0.0
+    x[400:405, 4] = 1.0
+    whole = Samples(x, x[:, 0] - x[:, 1])
+    samples = Problem(whole.at(torch.arange(400)), whole.at(torch.arange(400, 500)), 0, 32, 32)
+    assert learnable_share(samples) > 0.95
+
+
+def test_weights_of_a_layer_that_was_never_trained_are_recognized() -> None:
+    torch.manual_seed(0)
+    layer = nn.Linear(FEATURES, WIDTH)
+    assert is_as_torch_starts(layer.weight)
+    assert not is_as_torch_starts(nn.init.kaiming_normal_(torch.empty(WIDTH, FEATURES)))
+    assert not is_as_torch_starts(layer.weight + 0.1)
+
+
+def test_lagging_statistics_are_seen_in_double_precision() -> None:
+    from test_examine_networks import normalised
+
+    module = Own()
+    module.network = normalised(1e-4)
+    assert by(module, precision="64-true")[0].code == "batch_norm"
