@@ -1,11 +1,14 @@
 """What the outputs of a network and their targets mean, as far as shapes and types tell."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 def kind_of(outputs: Tensor, y: Tensor) -> str | None:
@@ -39,6 +42,40 @@ def names_of(data: Any, count: int) -> list[str] | None:
     """The ``target_names`` of a data module, if it has one for each of the outputs."""
     names: Sequence[str] | None = getattr(data, "target_names", None)
     return [str(name) for name in names] if names is not None and len(names) == count else None
+
+
+def predictions(outputs: Tensor, kind: str | None, names: Sequence[str] | None = None) -> "DataFrame":
+    """A row for each sample: the likeliest class and its probability, the probability of each label, or the outputs."""
+    import pandas
+
+    if kind == "classes":
+        confidences, places = outputs.softmax(dim=-1).max(dim=-1)
+        return pandas.DataFrame({"prediction": named(places, names), "confidence": confidences.numpy()})
+    if kind == "labels":
+        return numbered("probability", outputs.sigmoid(), names)
+    return numbered("output" if names is None else "prediction", outputs, names)
+
+
+def targets_and_predictions(outputs: Tensor, y: Tensor, names: Sequence[str] | None = None) -> "DataFrame":
+    """A row for each sample: its targets, then its ``predictions``."""
+    kind = kind_of(outputs, y)
+    table = predictions(outputs, kind, names)
+    if kind != "classes":
+        return numbered("target", y, names).join(table)
+    table.insert(0, "target", named(y, names))
+    return table
+
+
+def named(places: Tensor, names: Sequence[str] | None) -> list[Any]:
+    """The name of each class; without names, its number."""
+    return [place if names is None else names[place] for place in places.tolist()]
+
+
+def numbered(word: str, values: Tensor, names: Sequence[str] | None = None) -> "DataFrame":
+    """A column for each value of a sample, by its name; without names, by its number."""
+    import pandas
+
+    return pandas.DataFrame(values.reshape(len(values), -1).numpy(), columns=names).add_prefix(f"{word}_")
 
 
 def described(batch: Any) -> str:

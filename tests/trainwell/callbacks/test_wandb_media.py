@@ -1,6 +1,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -97,7 +98,7 @@ def test_looking_at_predictions_changes_no_random_state() -> None:
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
-    assert worst_predictions(module, batch)
+    assert worst_predictions(module, batch) is not None
     assert torch.equal(torch.rand(1), expected)
 
 
@@ -113,7 +114,7 @@ def test_looking_at_predictions_changes_no_random_state() -> None:
     ids=["a dict", "real targets", "a class without logit", "inputs of another shape", "no forward"],
 )
 def test_what_has_no_worst_predictions_is_skipped(module: LightningModule, batch: Any) -> None:
-    assert worst_predictions(module, batch) == {}
+    assert worst_predictions(module, batch) is None
 
 
 class Fixed(LightningModule):
@@ -125,19 +126,30 @@ class Fixed(LightningModule):
 
 def test_the_worst_predictions_have_the_names_of_the_targets() -> None:
     x = torch.tensor([[3.0, 0.0], [0.0, 4.0], [1.0, 0.0]])
-    found = worst_predictions(Fixed(), (x, torch.tensor([0, 0, 1])), ["ant", "bee"])
-    assert (found["target"], found["prediction"]) == (["ant", "bee", "ant"], ["bee", "ant", "ant"])
-    found = worst_predictions(Fixed(), (x, torch.tensor([[0, 1], [1, 1], [1, 0]])), ["ant", "bee"])
-    assert (found["target"], found["prediction"]) == (["bee", "ant", "ant, bee"], ["ant", "ant", "bee"])
+    data = SimpleNamespace(target_names=["ant", "bee"])
+    classes = worst_predictions(Fixed(), (x, torch.tensor([0, 0, 1])), data)
+    assert classes["target"].tolist() == ["ant", "bee", "ant"]
+    assert classes["prediction"].tolist() == ["bee", "ant", "ant"]
+    labels = worst_predictions(Fixed(), (x, torch.tensor([[0, 1], [1, 1], [1, 0]])), data)
+    assert labels[["target_ant", "target_bee"]].to_numpy().tolist() == [[0, 1], [1, 0], [1, 1]]
+    assert (labels["probability_ant"] > 0.5).tolist() == [True, True, False]
 
 
 def test_of_numbers_the_largest_errors_come_first() -> None:
     x = torch.tensor([[3.0, 0.0], [0.0, 4.0], [1.0, 0.0]])
-    found = worst_predictions(Fixed(), (x, torch.zeros(3, 2)), ["price", "age"])
-    columns = ["target price", "prediction price", "target age", "prediction age", "error", "input"]
-    assert list(found) == columns
-    assert (found["prediction age"], found["error"]) == ([4.0, 0.0, 0.0], [2.0, 1.5, 0.5])
-    assert list(worst_predictions(Fixed(), (x[:, :1], torch.zeros(3, 1))))[:2] == ["target", "prediction"]
+    data = SimpleNamespace(target_names=["price", "age"])
+    found = worst_predictions(Fixed(), (x, torch.zeros(3, 2)), data)
+    columns = ["target_price", "target_age", "prediction_price", "prediction_age", "error", "input"]
+    assert found.columns.tolist() == columns
+    assert found["prediction_age"].tolist() == [4.0, 0.0, 0.0]
+    assert found["error"].tolist() == [2.0, 1.5, 0.5]
+    unnamed = worst_predictions(Fixed(), (x[:, :1], torch.zeros(3, 1)))
+    assert unnamed.columns.tolist()[:2] == ["target_0", "output_0"]
+
+
+@pytest.mark.parametrize("y", [torch.zeros(3, dtype=torch.int64), torch.zeros(3, 2, dtype=torch.bfloat16)])
+def test_predictions_in_half_precision_are_shown(y: Tensor) -> None:
+    assert len(worst_predictions(Fixed(), (torch.ones(3, 2, dtype=torch.bfloat16), y))) == 3
 
 
 def test_a_histogram_leaves_out_what_is_not_finite() -> None:

@@ -22,6 +22,7 @@ from trainwell.inference import evaluate, plots, scores
 from trainwell.inference.evaluate import evaluate_run
 from trainwell.inference.plots import new_figure, write_classes
 from trainwell.inference.scores import Outputs
+from trainwell.outputs import targets_and_predictions
 from trainwell.runs.load import load_run
 
 
@@ -198,7 +199,7 @@ def test_a_task_that_is_no_classification_is_evaluated_by_its_own_metrics() -> N
     (interval,) = scores.scores(Regression(), found).values()
     assert interval.value == pytest.approx(((x.sum(dim=1) - y[:, 0]) ** 2).mean().item(), rel=1e-5)
     assert found.kind == "numbers"
-    assert found.table().columns.tolist() == ["target_0", "output_0"]
+    assert targets_and_predictions(*found).columns.tolist() == ["target_0", "output_0"]
 
 
 @pytest.mark.parametrize("batch", [{"x": torch.ones(2, 1), "y": torch.ones(2)}, torch.ones(2, 1), [torch.ones(2, 1)]])

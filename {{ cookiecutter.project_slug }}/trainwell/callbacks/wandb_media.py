@@ -1,7 +1,6 @@
 """What W&B shows beside curves: histograms of weights and the samples that are predicted worst."""
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -10,8 +9,11 @@ from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import Tensor
 
 from ..loggers.wandb import STEP, safe_wandb_loggers
-from ..outputs import kind_of, losses_of
+from ..outputs import kind_of, losses_of, names_of, targets_and_predictions
 from ..rng import preserved_random_states
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 WORST = 8
 BINS = 32
@@ -71,10 +73,9 @@ class WandbMedia(Callback):
         }
         if isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy):  # others call all processes together
             data = trainer.datamodule  # type: ignore[attr-defined]
-            columns = worst_predictions(pl_module, batch, getattr(data, "target_names", None))
-            if columns:
-                rows = [list(row) for row in zip(*columns.values(), strict=True)]
-                media["worst predictions"] = wandb.Table(columns=list(columns), data=rows)
+            table = worst_predictions(pl_module, batch, data)
+            if table is not None:
+                media["worst predictions"] = wandb.Table(dataframe=table)
         for logger in loggers:
             logger.log_objects({**media, STEP: trainer.global_step - 1})
 
@@ -88,52 +89,29 @@ def histogram(values: Tensor) -> tuple[np.ndarray, np.ndarray]:
 
 
 @torch.no_grad()
-def worst_predictions(module: LightningModule, batch: Any, names: Sequence[str] | None = None) -> dict[str, list[Any]]:
-    """Columns of a table of the samples with the largest loss, or of numbers error; empty if this cannot be.
+def worst_predictions(module: LightningModule, batch: Any, data: Any = None) -> "DataFrame | None":
+    """The samples with the largest loss, or of numbers error; None if this cannot be.
 
-    ``names`` are those of classes, numbers or labels.
+    ``data`` may have ``target_names``.
     """
     if not (isinstance(batch, tuple | list) and len(batch) == 2 and all(isinstance(part, Tensor) for part in batch)):
-        return {}
+        return None
     x, y = batch
     if x.ndim < 1 or y.ndim < 1 or len(x) != len(y):
-        return {}
+        return None
     try:
         with preserved_random_states():
             outputs = module(x)
     except (NotImplementedError, TypeError, RuntimeError):  # no forward, or one that takes something else
-        return {}
+        return None
     if not isinstance(outputs, Tensor) or (kind := kind_of(outputs, y)) is None:
-        return {}
-    losses = losses_of(kind, outputs.float(), y)
+        return None
+    outputs = outputs.float()  # tables hold no bfloat16
+    y = y.float() if kind == "numbers" else y
+    losses = losses_of(kind, outputs, y)
     chosen = losses.argsort(descending=True)[:WORST]
-    table = COLUMNS[kind](outputs[chosen].float(), y[chosen], names)
     inputs = [" ".join(f"{value:.2f}" for value in sample.flatten()[:SHOWN_INPUTS].tolist()) for sample in x[chosen]]
-    return {**table, "error" if kind == "numbers" else "loss": losses[chosen].tolist(), "input": inputs}
-
-
-def of_classes(outputs: Tensor, y: Tensor, names: Sequence[str] | None) -> dict[str, list[Any]]:
-    confidences, predictions = outputs.softmax(dim=-1).max(dim=-1)
-    target, prediction = (values.tolist() for values in (y, predictions))
-    if names is not None:
-        target, prediction = ([names[place] for place in places] for places in (target, prediction))
-    return {"target": target, "prediction": prediction, "confidence": confidences.tolist()}
-
-
-def of_numbers(outputs: Tensor, y: Tensor, names: Sequence[str] | None) -> dict[str, list[Any]]:
-    columns: dict[str, list[Any]] = {}
-    for place in range(y.shape[1]):
-        name = "" if y.shape[1] == 1 else f" {place if names is None else names[place]}"
-        columns |= {f"target{name}": y[:, place].tolist(), f"prediction{name}": outputs[:, place].tolist()}
-    return columns
-
-
-def of_labels(outputs: Tensor, y: Tensor, names: Sequence[str] | None) -> dict[str, list[Any]]:
-    def named(given: Tensor) -> list[str]:
-        places = [row.nonzero().flatten().tolist() for row in given]
-        return [", ".join(str(place) if names is None else names[place] for place in row) for row in places]
-
-    return {"target": named(y), "prediction": named(outputs > 0)}
-
-
-COLUMNS = {"classes": of_classes, "numbers": of_numbers, "labels": of_labels}
+    table = targets_and_predictions(outputs[chosen].cpu(), y[chosen].cpu(), names_of(data, outputs.shape[1]))
+    table["error" if kind == "numbers" else "loss"] = losses[chosen].tolist()
+    table["input"] = inputs
+    return table

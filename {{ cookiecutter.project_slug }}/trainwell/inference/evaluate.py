@@ -64,10 +64,12 @@ def write(
     report: dict[str, Any], metrics: "dict[str, Interval]", found: "Outputs", x: "Tensor | None", results: Path
 ) -> None:
     """Write the results, each file whole or not at all, and add the calibration error to the report."""
+    from ..outputs import targets_and_predictions
     from . import plots
 
+    table = targets_and_predictions(found.outputs, found.y, found.names)
     with draft(results.parents[1] / "predictions.csv") as path:
-        found.table().to_csv(path, index_label="sample")
+        table.to_csv(path, index_label="sample")
     results.mkdir(parents=True, exist_ok=True)
     if found.kind is not None:
         report |= plots.WRITERS[found.kind](results, found, x)

@@ -68,7 +68,7 @@ def predict_file(folder: Path, input: str, output: str) -> None:
     task = run.task.to(device)
     with draft(Path(output)) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file, torch.no_grad():
         for x in data.new_samples(Path(input)):
-            table = predictions(task(x.to(device)).float().cpu(), data)
+            table = table_of(task(x.to(device)).float().cpu(), data)
             table.index += count
             if names is not None:
                 table.insert(0, "file", names[count : count + len(x)])
@@ -77,17 +77,12 @@ def predict_file(folder: Path, input: str, output: str) -> None:
     log.info(f"predicted {count} samples: {output}")
 
 
-def predictions(outputs: "Tensor", data: "InMemoryDataModule") -> "DataFrame":
-    """A row for each sample: names of classes and probabilities, or numbers, as ``data.targets`` are."""
-    from . import scores
+def table_of(outputs: "Tensor", data: "InMemoryDataModule") -> "DataFrame":
+    """A row for each sample, as ``predictions`` makes it, and of classes the probability of each."""
+    from ..outputs import names_of, numbered, predictions
 
-    names, count = data.target_names, outputs.reshape(len(outputs), -1).shape[1]
-    known = names if names is not None and len(names) == count else None
-    if data.targets == "labels" and outputs.ndim == 2:
-        return scores.numbered("probability", outputs.sigmoid(), known)
-    if data.targets != "classes" or outputs.shape[1:] != (getattr(data, "num_classes", None),):
-        return scores.numbered("output" if names is None else "prediction", outputs, known)
-    table = scores.table(outputs)
-    if names is not None:
-        table["prediction"] = [names[place] for place in table["prediction"]]
-    return table.join(scores.numbered("probability", outputs.softmax(dim=-1), known))
+    names = names_of(data, outputs[0].numel())
+    if data.targets == "classes" and outputs.shape[1:] == (getattr(data, "num_classes", None),):
+        return predictions(outputs, "classes", names).join(numbered("probability", outputs.softmax(dim=-1), names))
+    are_labels = data.targets == "labels" and outputs.ndim == 2
+    return predictions(outputs, "labels" if are_labels else None, names)

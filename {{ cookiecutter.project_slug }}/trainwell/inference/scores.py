@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas
 import torch
 from lightning import LightningDataModule, LightningModule
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -35,19 +34,6 @@ class Outputs(NamedTuple):
     def name(self, place: int) -> str:
         """Of a class, number or label."""
         return str(place) if self.names is None else self.names[place]
-
-    def table(self) -> pandas.DataFrame:
-        """A row for each sample: its targets, then its predictions; of classes the likeliest and its probability."""
-        if self.kind != "classes":
-            values = self.outputs.sigmoid() if self.kind == "labels" else self.outputs
-            word = "probability" if self.kind == "labels" else "output" if self.names is None else "prediction"
-            return numbered("target", self.y, self.names).join(numbered(word, values, self.names))
-        found = table(self.outputs)
-        found.insert(0, "target", self.y.numpy())
-        if self.names is not None:
-            for column in ("target", "prediction"):
-                found[column] = [self.names[place] for place in found[column]]
-        return found
 
 
 def device_for(config: DictConfig) -> torch.device:
@@ -125,14 +111,3 @@ def interval(function: Callable[[Tensor, Tensor], Tensor], outputs: Tensor, y: T
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of torchmetrics, where a resample lacks a class
         return bootstrap(resampled, len(y), resamples=min(max(RESAMPLED // len(y), 200), 1000))
-
-
-def table(outputs: Tensor) -> pandas.DataFrame:
-    """A row for each sample: the likeliest class and its probability."""
-    confidences, predictions = outputs.softmax(dim=-1).max(dim=-1)
-    return pandas.DataFrame({"prediction": predictions.numpy(), "confidence": confidences.numpy()})
-
-
-def numbered(name: str, values: Tensor, names: Sequence[str] | None = None) -> pandas.DataFrame:
-    """A column for each value of a sample, by its number or its name."""
-    return pandas.DataFrame(values.reshape(len(values), -1).numpy(), columns=names).add_prefix(f"{name}_")
