@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from yaml import YAMLError
 
-RANGE_KEYS = {"low", "high", "log", "step"}
+RANGE_KEYS = {"low": int | float, "high": int | float, "step": int | float, "log": bool}
 
 Space = Mapping[str, BaseDistribution]
 
@@ -43,22 +43,17 @@ def faults_of(line: Any) -> Iterator[str]:
             yield f"must have at least two different options, got {line}"
         elif not all(value is None or isinstance(value, str | int | float) for value in line):
             yield f"must have options that can be typed, such as relu or 0.1, got {line}"
-    elif not isinstance(line, dict) or not {"low", "high"} <= set(line) <= RANGE_KEYS:
+    elif not isinstance(line, dict) or not {"low", "high"} <= set(line) <= RANGE_KEYS.keys():
         yield f"must be a list of options or {{low: ..., high: ..., log: true, step: ...}}, got {line}"
-    elif not all(is_number(line[name]) for name in ("low", "high", "step") if name in line):
-        yield f"must have numbers for low, high and step, got {line}"
-    elif not isinstance(line.get("log", False), bool):
-        yield f"must have true or false for log, got {line['log']}"
+    elif not all(isinstance(value, RANGE_KEYS[name]) for name, value in line.items()):
+        yield f"must have numbers for low, high and step, and true or false for log, got {line}"
     elif not line["low"] < line["high"]:
         yield f"must have low below high, got {line['low']} and {line['high']}"
-    elif line.get("log") and ("step" in line or line["low"] <= 0):
-        yield "must have low above 0 and no step where log is true"
-    elif line.get("step", 1) <= 0:
-        yield f"must have step above 0, got {line['step']}"
-
-
-def is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    else:
+        try:
+            distribution(line)
+        except ValueError as error:
+            yield f"is no range: {error}"
 
 
 def distributions(lines: Mapping[str, Any]) -> Space:
