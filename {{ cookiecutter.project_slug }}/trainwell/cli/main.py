@@ -191,15 +191,10 @@ def refuse_jobs(config_name: str, overrides: list[str], multirun: bool) -> None:
         wanted = request.asked_for(job)
         if wanted and multirun:
             raise Refused([f"{wanted.key}={wanted.name} is about one run, so leave out -m"])
-        try:
-            config = compose.composed(config_name, job)
-        except compose.COMPLAINTS as complaint:
-            raise Refused(compose.explain(config_name, job, complaint)) from complaint
-        plain = compose.without_hydra(config)
-        if wanted:
-            refuse(request.mistakes(wanted, plain, job))
+        if wanted:  # the run's own configuration is trained, not this one
+            refuse(request.mistakes(wanted, compose.without_hydra(compose.composed(config_name, job)), job))
         else:
-            refuse(compose.mistakes(config_name, plain, config.hydra))
+            compose.checked(config_name, job)
 
 
 def with_bar(jobs: list[list[str]]) -> Iterable[list[str]]:
@@ -225,16 +220,11 @@ def train(overrides: Sequence[str] = (), config_name: str = "train") -> float | 
     from ..config import compose
 
     with compose.hydra_here():
-        try:
-            composed = compose.composed(config_name, overrides)
-        except compose.COMPLAINTS as complaint:
-            raise Refused(compose.explain(config_name, overrides, complaint)) from complaint
-        config = compose.without_hydra(composed)
-        refuse(compose.mistakes(config_name, config, composed.hydra))
+        composed = compose.checked(config_name, overrides)
     function = run_path(str(compose.project_root() / "train.py"))["train"]
     state: Any = HydraConfig.instance()
     before, state.cfg = state.cfg, composed  # as in a command: the run records what was typed
     try:
-        return function(config)
+        return function(compose.without_hydra(composed))
     finally:
         state.cfg = before

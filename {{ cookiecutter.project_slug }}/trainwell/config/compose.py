@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 import __main__
 
+from ..errors import Refused
 from ..lightning_internals import hydra_initialized, jobs_of_the_basic_sweeper
 from . import validate
 
@@ -97,6 +98,17 @@ def jobs(config_name: str, overrides: Sequence[str]) -> list[list[str]]:
         parsed = parser.parse_overrides(list(overrides))
         return [[str(override.input_line) for override in parsed if not override.is_sweep_override()]]
     return jobs_of_the_basic_sweeper(parser.parse_overrides([*swept, *overrides]))
+
+
+def checked(config_name: str, overrides: Sequence[str]) -> DictConfig:
+    """The configuration, with Hydra's own part. Raises: Refused: there are mistakes in it."""
+    try:
+        config = composed(config_name, overrides)
+    except COMPLAINTS as complaint:
+        raise Refused(explain(config_name, overrides, complaint)) from complaint
+    if found := mistakes(config_name, without_hydra(config), config.hydra):
+        raise Refused(found)
+    return config
 
 
 def mistakes(config_name: str, config: DictConfig, hydra: Any) -> list[str]:

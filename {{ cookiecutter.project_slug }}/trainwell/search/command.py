@@ -68,7 +68,7 @@ def number_of_trials(own: dict[str, str]) -> int:
 def new_study(search: str | None, overrides: Sequence[str]) -> "Study":
     """Check everything that the trials will be made of, and make the study's folder.
 
-    Raises: ValueError: every mistake, a line each.
+    Raises: Refused, ValueError: every mistake, a line each.
     """
     from ..config import compose
     from . import space, study
@@ -79,11 +79,10 @@ def new_study(search: str | None, overrides: Sequence[str]) -> "Study":
     if chosen := [override for override in overrides if compose.key_of(override) in lines]:
         raise ValueError(f"+search={search} chooses these itself, so leave out {' '.join(chosen)}")
     with compose.hydra_here():
-        refuse_mistakes(overrides, "")
+        config = compose.checked("train", overrides)
         where = f"+search={search}: "
         checks = [partial(refuse_mistakes, [*overrides, each], f"{where}{each}: ") for each in space.deviations(lines)]
         together(*checks)
-        config = compose.composed("train", overrides)
     plan = study.Plan(search, list(overrides), lines, config.monitor, mode_of(config), config.seed)
     return study.create(plan)
 
@@ -93,13 +92,9 @@ def refuse_mistakes(overrides: Sequence[str], where: str) -> None:
     from ..config import compose
 
     try:
-        config = compose.composed("train", overrides)
-    except compose.COMPLAINTS as complaint:
-        found = compose.explain("train", overrides, complaint)
-    else:
-        found = compose.mistakes("train", compose.without_hydra(config), config.hydra)
-    if found:
-        raise ValueError("\n".join(f"{where}{mistake}" for mistake in found))
+        compose.checked("train", overrides)
+    except Refused as refused:
+        raise ValueError("\n".join(f"{where}{mistake}" for mistake in refused.mistakes)) from refused
 
 
 def mode_of(config: Any) -> str:
