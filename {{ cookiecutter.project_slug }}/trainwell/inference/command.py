@@ -1,9 +1,6 @@
-"""What the commands about one run share: the option ``run``, and files that are written whole or not at all."""
+"""What the commands about one run share: the option ``run``."""
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..config.options import REQUIRED, Option, help_of, parsed
@@ -34,14 +31,3 @@ def run_command(arguments: Sequence[str], carry_out: Callable[..., Any], options
     except ValueError as error:
         raise Refused(str(error).splitlines()) from error
     return 0
-
-
-@contextmanager
-def draft(path: Path) -> Iterator[Path]:
-    """A file to write, which becomes ``path`` if no error occurs and is removed otherwise."""
-    unfinished = path.with_name(f"unfinished_{os.getpid()}_{path.name}")  # ends alike: libraries read the suffix
-    try:
-        yield unfinished
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)

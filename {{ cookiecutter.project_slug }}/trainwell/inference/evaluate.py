@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..config.options import Option, one_of
 from ..runs.find import WANDB_ID
-from ..runs.folder import note_test_evaluation, write_json
-from .command import draft, run_command
+from ..runs.folder import draft, note_test_evaluation, write_json
+from .command import run_command
 
 if TYPE_CHECKING:
     from torch import Tensor

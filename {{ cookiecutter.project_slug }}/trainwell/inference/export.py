@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..config.options import Option, one_of
 from ..errors import RunFailed
-from .command import draft, run_command
+from .command import run_command
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +40,7 @@ def export_run(folder: Path, format: str, output: str | None = None) -> Path:
     target = folder / f"model{SUFFIXES[format]}" if output is None else Path(output)
     if target.is_dir() or not target.parent.is_dir():
         raise ValueError(f"output must be a file in a folder that exists, got {output}")
+    from ..runs.folder import draft
     from ..runs.load import load_run
     from . import formats, scores
 

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error, multiclass_confusion_matrix
 
-from .command import draft
+from ..runs.folder import draft
 from .scores import Outputs
 
 if TYPE_CHECKING:

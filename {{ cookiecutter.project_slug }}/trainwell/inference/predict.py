@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..config.options import REQUIRED, Option
 from ..data.image_folder import SUFFIXES
 from ..data.readers import READERS
-from .command import draft, run_command
+from .command import run_command
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -56,6 +56,7 @@ def predict_file(folder: Path, input: str, output: str) -> None:
     import torch
 
     from ..data.in_memory import InMemoryDataModule
+    from ..runs.folder import draft
     from ..runs.load import load_run
     from . import scores
 

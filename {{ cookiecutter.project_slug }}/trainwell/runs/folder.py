@@ -102,9 +102,16 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 def write_whole(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")
-    try:
+    with draft(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def draft(path: Path) -> Iterator[Path]:
+    """A file to write, which becomes ``path`` if no error occurs and is removed otherwise."""
+    unfinished = path.with_name(f"unfinished_{os.getpid()}_{path.name}")  # ends alike: libraries read the suffix
+    try:
+        yield unfinished
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
