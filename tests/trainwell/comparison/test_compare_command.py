@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 import trainwell
 from trainwell.comparison import command
+from trainwell.errors import Refused
 
 Make = Callable[..., str]
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 ROOT = Path(trainwell.__path__[0]).parent
-PROGRAM = "import sys; from trainwell.comparison.command import main; sys.exit(main(sys.argv[1:]))"
+PROGRAM = "import sys; from trainwell.cli.main import main; main(['compare', *sys.argv[1:]])"
 
 
 @pytest.fixture
@@ -61,8 +62,8 @@ def test_the_terminal_names_the_files_and_the_skipped_runs_and_shows_no_escape_s
         (["runs", "--output", "blocked"], "--output must be a folder that can be written to"),
     ],
 )
-def test_a_mistake_is_answered_in_one_sentence_with_status_2(
-    arguments: list[str], message: str, make: Make, empty_folder: Path, capsys: pytest.CaptureFixture[str]
+def test_a_mistake_is_refused_in_one_sentence(
+    arguments: list[str], message: str, make: Make, empty_folder: Path
 ) -> None:
     make()
     Path("empty").mkdir()
@@ -70,13 +71,20 @@ def test_a_mistake_is_answered_in_one_sentence_with_status_2(
     Path("broken/config.yaml").write_text("seed: [0\nrun_folder: x\n")
     Path("a_file").touch()
     Path("blocked/comparison.csv").mkdir(parents=True)
-    assert command.main(arguments) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert message in said.err
-    assert len(said.err.splitlines()) == 1
-    assert len(said.err) < 600
+    with pytest.raises(Refused) as refused:
+        command.main(arguments)
+    (sentence,) = refused.value.mistakes
+    assert message in sentence
+    assert len(sentence.splitlines()) == 1
+    assert len(sentence) < 600
     assert not list(empty_folder.glob("comparison.*"))
+
+
+def test_a_mistake_ends_with_status_2_and_prints_no_escape_sequence(compare: Run) -> None:
+    ended = compare("\x1b[31m")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("\\x1b[31m: ")
+    assert len(ended.stderr.splitlines()) == 1
 
 
 def test_one_folder_without_runs_does_not_stop_the_comparison(make: Make, capsys: pytest.CaptureFixture[str]) -> None:

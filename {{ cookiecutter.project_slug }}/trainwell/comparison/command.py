@@ -1,16 +1,19 @@
 """``trainwell compare RUN ...``: print a comparison of runs, and write it as a page and a CSV file."""
 
 import argparse
-import os
+import logging
 import sys
 from pathlib import Path
 
+from ..errors import Refused
 from . import report, table
 from .statistics import compare
 
+log = logging.getLogger(__name__)
+
 
 def main(arguments: list[str]) -> int:
-    """Return the exit status: 0, or 2 for a mistake in the arguments, described in one sentence."""
+    """Raises: Refused: a mistake in the arguments."""
     parser = argparse.ArgumentParser(
         prog="trainwell compare",
         description="Compare runs. Those that differ only in seed or fold are one group; "
@@ -28,14 +31,9 @@ def main(arguments: list[str]) -> int:
         report.write(comparison, page)
     except (OSError, ValueError) as error:
         problem = "--output must be a folder that can be written to: " if isinstance(error, OSError) else ""
-        print(table.cell(f"{problem}{error}"), file=sys.stderr)
-        return 2
+        raise Refused([table.cell(f"{problem}{error}")]) from error
     for reason in comparison.skipped:
         print(table.cell(f"skipped: {reason}"), file=sys.stderr)
-    try:
-        for line in [*table.lines(comparison), "", f"page    {page}", f"table   {csv_file}"]:
-            print(table.cell(line))
-        sys.stdout.flush()
-    except BrokenPipeError:  # such as `| head`: keep Python's own flush at exit quiet
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for line in [*table.lines(comparison), "", f"page    {page}", f"table   {csv_file}"]:
+        log.info(table.cell(line))
     return 0
