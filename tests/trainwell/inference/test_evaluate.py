@@ -88,6 +88,12 @@ def test_the_calibration_error_is_what_a_count_by_hand_gives(tmp_path: Path) -> 
     assert error == pytest.approx((2 * abs(0.95 - 0.5) + abs(0.55 - 1)) / 3)
 
 
+@pytest.mark.parametrize("right", [True, False])
+def test_reliability_is_drawn_where_all_predictions_are_right_or_none(right: bool) -> None:
+    above, _ = plots.reliability(np.linspace(0.5, 1, 10), np.full(10, right), 0.1).axes
+    assert set(above.lines[-1].get_ydata()) == {float(right)}
+
+
 def test_the_confusion_matrix_is_that_of_scikit_learn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[np.ndarray] = []
     monkeypatch.setattr(plots, "confusion", lambda counts, _: drawn.append(counts) or new_figure(1, 1))
@@ -225,6 +231,7 @@ REFUSED = [
         ["run=latest", "input=samples.csv", "output=no/a.csv"],
         "output must be a file in a folder that exists",
     ),
+    ("export", ["run=latest", "output=no/model.onnx"], "output must be a file in a folder that exists"),
     ("export", ["run=latest", "format=onyx"], "format must be onnx or torch, got onyx"),
 ]
 

@@ -1,6 +1,7 @@
-"""What the commands about one run share: the option ``run``."""
+"""What the commands about one run share: the option ``run``, and the rule for ``output``."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from ..config.options import REQUIRED, Option, help_of, parsed
@@ -8,6 +9,11 @@ from ..errors import Refused
 from ..runs.find import find
 
 RUN = Option(REQUIRED, "a run folder, the short id at its end, latest, or its W&B path")
+
+
+def check_output(value: str) -> str | None:
+    path = Path(value)
+    return None if path.parent.is_dir() and not path.is_dir() else "must be a file in a folder that exists"
 
 
 def run_command(arguments: Sequence[str], carry_out: Callable[..., Any], options: dict[str, Option], *help: str) -> int:

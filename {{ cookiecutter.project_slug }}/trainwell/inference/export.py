@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..config.options import Option, one_of
 from ..errors import RunFailed
-from .command import run_command
+from .command import check_output, run_command
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ NOTES = """The file takes batches of any size, of samples that are not standardi
 (of a classification, logits). It is written only if its outputs are the network's on validation samples."""
 OPTIONS = {
     "format": Option("onnx", "onnx, for ONNX Runtime and others, or torch, for torch.export.load", one_of(*SUFFIXES)),
-    "output": Option(None, "a file; by default model.onnx or model.pt2 in the run folder"),
+    "output": Option(None, "a file; by default model.onnx or model.pt2 in the run folder", check_output),
 }
 
 
@@ -32,14 +32,12 @@ def main(arguments: list[str]) -> int:
 def export_run(folder: Path, format: str, output: str | None = None) -> Path:
     """Write the run's network, from raw samples to outputs; the file is whole and checked, or there is none.
 
-    Raises: ValueError: the run cannot be loaded, a package is missing, or there is no such folder. RunFailed: the
-        network cannot be exported, or the file's outputs are not the network's.
+    Raises: ValueError: the run cannot be loaded, or a package is missing. RunFailed: the network cannot be exported,
+        or the file's outputs are not the network's.
     """
     if format == "onnx" and not all(map(importlib.util.find_spec, ("onnx", "onnxscript", "onnxruntime"))):
         raise ValueError('format=onnx needs more packages: pip install -c constraints.txt ".[export]"')
     target = folder / f"model{SUFFIXES[format]}" if output is None else Path(output)
-    if target.is_dir() or not target.parent.is_dir():
-        raise ValueError(f"output must be a file in a folder that exists, got {output}")
     from ..runs.folder import draft
     from ..runs.load import load_run
     from . import formats, scores

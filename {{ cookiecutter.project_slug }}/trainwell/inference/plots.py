@@ -73,15 +73,13 @@ def roc(y: np.ndarray, probabilities: np.ndarray, name: str) -> "Figure":
 
 
 def reliability(confidences: np.ndarray, right: np.ndarray, calibration_error: float) -> "Figure":
-    from sklearn.calibration import calibration_curve
+    from sklearn.calibration import CalibrationDisplay
 
-    accuracies, means = calibration_curve(right.astype(int), confidences, n_bins=BINS)
     figure = new_figure(5, 5)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    above.plot([0, 1], [0, 1], color="gray", linestyle="--", linewidth=1, label="perfect calibration")
-    above.plot(means, accuracies, "o-", label="mean of each bin")
-    above.set(ylabel="accuracy", ylim=(0, 1.02), title=f"Expected calibration error {calibration_error:.3f}")
-    above.legend(loc="upper left", frameon=False)
+    CalibrationDisplay.from_predictions(right, confidences, n_bins=BINS, name="mean of each bin", ax=above)
+    above.set(xlabel="", ylabel="accuracy", title=f"Expected calibration error {calibration_error:.3f}")
+    above.legend(loc="upper left")  # below are the points of a network that is too confident
     below.hist(confidences, BINS, range=(0, 1), rwidth=0.9)
     below.set(xlabel="confidence", ylabel="samples", xlim=(0, 1))
     return figure

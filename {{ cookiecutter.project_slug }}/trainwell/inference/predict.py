@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..config.options import REQUIRED, Option
 from ..data.image_folder import SUFFIXES
 from ..data.readers import READERS
-from .command import run_command
+from .command import check_output, run_command
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -29,11 +29,6 @@ def check_input(value: str) -> str | None:
     path = Path(value)
     fits = path.is_dir() or (path.is_file() and path.suffix.lower() in (*READERS, *SUFFIXES))
     return None if fits else "must be a .csv, .npy or .parquet file that exists, or images"
-
-
-def check_output(value: str) -> str | None:
-    path = Path(value)
-    return None if path.parent.is_dir() and not path.is_dir() else "must be a file in a folder that exists"
 
 
 OPTIONS = {
