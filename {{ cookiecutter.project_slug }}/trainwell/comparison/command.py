@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from ..errors import Refused
-from . import report, table
+from . import page, table
 from .statistics import compare
 
 log = logging.getLogger(__name__)
@@ -23,17 +23,17 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--baseline", metavar="GROUP", help="its number or name in the table, or a run in it; else 1")
     parser.add_argument("--output", type=Path, default=Path(), metavar="FOLDER", help="where the files go; else here")
     options = parser.parse_args(arguments)
-    page, csv_file = options.output / "comparison.html", options.output / "comparison.csv"
+    html_file, csv_file = options.output / "comparison.html", options.output / "comparison.csv"
     try:
         comparison = compare(options.runs, options.baseline)
         options.output.mkdir(parents=True, exist_ok=True)
         table.write_csv(comparison, csv_file)
-        report.write(comparison, page)
+        page.write(comparison, html_file)
     except (OSError, ValueError) as error:
         problem = "--output must be a folder that can be written to: " if isinstance(error, OSError) else ""
         raise Refused([table.cell(f"{problem}{error}")]) from error
     for reason in comparison.skipped:
         print(table.cell(f"skipped: {reason}"), file=sys.stderr)
-    for line in [*table.lines(comparison), "", f"page    {page}", f"table   {csv_file}"]:
+    for line in [*table.lines(comparison), "", f"page    {html_file}", f"table   {csv_file}"]:
         log.info(table.cell(line))
     return 0

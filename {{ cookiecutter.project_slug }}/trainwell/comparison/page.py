@@ -1,5 +1,6 @@
-"""A comparison in one picture: learning curves and gradient norms."""
+"""A comparison as ``comparison.html``: one file, with its picture of the curves, that needs no network."""
 
+import base64
 import csv
 import io
 import math
@@ -7,14 +8,15 @@ import os
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import table
 from .run_index import number_or_text
 from .statistics import Comparison, Group
-from .table import cell
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,10 +26,54 @@ GRADIENT = "gradient/norm"  # drawn over steps and not epochs, for its peaks
 STYLE: dict[Any, Any] = {"axes.spines.top": False, "axes.spines.right": False, "font.size": 9, "axes.titlesize": 10}
 
 Curve = dict[float, float]  # value by epoch or step
+PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<title>Comparison of runs</title>
+<style>
+:root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
+div { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { text-align: left; padding: .3rem 1rem .3rem .3rem; white-space: nowrap; border-bottom: 1px solid #8884; }
+img { max-width: 100%; background: white; }
+</style>
+"""
+CAPTION = f"Mean and one standard deviation over seeds and folds; of more than {GROUPS} groups, the best are drawn."
+
+
+def write(comparison: Comparison, path: Path) -> None:
+    parts = [PAGE, element("h1", table.headline(comparison))]
+    note, skipped = " ".join(table.notes(comparison)), " ".join(f"Skipped: {why}." for why in comparison.skipped)
+    for title, rows, remark in (
+        ("Groups", table.group_rows(comparison), note),
+        ("Runs", table.run_rows(comparison), skipped),
+    ):
+        parts += [element("h2", title), f"<div>{html_table(rows)}</div>", element("p", remark)]
+    if picture := draw(comparison):
+        source = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+        parts += [
+            element("h2", "Plots"),
+            element("p", CAPTION),
+            f'<img src="{source}" alt="Learning curves, gradient norms">',
+        ]
+    path.write_text("\n".join(parts), encoding="utf-8")
+
+
+def element(name: str, text: str) -> str:
+    return f"<{name}>{escape(table.cell(text))}</{name}>"
+
+
+def html_table(rows: Sequence[table.Row]) -> str:
+    import pandas
+
+    cells = [[table.cell(value) for value in row.values()] for row in rows]
+    with pandas.option_context("display.max_colwidth", None):
+        return pandas.DataFrame(cells, columns=[table.cell(name) for name in rows[0]]).to_html(index=False, border=0)
 
 
 def draw(comparison: Comparison) -> bytes | None:
-    """A PNG; None if there is nothing to draw."""
+    """Learning curves and gradient norms, as a PNG; None if there are none."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -46,7 +92,7 @@ def draw(comparison: Comparison) -> bytes | None:
         for place, name in enumerate(curves, start=1):
             axes = figure.add_subplot(rows, columns, place)
             draw_curves(axes, name, [[logs[run.folder].get(name, {}) for run in group.runs] for group in groups])
-        labels = [text(f"{group.number}  {group.label}", 45 * columns) for group in groups]
+        labels = [plot_text(f"{group.number}  {group.label}", 45 * columns) for group in groups]
         figure.legend(figure.axes[0].lines, labels, loc="outside lower left", frameon=False)
         file = io.BytesIO()
         figure.savefig(file, format="png")
@@ -80,7 +126,7 @@ def logged(folder: Path, names: Sequence[str]) -> dict[str, Curve]:
 
 def draw_curves(axes: "Axes", name: str, groups: Sequence[Sequence[Curve]]) -> None:
     """Mean over the runs of each group, and one standard deviation around it."""
-    axes.set(title=text(name, 45), xlabel="epoch")
+    axes.set(title=plot_text(name, 45), xlabel="epoch")
     axes.locator_params(axis="x", integer=True)
     if name == GRADIENT:
         axes.set(xlabel="step", yscale="log")
@@ -100,6 +146,6 @@ def over_runs(curves: Sequence[Curve]) -> dict[float, list[float]]:
     return {x: values for x, values in found.items() if 2 * len(values) >= len(curves)}
 
 
-def text(value: str, longest: int) -> str:
+def plot_text(value: str, longest: int) -> str:
     """Shortened, and not taken for a formula."""
-    return cell(value if len(value) <= longest else f"{value[: longest - 3]}...").replace("$", r"\$")
+    return table.cell(value if len(value) <= longest else f"{value[: longest - 3]}...").replace("$", r"\$")
