@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..lightning_internals import is_compiled
-from .inspection import NOT_ROWS
-from .problem import Problem
+from .problem import NO_FORWARD, Problem
 
 STEP = 1e10  # operations of a step that one core does in a fraction of a second
 SCORING = 1e11  # of an evaluation of both splits
@@ -58,6 +57,6 @@ def operations_per_sample(module: LightningModule, problem: Problem) -> float:
     try:
         with torch.no_grad(), counter:
             alone(problem.train.x[:TRIED].to(alone.device))
-    except (*NOT_ROWS, AssertionError):  # of operations in shapes that the counter does not know
+    except (*NO_FORWARD, AssertionError):  # of operations in shapes that the counter does not know
         return weights
     return max(weights, counter.get_total_flops() / TRIED)

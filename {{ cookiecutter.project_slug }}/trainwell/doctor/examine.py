@@ -18,7 +18,7 @@ from ..rng import preserved_random_states
 from .confirm import OF_VALIDATION, Confirmation
 from .cost import affordable
 from .history import EXPLAINED_DEVIATION, History
-from .problem import Problem, problem_of
+from .problem import NO_FORWARD, Problem, problem_of
 from .remedies import treated
 from .rules import data as data_rules
 from .rules.optimization import will_overfit
@@ -111,7 +111,7 @@ class Trials:
             return None
         try:
             return self.trial(self.problem, self.steps, treatment=treatment)
-        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError, MisconfigurationException):
+        except (*NO_FORWARD, MisconfigurationException):
             return None  # such as standardized identifiers, which no embedding has
 
     def longer(self) -> History | None:

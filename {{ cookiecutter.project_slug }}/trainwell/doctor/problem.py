@@ -11,6 +11,7 @@ from torch import Tensor
 from ..data.batches import Batches, Samples
 from ..data.in_memory import InMemoryDataModule
 
+NO_FORWARD = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)  # of a method with another purpose
 MOST_COLLECTED = 5_000  # samples taken from a loader that does not hold them in memory
 MOST_AT_ONCE = 1_000  # samples evaluated at a time
 

@@ -17,12 +17,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ..lightning_internals import is_compiled
 from .history import DROPOUTS, Scores
 from .loss_calls import LossCall, LossCalls, constant_loss
-from .problem import Batch, Problem, some
+from .problem import NO_FORWARD, Batch, Problem, some
 
 RARE = 3.0  # the share of the commonest class, times the number of classes, from which accuracy is blind
 RARE_OF_TWO = 1.6
 SAME = 0.999  # correlation
-NOT_LOGITS = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)  # of a forward with another purpose
 
 
 class Measure:
@@ -116,7 +115,7 @@ def calls_of_step(
     """The loss functions that the first of the steps that can be called by itself calls; None if none can."""
     try:
         noted = noted_step(deepcopy(module), batch, steps)  # a copy logs nothing: it has no trainer
-    except NOT_LOGITS:  # it keeps a tensor with a graph
+    except NO_FORWARD:  # it keeps a tensor with a graph
         return None
     return None if noted is None else noted.found
 
@@ -148,7 +147,7 @@ def noted_step(module: LightningModule, batch: Any, steps: Sequence[str]) -> Los
         try:
             with LossCalls() as calls:
                 getattr(module, step)(batch, 0)
-        except NOT_LOGITS:
+        except NO_FORWARD:
             continue
         return calls
     return None
@@ -230,7 +229,7 @@ def logits_of(module: LightningModule, batch: Batch, num_classes: int) -> Tensor
     """
     try:
         outputs: Any = module(batch.x)
-    except NOT_LOGITS:
+    except NO_FORWARD:
         outputs = None
     rows = isinstance(outputs, Tensor) and outputs.ndim == 2 and len(outputs) == len(batch.x)
     if rows and outputs.shape[1] == num_classes:
@@ -266,7 +265,7 @@ def objective_of(module: LightningModule, batches: Iterable[Any]) -> float | Non
     alone = deepcopy(module).eval()
     try:
         returned = [alone.training_step(move_data_to_device(batch, module.device), 0) for batch in batches]
-    except NOT_LOGITS:
+    except NO_FORWARD:
         return None
     losses = [each["loss"] if isinstance(each, dict) else each for each in returned]
     known = [loss.mean().item() for loss in losses if isinstance(loss, Tensor)]

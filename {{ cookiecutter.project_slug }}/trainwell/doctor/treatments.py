@@ -16,8 +16,8 @@ from torch.overrides import TorchFunctionMode
 
 from ..data import standardize
 from ..data.batches import Samples
+from .forward_checks import holds_identifiers
 from .history import FADED, History
-from .inspection import holds_identifiers
 from .layer_statistics import layers_of
 from .problem import Problem
 

@@ -19,11 +19,8 @@ from ..data.batches import Samples
 from ..lightning_internals import is_compiled
 from ..rng import preserved_random_states
 from .cost import FirstOfBatches
-from .history import History
-from .inspection import (
+from .forward_checks import (
     FEW,
-    GRAPHS,
-    Inspector,
     curvature,
     influential,
     inspect_fading,
@@ -31,6 +28,8 @@ from .inspection import (
     inspect_future,
     inspect_rank,
 )
+from .history import History
+from .inspection import GRAPHS, Inspector
 from .layer_statistics import Numbers
 from .loss_calls import LossCalls
 from .probe import Probe

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor
 
 from ...findings import Finding
+from ..forward_checks import DIFFERS
 from ..history import History
-from ..inspection import DIFFERS, Inspection
+from ..inspection import Inspection
 from ..loss_calls import LossCall, constant_loss
 from .optimization import WITHERED
 from .signal_flow import DEAD, and_more
