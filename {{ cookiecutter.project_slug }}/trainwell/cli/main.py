@@ -186,6 +186,7 @@ def refuse_jobs(config_name: str, overrides: list[str], multirun: bool) -> None:
     """Check what was typed before Hydra starts; of a sweep, every job. Raises: Refused: there are mistakes."""
     from ..config import compose
     from ..runs import request
+    from ..runs.secrets import refuse_secrets
 
     for job in with_bar(compose.jobs(config_name, overrides)) if multirun else [overrides]:
         wanted = request.asked_for(job)
@@ -193,8 +194,12 @@ def refuse_jobs(config_name: str, overrides: list[str], multirun: bool) -> None:
             raise Refused([f"{wanted.key}={wanted.name} is about one run, so leave out -m"])
         if wanted:  # the run's own configuration is trained, not this one
             refuse(request.mistakes(wanted, compose.without_hydra(compose.composed(config_name, job)), job))
-        else:
-            compose.checked(config_name, job)
+            continue
+        config = compose.checked(config_name, job)
+        try:
+            refuse_secrets(compose.without_hydra(config), config.hydra)  # before Hydra writes that of a sweep
+        except ValueError as error:
+            raise Refused([str(error)]) from error
 
 
 def with_bar(jobs: list[list[str]]) -> Iterable[list[str]]:

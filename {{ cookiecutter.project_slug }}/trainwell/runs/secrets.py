@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import yaml
+from omegaconf import DictConfig, OmegaConf
 
 SECRET = re.compile(r".*(passwords?|passwd|passphrase|secrets?|credentials?|apikeys?)")
 QUALIFIERS = {"access", "api", "auth", "bearer", "private", "refresh"}  # a key or token of this kind is a secret
@@ -14,18 +14,19 @@ HARMLESS = re.compile(  # a key or token of this kind is not
 )
 
 
-def refuse_secrets(config: dict[str, Any], overrides: Sequence[str] = ()) -> None:
-    """Refuse to write a configuration that holds a secret, or looks one up: what is written is resolved.
+def refuse_secrets(config: DictConfig, hydra: DictConfig | None = None) -> None:
+    """Refuse to write a configuration, or Hydra's own beside it, that holds a secret or looks one up.
 
-    A masked configuration could not be resumed.
+    The configuration is written resolved, Hydra's as it is. A masked configuration could not be resumed.
 
     Raises: ValueError: a key that is named like a secret has a value.
     """
-    in_overrides = [path for override in overrides for path in secret_keys(*parsed(override))]
-    found = ", ".join(dict.fromkeys([*secret_keys(config), *in_overrides]))
+    found = secret_keys(OmegaConf.to_container(config, resolve=True))
+    if hydra is not None:
+        found += secret_keys(OmegaConf.to_container(hydra), ("hydra",))
     if found:
         raise ValueError(
-            f"{found}: this looks like a secret, and a run's configuration is written to files and loggers; "
+            f"{', '.join(found)}: this looks like a secret, and a run's configuration is written to files and loggers; "
             "read it from an environment variable in your code instead"
         )
 
@@ -37,16 +38,6 @@ def secret_keys(config: Any, path: tuple[str, ...] = ()) -> list[str]:
     if isinstance(config, list | tuple):
         return [found for value in config for found in secret_keys(value, path)]
     return [".".join(path)] if is_secret(path, config) else []
-
-
-def parsed(override: str) -> tuple[Any, tuple[str, ...]]:
-    """The value of ``+some.key=value``, and the key's parts."""
-    key, _, text = override.partition("=")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:  # Hydra's grammar is not quite YAML
-        value = text
-    return value, tuple(re.split(r"[./@]", key.lstrip("+~")))
 
 
 def is_secret(path: Sequence[str], value: Any) -> bool:

@@ -76,8 +76,7 @@ class Run:
         try:
             self.start = request.start(self.given)
             self.config, self.folder = self.start.config, Path(self.start.config.run_folder)
-            plain: Any = OmegaConf.to_container(self.config, resolve=True)
-            refuse_secrets(plain, self.start.overrides)
+            refuse_secrets(self.config, hydra_config())
             if self.start.resumes and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
                 self.resources.enter_context(folder.lock(self.folder))
         except ValueError as error:
