@@ -24,7 +24,7 @@ STOCK: dict[str, dict[str, dict[str, Any]]] = {
         "Timer": {},
         "RichProgressBar": {},
         "DeviceStatsMonitor": {"cpu_stats": False},
-        "ModelCheckpoint": {"dirpath": "second", "save_last": True},
+        "ModelCheckpoint": {"dirpath": "second", "save_last": True, "monitor": "val/loss", "save_top_k": 2},
         "GradientAccumulationScheduler": {"scheduling": {0: 2}},
     },
     "StochasticWeightAveraging": {"StochasticWeightAveraging": {"swa_lrs": 0.001}},

@@ -6,7 +6,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 class BestWeights(ModelCheckpoint):
     """Keep ``checkpoints/best.ckpt``, the weights with the best value of ``monitor``; ``mode`` is ``min`` or ``max``.
 
-    Lightning's ModelCheckpoint with the settings that a run needs; further ones can be added beside it.
+    Lightning's ModelCheckpoint with the settings that a run needs. It is a class of its own because Lightning tells the
+    states of callbacks apart by class and monitor: a ModelCheckpoint by the same monitor can then be added beside it.
     """
 
     def __init__(self, *, dirpath: str, monitor: str, mode: str) -> None:
