@@ -7,7 +7,7 @@ import pytest
 import torch
 from lightning import LightningModule
 from trainwell.runs import checkpoint_io
-from trainwell.runs.checkpoint_io import LENGTH, AtomicCheckpointIO, load_weights, read_checkpoint
+from trainwell.runs.checkpoint_io import AtomicCheckpointIO, load_weights, read_checkpoint
 
 
 class Linear(LightningModule):
@@ -87,13 +87,6 @@ def test_a_checkpoint_that_something_else_has_saved_is_checked_by_its_records(tm
     damaged[content.index(weights)] ^= 1
     path.write_bytes(damaged)
     with pytest.raises(ValueError, match="cannot be read: is damaged"):
-        read_checkpoint(path)
-
-
-def test_a_file_that_has_lost_its_checksum_alone_is_damaged(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-LENGTH])
-    torch.load(path, weights_only=True)  # torch sees nothing wrong
-    with pytest.raises(ValueError, match="checksum"):
         read_checkpoint(path)
 
 

@@ -12,7 +12,7 @@ import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from trainwell.callbacks.resumable_checkpoint import LAST
-from trainwell.runs.checkpoint_io import AtomicCheckpointIO, read_checkpoint
+from trainwell.runs.checkpoint_io import LABEL, LENGTH, AtomicCheckpointIO, read_checkpoint
 from trainwell.runs.load import load_run
 
 OWN_PACKAGE = """
@@ -87,10 +87,13 @@ def is_used(content: bytes | bytearray, path: Path) -> bool:
 
 
 def test_no_checkpoint_with_a_flipped_bit_is_used(last: Path, tmp_path: Path) -> None:
+    """Except in the label of the checksum: what is before it is then the archive, whole."""
     content, draw = last.read_bytes(), random.Random(0)
     assert is_used(content, tmp_path / LAST)
     last_bytes = range(8 * (len(content) - 40), 8 * len(content))  # the end of the archive and the checksum
-    for bit in [*(draw.randrange(8 * len(content)) for _ in range(300)), *last_bytes]:
+    label = range(8 * (len(content) - LENGTH), 8 * (len(content) - LENGTH + len(LABEL)))
+    bits = {*(draw.randrange(8 * len(content)) for _ in range(300)), *last_bytes}
+    for bit in bits.difference(label):
         flipped = bytearray(content)
         flipped[bit // 8] ^= 1 << bit % 8
         assert not is_used(flipped, tmp_path / LAST), f"bit {bit}"
@@ -98,9 +101,17 @@ def test_no_checkpoint_with_a_flipped_bit_is_used(last: Path, tmp_path: Path) ->
 
 def test_no_truncated_checkpoint_is_used(last: Path, tmp_path: Path) -> None:
     content, draw = last.read_bytes(), random.Random(0)
-    ends = range(len(content) - 40, len(content))
-    for length in [*(draw.randrange(len(content)) for _ in range(100)), *ends]:
+    archive = len(content) - LENGTH
+    for length in [*(draw.randrange(archive) for _ in range(100)), *range(archive - 40, archive)]:
         assert not is_used(content[:length], tmp_path / LAST), f"{length} bytes"
+
+
+def test_a_checkpoint_that_has_lost_some_of_its_checksum_holds_the_same_weights(last: Path, tmp_path: Path) -> None:
+    content, weights = last.read_bytes(), read_checkpoint(last)["state_dict"]
+    for lost in range(1, LENGTH + 1):
+        (tmp_path / LAST).write_bytes(content[:-lost])
+        found = read_checkpoint(tmp_path / LAST)["state_dict"]
+        assert all(torch.equal(found[name], weights[name]) for name in weights), f"without {lost} bytes"
 
 
 def test_no_checkpoint_with_a_page_of_zeros_is_used(last: Path, tmp_path: Path) -> None:

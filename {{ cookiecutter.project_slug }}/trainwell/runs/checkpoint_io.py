@@ -14,10 +14,8 @@ from lightning import LightningModule
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
-END_OF_ARCHIVE = b"PK\5\6"  # a zip archive ends with this record of 22 bytes and a comment
-END_LENGTH = 22
 LABEL = b"crc32:"
-LENGTH = len(LABEL) + 8  # of the comment: the label and eight hexadecimal digits
+LENGTH = len(LABEL) + 8  # of the checksum at the end of a file: the label and eight hexadecimal digits
 CHUNK = 2**22  # bytes
 BEST = "best.ckpt"
 PAUSE = 99  # between two writes of the best weights, in units of the time that one takes: one percent of the time
@@ -42,8 +40,9 @@ UNREADABLE = (  # what torch.load makes of a file that is no checkpoint
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Write a checkpoint under another name and rename it; verify it before it is loaded.
 
-    Lightning copies it from the system's temporary folder, which can break off halfway. The file's checksum is the
-    comment of the zip archive that torch.save writes, so any program that reads torch checkpoints reads these.
+    Lightning copies it from the system's temporary folder, which can break off halfway. The checksum stands behind the
+    zip archive that torch.save writes. Programs that read torch checkpoints ignore it there. It covers all bytes; the
+    checksums within the archive leave out names and offsets.
 
     Writing the weights of a large network can take as long as an epoch. So new best weights wait in memory, on their
     device, if the last were written a short time ago: until another checkpoint is saved, from which a run resumes, and
@@ -86,7 +85,7 @@ def write(checkpoint: dict[str, Any], place: Path) -> None:
     try:
         content = BytesIO()  # into a file, torch.save turns a full disk into a RuntimeError of its own
         torch.save(checkpoint, content)
-        add_checksum(content)
+        content.write(LABEL + b"%08x" % zlib.crc32(content.getbuffer()))
         unfinished.write_bytes(content.getbuffer())
     except BaseException:
         unfinished.unlink(missing_ok=True)
@@ -94,17 +93,8 @@ def write(checkpoint: dict[str, Any], place: Path) -> None:
     unfinished.replace(place)
 
 
-def add_checksum(archive: BytesIO) -> None:
-    """Append the CRC-32 of all bytes as the archive's comment. The CRCs within it leave out names and offsets."""
-    with archive.getbuffer() as content:
-        content[-2:] = LENGTH.to_bytes(2, "little")  # the last field without a comment is its length
-        checksum = zlib.crc32(content)
-    archive.seek(0, 2)
-    archive.write(LABEL + b"%08x" % checksum)
-
-
 def verify(path: Path) -> None:
-    """Check every byte of a checkpoint; in one that something else has written, only its records.
+    """Check every byte of a checkpoint; in one without our checksum, such as somebody else's, only its records.
 
     Raises: ValueError: the file is damaged, or no regular file.
     """
@@ -112,9 +102,9 @@ def verify(path: Path) -> None:
         raise ValueError(f"{path} is not a regular file")
     with path.open("rb") as file:
         size = file.seek(0, 2)
-        file.seek(max(0, size - END_LENGTH - LENGTH))
+        file.seek(max(0, size - LENGTH))
         end = file.read()
-        if end[-END_LENGTH:].startswith(END_OF_ARCHIVE) and end.endswith(b"\0\0"):
+        if not end.startswith(LABEL):
             if not records_are_whole(path):
                 raise ValueError(f"{path} is damaged")
             return
@@ -122,7 +112,7 @@ def verify(path: Path) -> None:
         checksum, left = 0, size - LENGTH
         while left > 0 and (chunk := file.read(min(CHUNK, left))):
             checksum, left = zlib.crc32(chunk, checksum), left - len(chunk)
-    if end[-LENGTH:] != LABEL + b"%08x" % checksum:
+    if end != LABEL + b"%08x" % checksum:
         raise ValueError(f"{path} is damaged: its bytes do not have the checksum that was saved with them")
 
 
