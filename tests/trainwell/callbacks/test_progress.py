@@ -113,6 +113,19 @@ def test_the_rows_say_the_last_and_the_best_validation(monkeypatch: pytest.Monke
     assert progress.said["best"][-1] == "best   loss 2.000  a 0.250  b 0.500  epoch 0"
 
 
+def test_after_a_loss_that_is_no_number_the_first_number_is_the_best(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def validated(module: Line) -> None:
+        module.log("val/loss", 2.0 if module.current_epoch else float("nan"))
+
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(Line, "on_validation_epoch_end", validated)
+    progress = Texts()
+    fit(progress, BestWeights(dirpath=str(tmp_path), monitor="val/loss", mode="min"))
+    assert progress.said["best"][-1] == "best   loss 2.000  epoch 1"
+
+
 def test_a_row_is_a_line_in_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "20")

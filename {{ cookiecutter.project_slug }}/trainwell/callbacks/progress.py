@@ -30,7 +30,6 @@ class Progress(ProgressBar):
         super().__init__()
         self.bar = tqdm(disable=True)
         self.rows: dict[str, tqdm] = {}  # the lines below the bar, by their first word
-        self.best: dict[str, float] = {}
         self.enabled = True
 
     def disable(self) -> None:
@@ -53,12 +52,12 @@ class Progress(ProgressBar):
             dynamic_ncols=True,
             disable=not self.enabled or not sys.stderr.isatty() or terminal_is_quiet(),  # one of several jobs at once
         )
-        monitor, score = monitored(trainer)
-        self.best = {} if score is None else {monitor: score}  # a resumed run has had a best epoch
         if not self.bar.disable:
             rows = enumerate(("train", "val", "best"), start=1)
             self.rows = {name: tqdm(position=place, bar_format="{desc}", leave=False) for place, name in rows}
-            self.show("best", self.best)
+            checkpoint = best_checkpoint(trainer)
+            if checkpoint is not None and checkpoint.best_model_score is not None:  # of a resumed run
+                self.show("best", {str(checkpoint.monitor): float(checkpoint.best_model_score)})
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -73,10 +72,11 @@ class Progress(ProgressBar):
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
         metrics = validation_metrics(trainer)
-        monitor, _ = monitored(trainer)
-        if is_better(trainer, self.best.get(monitor)):
-            self.best = {**metrics, monitor: float(trainer.callback_metrics[monitor])}
-            self.show("best", self.best, f"epoch {trainer.current_epoch}")
+        checkpoint = best_checkpoint(trainer)
+        monitor = "" if checkpoint is None else str(checkpoint.monitor)
+        value = trainer.callback_metrics.get(monitor)
+        if checkpoint is not None and value is not None and checkpoint.check_monitor_top_k(trainer, value):
+            self.show("best", {**metrics, monitor: float(value)}, f"epoch {trainer.current_epoch}")
         self.show("val", metrics)
         if not self.enabled:
             return
@@ -119,19 +119,7 @@ def validation_metrics(trainer: Trainer) -> dict[str, float]:
     return {name: metrics[name] for name in names}
 
 
-def monitored(trainer: Trainer) -> tuple[str, float | None]:
-    """The metric by which the best weights are kept, and its best value so far."""
-    for callback in trainer.checkpoint_callbacks:
-        if isinstance(callback, ModelCheckpoint) and callback.monitor:
-            score = callback.best_model_score
-            return callback.monitor, None if score is None else float(score)
-    return "", None
-
-
-def is_better(trainer: Trainer, best: float | None) -> bool:
-    """Whether the monitored metric is now better than ``best``."""
-    for callback in trainer.checkpoint_callbacks:
-        if isinstance(callback, ModelCheckpoint) and callback.monitor in trainer.callback_metrics:
-            value = float(trainer.callback_metrics[callback.monitor])
-            return best is None or (value < best if callback.mode == "min" else value > best)
-    return False
+def best_checkpoint(trainer: Trainer) -> ModelCheckpoint | None:
+    """The callback that keeps the best weights."""
+    callbacks = (callback for callback in trainer.checkpoint_callbacks if isinstance(callback, ModelCheckpoint))
+    return next((callback for callback in callbacks if callback.monitor), None)
