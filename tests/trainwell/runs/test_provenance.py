@@ -78,10 +78,12 @@ def test_a_change_of_code_library_or_machine_is_reported(empty_folder: Path) -> 
     path = empty_folder / provenance.NAME
     written = json.loads(path.read_text())
     assert written["command"] == "python train.py seed=1"
-    path.write_text(json.dumps({**written, "code": "another", "versions": {"torch": "1.0"}}))
+    hardware = {**written["hardware"], "vector_instructions": "others"}
+    path.write_text(json.dumps({**written, "code": "another", "versions": {"torch": "1.0"}, "hardware": hardware}))
     assert [line.partition(" has changed")[0] for line in provenance.changes(empty_folder)] == [
         "the code of the project",
         "the version of Python or of a library",
+        "the machine",
     ]
 
 

@@ -73,16 +73,12 @@ def version_of(distribution: str) -> str | None:
 
 
 def hardware() -> dict[str, Any]:
-    gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
-    return {"machine": platform.machine(), "processor": processor(), "threads": torch.get_num_threads(), "gpus": gpus}
-
-
-def processor() -> str:
-    """The processor's model; its family where the system does not name it."""
-    details = Path("/proc/cpuinfo")
-    lines = details.read_text(encoding="utf-8").splitlines() if details.exists() else []
-    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+    return {
+        "machine": platform.machine(),
+        "vector_instructions": torch.backends.cpu.get_cpu_capability(),  # such as AVX2: the last digits depend on them
+        "threads": torch.get_num_threads(),
+        "gpus": [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())],
+    }
 
 
 def git_state() -> dict[str, Any] | None:
