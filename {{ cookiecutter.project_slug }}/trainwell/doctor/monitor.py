@@ -161,5 +161,3 @@ class Monitor(Probe):
             self.findings.append(finding)
             more = "" if finding.code == "overfitting" else f". See {command}"  # which looks at the first steps
             log.info(f"found: {finding.code} at {finding.where}: {finding.evidence}{more}")
-            for logger in safe_wandb_loggers(trainer):
-                logger.alert(finding.code, f"{finding.where}: {finding.evidence}")

@@ -120,10 +120,6 @@ class SafeWandbLogger(WandbLogger):
         self.summarized.add(metric)
         self._safely(lambda: self.run.define_metric(metric, step_metric=STEP, summary=f"{mode},last"))
 
-    def alert(self, title: str, text: str) -> None:
-        """Send a notification by e-mail or Slack, as the W&B account is set up."""
-        self._safely(lambda: self.run.alert(title=title, text=text))
-
     def after_save_checkpoint(self, checkpoint_callback: Any) -> None:
         """Checkpoints stay in the run folder."""
 
