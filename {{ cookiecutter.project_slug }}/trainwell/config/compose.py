@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import cache
@@ -117,7 +117,7 @@ def mistakes(config_name: str, config: DictConfig, hydra: Any) -> list[str]:
     removed = [group for group in groups if not isinstance(OmegaConf.select(config, group), DictConfig)]
     if removed:
         return [cannot_be_left_out(group) for group in removed]
-    choices = chosen_options(hydra)
+    choices = chosen_options(hydra.runtime.choices, NOT_TECHNIQUES)
     written = as_written(config_name, **choices) if hydra.overrides.task else config  # nothing typed: the files alone
     folders = [Path(source.path) for source in hydra.runtime.config_sources if source.schema == "file"]
     changed = changed_groups(config_name, hydra, choices)
@@ -143,15 +143,15 @@ def as_written(config_name: str, **choices: str) -> DictConfig:
 
 @cache
 def default_options(config_name: str, *overrides: str) -> dict[str, str]:
-    return chosen_options(composed_once(config_name, *overrides).hydra)
+    return chosen_options(composed_once(config_name, *overrides).hydra.runtime.choices, NOT_TECHNIQUES)
 
 
-def chosen_options(hydra: Any) -> dict[str, str]:
+def chosen_options(choices: Mapping[str, str | None], without: Sequence[str] = ("hydra",)) -> dict[str, str]:
     """The option of each group; a list of options, as ``logger`` may have, is left as Hydra writes it."""
     return {
         group: option
-        for group, option in hydra.runtime.choices.items()
-        if "/" not in group and group not in NOT_TECHNIQUES and option is not None
+        for group, option in choices.items()
+        if "/" not in group and group not in without and option is not None
     }
 
 

@@ -3,7 +3,7 @@
 import copy
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from ..config import compose, constraints
 from . import find, folder, processes
 from .stored_config import read_config, read_invocation, read_values
 
@@ -74,8 +75,6 @@ def reasons(
 
 
 def reasons_against_resuming(run: Path, own: DictConfig, config: DictConfig, limits: Sequence[str]) -> Iterator[str]:
-    from ..config import compose, constraints
-
     files = [run, *(path for path in (run / "metrics.csv", run / "checkpoints") if path.exists())]
     if not all(os.access(path, os.W_OK) for path in files):
         yield f"{run} must be writable, for the run continues in it"
@@ -88,7 +87,7 @@ def reasons_against_resuming(run: Path, own: DictConfig, config: DictConfig, lim
     elif config.trainer.max_epochs < own.trainer.max_epochs:
         yield f"{EPOCHS} can only be raised; it is {own.trainer.max_epochs}, got {config.trainer.max_epochs}"
     else:
-        choices = plain(read_invocation(run).choices)
+        choices = compose.chosen_options(read_invocation(run).choices)
         yield from constraints.conflicts(own, [compose.project_root() / "configs"], choices, {}, raised=[EPOCHS])
 
 
@@ -115,7 +114,7 @@ def summary_of(run: Path) -> dict[str, Any] | None:
 def start(config: DictConfig) -> Start:
     """What is to be trained: ``config`` in a folder of its own, or what ``resume`` and ``reproduce`` ask for."""
     overrides = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
-    choices = plain(HydraConfig.get().runtime.choices) if HydraConfig.initialized() else {}
+    choices = compose.chosen_options(HydraConfig.get().runtime.choices) if HydraConfig.initialized() else {}
     request = asked_for(overrides) or of_config(config) or requeued(overrides)
     if request is None:
         config = copy.deepcopy(config)  # the caller's stays as it is
@@ -130,12 +129,12 @@ def start(config: DictConfig) -> Start:
         for limit in request.limits:
             OmegaConf.update(own, limit, OmegaConf.select(config, limit))
         typed = read_invocation(run)
-        return Start(own, typed.overrides, plain(typed.choices), resumes=True)
+        return Start(own, typed.overrides, compose.chosen_options(typed.choices), resumes=True)
     typed = read_invocation(run)
     text = OmegaConf.to_yaml(read_config(run))
     before, new = read_config(run).run_folder, str(folder.name(typed.overrides))
     own = with_display_of(config, OmegaConf.create(text.replace(before, new)))  # it stands in many keys
-    return Start(own, typed.overrides, plain(typed.choices), reproduces=run)
+    return Start(own, typed.overrides, compose.chosen_options(typed.choices), reproduces=run)
 
 
 def of_config(config: DictConfig) -> Request | None:
@@ -162,12 +161,3 @@ def with_display_of(config: DictConfig, own: Any) -> DictConfig:
         own.trainer.enable_progress_bar = False
         own.callbacks.pop("progress_bar", None)
     return own
-
-
-def plain(choices: Mapping[str, str | None]) -> dict[str, str]:
-    """The option of each of the project's groups, as Hydra knows it."""
-    return {
-        group: option
-        for group, option in choices.items()
-        if "/" not in group and group != "hydra" and option is not None
-    }
