@@ -14,6 +14,7 @@ from typing import Any
 
 from hydra import compose
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -47,6 +48,11 @@ def hydra_here(config_dir: str | None = None, config_path: str | None = None) ->
     configs = os.path.abspath(config_path or project_root() / "configs")
     with hydra_initialized(configs, config_dir and os.path.abspath(config_dir)):
         yield
+
+
+def hydra_config() -> Any:
+    """Hydra's own configuration of the job that runs; None where it was composed in Python."""
+    return HydraConfig.get() if HydraConfig.initialized() else None
 
 
 def composed(config_name: str, overrides: Sequence[str]) -> DictConfig:

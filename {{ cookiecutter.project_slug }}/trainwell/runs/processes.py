@@ -4,10 +4,10 @@ import os
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
+
+from ..config.compose import hydra_config
 
 FOLDER_OF_THIS_RUN, STARTED_BY = "RUN_FOLDER", "RUN_FOLDER_STARTED_BY"  # in the environment
 PATIENCE = 120.0  # seconds that a process waits for the first one
@@ -38,8 +38,8 @@ def agreed(chosen: Path) -> Path:
 
 def job_number() -> int:
     """The number of this run in a sweep."""
-    config: Any = HydraConfig.get() if HydraConfig.initialized() else OmegaConf.create()
-    return OmegaConf.select(config, "job.num", default=0)
+    hydra = hydra_config()
+    return 0 if hydra is None else OmegaConf.select(hydra, "job.num", default=0)
 
 
 def through_store(chosen: Path) -> Path:

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from ..config import compose, constraints
@@ -113,8 +111,9 @@ def summary_of(run: Path) -> dict[str, Any] | None:
 
 def start(config: DictConfig) -> Start:
     """What is to be trained: ``config`` in a folder of its own, or what ``resume`` and ``reproduce`` ask for."""
-    overrides = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
-    choices = compose.chosen_options(HydraConfig.get().runtime.choices) if HydraConfig.initialized() else {}
+    hydra = compose.hydra_config()
+    overrides = [] if hydra is None else list(hydra.overrides.task)
+    choices = {} if hydra is None else compose.chosen_options(hydra.runtime.choices)
     request = asked_for(overrides) or of_config(config) or requeued(overrides)
     if request is None:
         config = copy.deepcopy(config)  # the caller's stays as it is
@@ -146,7 +145,7 @@ def requeued(overrides: Sequence[str]) -> Request | None:
     """The run that a SLURM job started before the job was requeued; of a sweep, the one with the same overrides."""
     if os.environ.get("SLURM_RESTART_COUNT", "0") == "0":
         return None
-    in_sweep = HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN
+    in_sweep = folder.is_sweep(compose.hydra_config())
     for path in sorted(Path("runs").glob("*/*/provenance.json"), key=lambda path: path.parent.name, reverse=True):
         run = path.parent
         if json.loads(path.read_text(encoding="utf-8"))["slurm_job"] != os.environ["SLURM_JOB_ID"]:

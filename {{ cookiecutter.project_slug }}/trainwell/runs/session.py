@@ -11,7 +11,6 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from lightning import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -22,6 +21,7 @@ from .. import console
 from ..callbacks.best_weights import BestWeights
 from ..callbacks.interrupts import OutOfTime
 from ..callbacks.resumable_checkpoint import ResumableCheckpoint
+from ..config.compose import hydra_config
 from ..errors import Pruned, Refused, RunFailed
 from ..loggers.wandb import SafeWandbLogger, safe_wandb_loggers
 from ..metrics import higher_is_better
@@ -307,8 +307,3 @@ def status_of(trainer: Trainer, error: BaseException | None) -> str:
     if error is not None:
         return "interrupted" if isinstance(error, KeyboardInterrupt | SystemExit) else "failed"
     return "stopped_early" if trainer.should_stop else "finished"
-
-
-def hydra_config() -> Any:
-    """Hydra's own configuration; None where the run was composed in Python."""
-    return HydraConfig.get() if HydraConfig.initialized() else None
