@@ -254,4 +254,5 @@ def did_you_mean(wrong: str, right: Sequence[str], before: str = "") -> str:
 
 
 def key_of(override: str) -> str:
+    """The key of ``+key=value``, ``~key`` and ``group@package=option``."""
     return override.lstrip("+~").partition("=")[0].partition("@")[0]

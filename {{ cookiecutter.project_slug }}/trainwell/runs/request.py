@@ -38,7 +38,7 @@ class Start(NamedTuple):
 
 def asked_for(overrides: Sequence[str]) -> Request | None:
     """Which of KEYS was typed, with the run's name as it was typed: Hydra would read the id 1234e567 as a number."""
-    typed = [override.partition("=")[0].lstrip("+") for override in overrides]
+    typed = [compose.key_of(override) for override in overrides]
     for override in overrides:
         key, _, name = override.lstrip("+").partition("=")
         if key in KEYS and name not in ("", "null"):
