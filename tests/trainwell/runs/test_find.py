@@ -1,7 +1,8 @@
 from pathlib import Path
 
 import pytest
-from trainwell.runs.find import WANDB_ID, find
+from trainwell.loggers.wandb_run import WANDB_ID_FILE
+from trainwell.runs.find import find
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +33,7 @@ def test_a_run_is_found_by_its_folder_its_short_id_or_latest(empty_folder: Path)
 def test_a_run_is_found_by_its_path_in_wandb() -> None:
     made("train/2026-01-31_12-00-00_1234e567")
     run = made("train/2026-01-31_12-00-01_89abcdef")
-    (run / WANDB_ID).write_text("0f0f0f0f")
+    (run / WANDB_ID_FILE).write_text("0f0f0f0f")
     assert find("me/project/0f0f0f0f") == find("me/project/runs/0f0f0f0f") == run
     assert find("https://wandb.ai/me/project/runs/0f0f0f0f?nw=1") == run
     with pytest.raises(ValueError, match="there is no such run"):

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config.options import Option, one_of
-from ..runs.find import WANDB_ID
+from ..loggers.wandb_run import WANDB_ID_FILE
 from ..runs.folder import draft, note_test_evaluation, write_json
 from .command import run_command
 
@@ -90,7 +90,7 @@ def show_in_wandb(run: "TrainedRun", images: dict[str, Path]) -> None:
     from omegaconf import OmegaConf
 
     project = OmegaConf.select(run.config, "logger.wandb.project")
-    if project is None or not (run.folder / WANDB_ID).exists():
+    if project is None or not (run.folder / WANDB_ID_FILE).exists():
         return
     from ..loggers.wandb import SafeWandbLogger
 

@@ -12,11 +12,10 @@ from lightning import Trainer
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.loggers.logger import DummyExperiment, rank_zero_experiment
 
-from .wandb_run import delete, failures, group_of, pieces, reason, start_run, tags_of
+from .wandb_run import WANDB_ID_FILE, delete, failures, group_of, pieces, reason, start_run, tags_of
 
 log = logging.getLogger(__name__)
 
-ID_FILE = "wandb_id.txt"  # in the run folder: the run's id in W&B, which a resumed run takes up again
 BROKEN = (ImportError, AttributeError, TypeError, ValueError)  # raised by installations and settings that cannot work
 STEP = "trainer/global_step"
 NOTHING = ("does not work here", "this run is recorded in its folder alone")
@@ -184,14 +183,14 @@ class SafeWandbLogger(WandbLogger):
             else:  # begun by the user's own code, or by a sweep agent that calls a function
                 self.run = wandb.run
             if self.folder.exists() and not self.run.disabled:
-                (self.folder / ID_FILE).write_text(self.run.id, encoding="utf-8")
+                (self.folder / WANDB_ID_FILE).write_text(self.run.id, encoding="utf-8")
             if self.code_diff and (self.folder / "code.diff").exists() and not self.run.settings.disable_code:
                 self.run.save(self.folder / "code.diff", base_path=self.folder, policy="now")
         except failures() as error:
             self._give_up(*NOTHING, error)
 
     def _start(self) -> None:
-        id_file = self.folder / ID_FILE
+        id_file = self.folder / WANDB_ID_FILE
         known_id = id_file.read_text(encoding="utf-8").strip() if id_file.exists() else None
         self.run = start_run(self.project, self.folder, known_id, self.described)
         self.written = [Path(self.run.settings.sync_dir)] + ([] if known_id else [id_file])

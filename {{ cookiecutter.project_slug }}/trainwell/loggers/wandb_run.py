@@ -18,6 +18,7 @@ from ..config.compose import key_of
 
 log = logging.getLogger(__name__)
 
+WANDB_ID_FILE = "wandb_id.txt"  # in the run folder: the run's id in W&B, which a resumed run takes up again
 SECONDS_TO_CONNECT = 6
 SECONDS_TO_FINISH = 30  # for the rest of the upload after the run; what is left then stays in wandb/
 ONLINE = ("online", "run", "shared")  # values of WANDB_MODE

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from ..loggers.wandb_run import WANDB_ID_FILE
+
 NAMES = "its folder, the short id at the folder's end, latest, or its W&B path (entity/project/id)"
-WANDB_ID = "wandb_id.txt"  # in a run folder: the run's id in W&B
 
 
 def find(name: str) -> Path:
@@ -29,5 +30,5 @@ def find(name: str) -> Path:
 
 
 def wandb_id(run: Path) -> str | None:
-    path = run / WANDB_ID
+    path = run / WANDB_ID_FILE
     return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
