@@ -14,8 +14,6 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
-from ..config.compose import key_of
-
 log = logging.getLogger(__name__)
 
 WANDB_ID_FILE = "wandb_id.txt"  # in the run folder: the run's id in W&B, which a resumed run takes up again
@@ -31,6 +29,8 @@ LONGEST_TAG, LONGEST_GROUP = 64, 128  # characters, as W&B allows
 
 def group_of(name: str, overrides: Sequence[str]) -> str:
     """The W&B group of a run: its experiment and what was typed, so that seeds and folds of one setting share it."""
+    from ..config.compose import key_of  # imports Hydra
+
     keys = {override: key_of(override) for override in overrides}
     typed = [text for text, key in keys.items() if key not in ALIKE and key.partition(".")[0] != "logger"]
     return " ".join([name, *sorted(typed)])[:LONGEST_GROUP]
@@ -38,6 +38,8 @@ def group_of(name: str, overrides: Sequence[str]) -> str:
 
 def tags_of(overrides: Sequence[str], choices: Mapping[str, str]) -> list[str]:
     """Tags of a run: task, data and network, and the options that were typed."""
+    from ..config.compose import key_of
+
     typed = [key_of(override) for override in overrides]
     groups = dict.fromkeys([*TAGGED, *(key for key in typed if key in choices and key != "logger")])
     tags = [f"{group}={choices[group]}" for group in groups if group in choices]

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from ..config.compose import hydra_config
-
 FOLDER_OF_THIS_RUN, STARTED_BY = "RUN_FOLDER", "RUN_FOLDER_STARTED_BY"  # in the environment
 PATIENCE = 120.0  # seconds that a process waits for the first one
 
@@ -38,6 +36,8 @@ def agreed(chosen: Path) -> Path:
 
 def job_number() -> int:
     """The number of this run in a sweep."""
+    from ..config.compose import hydra_config  # imports Hydra
+
     hydra = hydra_config()
     return 0 if hydra is None else OmegaConf.select(hydra, "job.num", default=0)
 
