@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from ..runs import find
+from ..runs.folder import find
 from ..runs.stored_config import read_text, read_yaml
 
 WITH_RESULT = ("finished", "stopped_early")  # after any other status the best value so far is not a result
@@ -45,7 +45,7 @@ class Run(NamedTuple):
 def folders_at(place: str) -> list[Path]:
     """The run folders that one argument names: a run, the runs of a sweep, or all below a folder."""
     try:
-        return list(runs_in(Path(place), levels=2)) if os.path.isdir(place) else [find.find(place)]
+        return list(runs_in(Path(place), levels=2)) if os.path.isdir(place) else [find(place)]
     except (OSError, ValueError) as error:
         raise ValueError(f"{place:.100}: {error!s:.200}") from error
 

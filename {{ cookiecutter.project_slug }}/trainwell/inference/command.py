@@ -6,7 +6,7 @@ from typing import Any
 
 from ..config.options import REQUIRED, Option, help_of, parsed
 from ..errors import Refused
-from ..runs.find import find
+from ..runs.folder import find
 
 RUN = Option(REQUIRED, "a run folder, the short id at its end, latest, or its W&B path")
 

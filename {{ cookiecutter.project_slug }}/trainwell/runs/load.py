@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ..data.in_memory import InMemoryDataModule
 from .checkpoint_io import load_weights, read_checkpoint
-from .find import find
+from .folder import find
 from .stored_config import read_config
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from omegaconf import DictConfig, OmegaConf
 
 from ..config import compose, constraints
-from . import find, folder, processes
+from . import folder, processes
 from .stored_config import read_config, read_invocation, read_values
 
 KEYS = ("resume", "reproduce")
@@ -49,7 +49,7 @@ def asked_for(overrides: Sequence[str]) -> Request | None:
 def mistakes(request: Request, config: DictConfig, overrides: Sequence[str]) -> list[str]:
     """Why the run cannot be resumed or reproduced like this, a sentence each."""
     try:
-        run = find.find(request.name)
+        run = folder.find(request.name)
         own = read_values(run)
     except ValueError as error:
         return [f"{request.key}={request.name[:80]}: {error}"]
@@ -93,7 +93,7 @@ def nothing_left(request: Request, config: DictConfig) -> str | None:
     """One sentence if a run has come to its own end and more epochs would not change that."""
     if request.key != "resume":
         return None
-    run = find.find(request.name)
+    run = folder.find(request.name)
     status = (summary_of(run) or {}).get("status")
     if status == "stopped_early":
         return f"{run} has ended: it stopped early, so more epochs would change nothing"
@@ -121,7 +121,7 @@ def start(config: DictConfig) -> Start:
         return Start(config, overrides, choices)
     if not overrides and (found := mistakes(request, config, [])):
         raise ValueError("\n".join(found))
-    run = find.find(request.name)
+    run = folder.find(request.name)
     if request.key == "resume":
         run = processes.agreed(run)
         own = with_display_of(config, read_config(run))
