@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from trainwell.runs.metrics_csv import MetricsCsv, count, epochs_of, keep, rows_of
+from trainwell.runs.metrics_csv import MetricsCsv, count, epochs_of, first_difference, keep, rows_of
 
 
 def test_every_number_is_read_back_exactly_also_when_columns_come_later(tmp_path: Path) -> None:
@@ -83,6 +83,29 @@ def test_without_any_epoch_there_are_rows_but_no_epochs(tmp_path: Path) -> None:
     MetricsCsv(str(tmp_path)).log_metrics({"lr": 0.1}, step=0)
     assert len(list(rows_of(tmp_path / "metrics.csv"))) == 1
     assert epochs_of(tmp_path) == []
+
+
+def logged(folder: Path, *losses: float) -> Path:
+    folder.mkdir()
+    logger = MetricsCsv(str(folder))
+    for step, loss in enumerate(losses):
+        logger.log_metrics({"train/loss": loss, "throughput/samples_per_second": id(folder)}, step=step)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("losses", "difference"),
+    [
+        ([0.5, float("nan"), 0.25], None),
+        ([0.5, float("nan"), 0.25 + 2**-54], "at step 2, train/loss was 0.25, is 0.25000000000000006"),
+        ([0.5, 0.5, 0.25], "at step 1, train/loss was nan, is 0.5"),
+        ([0.5, float("nan")], "it had 3 rows of metrics, {second} has 2"),
+    ],
+)
+def test_the_first_number_that_differs_is_named(losses: list[float], difference: str | None, tmp_path: Path) -> None:
+    first, second = logged(tmp_path / "first", 0.5, float("nan"), 0.25), logged(tmp_path / "second", *losses)
+    found = first_difference(first, second)
+    assert found == (difference and difference.format(second=second))
 
 
 @pytest.mark.parametrize("added", [0, 2])

@@ -1,9 +1,10 @@
 """``metrics.csv``: every metric that a run logs, on disk as soon as it is logged, whatever other logger is used."""
 
 import csv
+import math
 from collections.abc import Iterator
 from io import StringIO
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from lightning.pytorch.utilities import rank_zero_only
 NAME = "metrics.csv"
 FIRST = ("epoch", "step")
 END = b"\r\n"  # of a line, as the csv module writes it
+TIMED = "throughput/"  # metrics that no two runs have in common
 
 
 class MetricsCsv(Logger):
@@ -113,3 +115,18 @@ def epochs_of(folder: Path) -> list[dict[str, float]]:
             (current if step <= float(current.get("step", -1)) else waiting).update(row)
     current.update(waiting)
     return [{name: float(value) for name, value in epochs[number].items()} for number in sorted(epochs)]
+
+
+def first_difference(first: Path, second: Path) -> str | None:
+    """Where the metrics of two run folders differ first, in words; None if they agree digit for digit."""
+    for old, new in zip_longest(rows_of(first / NAME), rows_of(second / NAME)):
+        if old is None or new is None:
+            return f"it had {count(first / NAME)[0]} rows of metrics, {second} has {count(second / NAME)[0]}"
+        for name in {**old, **new}:
+            if not name.startswith(TIMED) and not agree(old.get(name), new.get(name)):
+                return f"at step {new.get('step')}, {name} was {old.get(name)}, is {new.get(name)}"
+    return None
+
+
+def agree(old: str | None, new: str | None) -> bool:
+    return old == new or (old is not None and new is not None and math.isclose(float(old), float(new), rel_tol=0.0))

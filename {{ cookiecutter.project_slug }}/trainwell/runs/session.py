@@ -25,7 +25,7 @@ from ..config.compose import hydra_config
 from ..errors import Pruned, Refused, RunFailed
 from ..loggers.wandb import SafeWandbLogger, safe_wandb_loggers
 from ..metrics import higher_is_better
-from . import checkpoint_io, folder, load, metrics_csv, preflight, processes, provenance, reproduce, request, restore
+from . import checkpoint_io, folder, load, metrics_csv, preflight, processes, provenance, request, restore
 from . import summary as run_summary
 from .secrets import refuse_secrets
 
@@ -198,7 +198,7 @@ class Run:
         finally:
             self.resources.close()
         if error is None and self.start.reproduces:
-            reproduce.compare(self.start.reproduces, self.folder)
+            self.report_reproduction(self.start.reproduces)
         return isinstance(error, OutOfTime)
 
     def monitor_not_logged(self, error: BaseException | None) -> RunFailed | None:
@@ -209,6 +209,18 @@ class Run:
         logged = sorted(self.fit_trainer.callback_metrics, key=lambda name: "loss" not in name)
         known = f", such as monitor={logged[0]}" if logged else ""
         return RunFailed(f"{self.config.monitor} is not logged: log it, or type another metric{known}")
+
+    def report_reproduction(self, first: Path) -> None:
+        """Report whether every metric is the same as in the run that was reproduced.
+
+        Raises: RunFailed: one is not; it has been reported.
+        """
+        difference = metrics_csv.first_difference(first, self.folder)
+        if difference is not None:
+            changes = "".join(f"\n{change}" for change in provenance.changes(first))
+            log.info(f"\n{first} is not reproduced: {difference}{changes}")
+            raise RunFailed(difference)
+        log.info(f"\n{first} is reproduced by {self.folder}: all rows of metrics are the same, digit for digit")
 
     def discard(self) -> None:
         """Remove what this attempt has written: nothing has been trained."""
