@@ -47,8 +47,7 @@ def examine_config(config: DictConfig, overrides: list[str], repair: bool) -> bo
 
 def examined(config: DictConfig) -> "tuple[list[Finding], History | None]":
     from ..data.batches import Batches
-    from ..runs.load import build
-    from ..runs.preflight import refuse_batch_size
+    from ..runs.load import build, refuse_batch_size
     from .examine import STEPS, examination, trainer_settings
 
     quiet_lightning()  # after its import, which sets another level

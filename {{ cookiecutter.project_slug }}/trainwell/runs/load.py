@@ -1,4 +1,4 @@
-"""Build what a configuration describes, and load a run that has ended."""
+"""Build what a configuration describes, check that the parts fit together, and load a run that has ended."""
 
 import inspect
 from collections.abc import Iterator, Mapping
@@ -9,11 +9,15 @@ from typing import Any, NamedTuple
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from lightning import LightningDataModule, LightningModule, seed_everything
+from lightning import Callback, LightningDataModule, LightningModule, Trainer, seed_everything
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import BaseFinetuning
 from omegaconf import DictConfig, OmegaConf
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..data.batches import Batches
 from ..data.in_memory import InMemoryDataModule
+from ..lightning_internals import starts_further_processes
 from .checkpoint_io import load_weights, read_checkpoint
 from .folder import find
 from .stored_config import read_config
@@ -119,6 +123,51 @@ def refuse_wrong_arguments(factory: partial[LightningModule], data: LightningDat
         inspect.signature(factory.func).bind(data, **factory.keywords)
     except TypeError as error:
         raise ValueError(f"task: {factory.func.__qualname__}: {error}") from error
+
+
+def check_before_training(
+    config: DictConfig, trainer: Trainer, data: LightningDataModule, module: LightningModule, multirun: bool
+) -> None:
+    """Check what was built together, above all the batches of the train split against the trainer and the module.
+
+    Raises: ValueError: every mistake, a line each.
+    """
+    if multirun and starts_further_processes(trainer):
+        raise ValueError(
+            "a sweep cannot start further processes for its runs: type trainer.strategy=ddp_spawn, or start the runs "
+            "one by one, without -m"
+        )
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    finetuning = next((type(part).__name__ for part in callbacks if isinstance(part, BaseFinetuning)), None)
+    scheduler = OmegaConf.select(config, "scheduler._target_", default="")
+    if finetuning and scheduler.endswith((".one_cycle", ".OneCycleLR")):
+        raise ValueError(
+            f"scheduler=one_cycle plans the rates of all parameters at the start, and {finetuning} adds some later: "
+            "type scheduler=cosine or another"
+        )
+    loader = data.train_dataloader() if config.task.get("_partial_") else None  # set up already; others may not be
+    if not isinstance(loader, Batches):
+        return
+    refuse_batch_size(loader, module, trainer.world_size)
+    interval = trainer.val_check_interval
+    if isinstance(interval, int) and trainer.check_val_every_n_epoch is not None and interval > len(loader):
+        raise ValueError(
+            f"trainer.val_check_interval must be at most the number of batches in an epoch, {len(loader)}, got "
+            f"{interval}; with trainer.check_val_every_n_epoch=null it counts batches across epochs"
+        )
+
+
+def refuse_batch_size(loader: Batches, module: LightningModule, processes: int = 1) -> None:
+    """Raises: ValueError: there are fewer samples than a batch needs, or one is left where a module needs two."""
+    size, share = loader.batch_size, len(loader.samples.y) // processes
+    of_each = f" of each of {processes} processes" if processes > 1 else ""
+    if size > share:
+        raise ValueError(f"data.batch_size must be at most the number of train samples{of_each}, {share}, got {size}")
+    if share % size == 1 and any(isinstance(part, _BatchNorm) for part in module.modules()):
+        raise ValueError(
+            f"data.batch_size={size} leaves one sample of {share}{of_each} for the last batch, and batch normalisation "
+            f"needs two: try data.batch_size={size + 1}"
+        )
 
 
 @contextmanager

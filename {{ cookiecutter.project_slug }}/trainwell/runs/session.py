@@ -25,7 +25,7 @@ from ..config.compose import hydra_config
 from ..errors import Pruned, Refused, RunFailed
 from ..loggers.wandb import SafeWandbLogger, safe_wandb_loggers
 from ..metrics import higher_is_better
-from . import checkpoint_io, folder, load, metrics_csv, preflight, processes, provenance, request, restore
+from . import checkpoint_io, folder, load, metrics_csv, processes, provenance, request, restore
 from . import summary as run_summary
 from .secrets import refuse_secrets
 
@@ -106,7 +106,8 @@ class Run:
             callbacks = list(instantiate(self.config.callbacks).values())
             callbacks += [*FURTHER_CALLBACKS.get(), Started(self)]
             trainer = instantiate(settings, callbacks=callbacks, logger=False)
-        preflight.check(self.config, trainer, self.datamodule, self.module, folder.is_sweep(hydra_config()))
+        multirun = folder.is_sweep(hydra_config())
+        load.check_before_training(self.config, trainer, self.datamodule, self.module, multirun)
         with load.mistakes_as_value_errors():
             loggers = list(instantiate(self.config.logger).values())  # some make files at once
         self.fit_trainer = trainer
