@@ -2,13 +2,16 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import trainwell
 
+TEMPLATE = Path(__file__).parents[3]
 Command = Callable[..., subprocess.CompletedProcess[str]]
 QUICK = ("trainer=smoke", "network.width=8", "residual.depth=2", "logger=none")
 
@@ -132,6 +135,12 @@ def test_the_commands_are_listed_and_a_wrong_one_is_refused(command: Command) ->
     assert wrong.returncode == 2
     assert "the commands are evaluate" in wrong.stderr
     assert wrong.stderr.endswith("did you mean evaluate?\n")
+
+
+def test_the_version_is_printed_and_is_that_of_the_changelog(command: Command) -> None:
+    assert command("--version", trainwell=True).stdout.split() == [trainwell.__version__]
+    headings = re.findall(r"^## \[?([\w.]+)", (TEMPLATE / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    assert trainwell.__version__ in headings[:2]  # the second while the first is Unreleased
 
 
 def test_a_closed_pipe_is_no_traceback(project: Path, command: Command) -> None:
