@@ -48,6 +48,11 @@ def test_rows_are_numbered_through_all_chunks_and_only_wanted_columns_are_read()
     assert set(whole["b"]) == {"x"}
 
 
+def test_a_column_may_have_a_name_that_as_a_cell_has_no_value() -> None:
+    Path("rows.csv").write_text("NA,b\nNA,1\n")
+    assert read_table("rows.csv").to_dict("list") == {"NA": [None], "b": ["1"]}
+
+
 FILES = {
     "no such column": ("a,b\n1,2\n", "rows.csv has no column c; it has a, b"),
     "semicolons": ("a;b;c\n1;2;3\n", "it has a;b;c; its columns must be separated by commas"),

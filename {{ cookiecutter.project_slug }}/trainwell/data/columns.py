@@ -5,12 +5,11 @@ A column that is neither, such as dates, free text or identifiers, is refused by
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-
-from .readers import AS_TEXT, CHUNK, no_faults_in_csv, opened_parquet
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -25,7 +24,8 @@ DATE = re.compile(
 ID = re.compile(r"(.*[\W_])?(id|uuid|guid|key|index)|.*[a-z](ID|Id)|unnamed.*|", re.IGNORECASE)
 FEW = 20  # distinct values that are never taken for free text or identifiers
 MOST_DISTINCT = 0.5  # of the values of a column of categories
-AS_TABLE = AS_TEXT | {"skip_blank_lines": True, "skipinitialspace": True}
+AS_TEXT: dict[str, Any] = dict(header=None, dtype=str, skipinitialspace=True, encoding="utf-8-sig")
+AT_ONCE = 16_384  # rows in memory
 EXAMINED = 1000  # values, to recognize dates by
 
 
@@ -46,15 +46,19 @@ def read_table(path: str, columns: Sequence[str] | None = None) -> "DataFrame":
     return pandas.concat([*read_chunks(Path(path), columns)])
 
 
-def read_chunks(path: Path, columns: Sequence[str] | None = None, most: int = 16 * CHUNK) -> "Iterator[DataFrame]":
+def read_chunks(
+    path: Path, columns: Sequence[str] | None = None, most: int = AT_ONCE, names_optional: bool = False
+) -> "Iterator[DataFrame]":
     """Some rows at a time, numbered from 0. Cells of numbers are float64 or text, others text; without a value, None.
+
+    With ``names_optional`` a first line of a .csv file that is all numbers is a row, and so is a blank line.
 
     Raises: ValueError: as ``read_table``.
     """
     if path.suffix not in CELLS:
         raise ValueError(f"{path} must be a .csv or a .parquet file with a name for each column")
     count = 0
-    for names, frame in CELLS[path.suffix](path, most):
+    for names, frame in CELLS[path.suffix](path, most, names_optional):
         if double := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"{path} must have a name of its own for each column, two are {double[0]!r}")
         if absent := [name for name in columns or () if name not in names]:
@@ -75,19 +79,48 @@ def lacks(absent: Sequence[str], names: Sequence[str]) -> str:
     return f"has no column {', '.join(absent)}; it has {shown}{hint}"
 
 
-def cells_of_csv(path: Path, most: int) -> "Iterator[tuple[list[str], DataFrame]]":
+def cells_of_csv(path: Path, most: int, names_optional: bool) -> "Iterator[tuple[list[str], DataFrame]]":
+    import pandas  # takes half a second
+
+    options = AS_TEXT | {"skip_blank_lines": not names_optional}
+    with no_faults_in_csv(path):
+        first = pandas.read_csv(path, nrows=1, na_filter=False, **options).iloc[0]
+    named = not (names_optional and all(map(is_number, first)))
+    names = [str(name).strip() for name in (first if named else range(len(first)))]
+    options |= {"na_values": MISSING, "keep_default_na": False, "chunksize": most}
+    with no_faults_in_csv(path, named), pandas.read_csv(path, **options) as reader:
+        for number, frame in enumerate(reader):
+            cells = frame.astype(object).where(frame.notna(), None)
+            yield names, cells.iloc[1:] if named and number == 0 else cells
+
+
+@contextmanager
+def no_faults_in_csv(path: Path, named: bool = False) -> Iterator[None]:
+    """Raises: ValueError: what pandas says of a file that is no table, in words; ``named``: its first line is names."""
     import pandas
 
-    names: list[str] = []
-    with no_faults_in_csv(path, named=True), pandas.read_csv(path, chunksize=most, **AS_TABLE) as reader:
-        for frame in reader:
-            cells = frame.astype(object).mask(frame.isna() | frame.isin(MISSING), None)
-            if not names:
-                names, cells = [str(name).strip() for name in frame.iloc[0]], cells.iloc[1:]
-            yield names, cells
+    try:
+        yield
+    except pandas.errors.EmptyDataError as error:
+        raise ValueError(f"{path} has no rows") from error
+    except pandas.errors.ParserError as error:
+        if found := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error)):
+            expected, line, got = map(int, found.groups())
+            raise ValueError(f"{path}: row {line - 1 - named} has {got} columns, not {expected}") from error
+        raise ValueError(f"{path} is no table with commas between its columns ({error})") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text in UTF-8") from error
 
 
-def cells_of_parquet(path: Path, most: int) -> "Iterator[tuple[list[str], DataFrame]]":
+def is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def cells_of_parquet(path: Path, most: int, names_optional: bool) -> "Iterator[tuple[list[str], DataFrame]]":
     import pandas
 
     with opened_parquet(path) as file:
@@ -95,6 +128,20 @@ def cells_of_parquet(path: Path, most: int) -> "Iterator[tuple[list[str], DataFr
             frame = batch.to_pandas(integer_object_nulls=True)
             columns = [column_of_parquet(frame.iloc[:, place]) for place in range(frame.shape[1])]
             yield [str(name) for name in frame.columns], pandas.concat(columns, axis=1)
+
+
+@contextmanager
+def opened_parquet(path: Path) -> Iterator[Any]:
+    """A ``pyarrow.parquet.ParquetFile``. Raises: ValueError: it is another kind of file, or pyarrow is missing."""
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError as error:
+        raise ValueError(f'{path} needs pyarrow: pip install -c constraints.txt ".[parquet]"') from error
+    try:
+        with parquet.ParquetFile(path) as file:
+            yield file
+    except (ArrowException, OSError) as error:
+        raise ValueError(f"{path} is no .parquet file, or a damaged one") from error
 
 
 def column_of_parquet(column: "Series") -> "Series":

@@ -3,17 +3,15 @@
 A file that does not fit is a ValueError that names the file, the row as it is counted from 0, and the column.
 """
 
-import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from math import prod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from .columns import is_number, read_chunks
+
 CHUNK = 1024  # samples in memory at a time
-AS_TEXT: dict[str, Any] = dict(header=None, dtype=str, na_filter=False, skip_blank_lines=False, encoding="utf-8-sig")
 
 Chunks = Iterator[tuple[Sequence[str], np.ndarray]]  # the columns' names and some rows
 
@@ -50,88 +48,20 @@ def from_npy(path: Path, in_shape: tuple[int, ...]) -> Chunks:
     yield from ((names, np.array(array[start : start + CHUNK])) for start in range(0, len(array), CHUNK))
 
 
-def from_csv(path: Path, in_shape: tuple[int, ...]) -> Chunks:
-    """A first line that is not all numbers holds the columns' names."""
-    import pandas  # takes half a second
-
-    with no_faults_in_csv(path):
-        first = pandas.read_csv(path, nrows=1, **AS_TEXT).to_numpy()[0]
-        named = not all(map(is_number, first))
-        names = [f"column {name}" for name in (first if named else range(len(first)))]
+def from_table(path: Path, in_shape: tuple[int, ...]) -> Chunks:
+    """A first line of a .csv file that is not all numbers holds the columns' names."""
+    for frame in read_chunks(path, most=CHUNK, names_optional=True):
+        names = [f"column {name}" for name in frame]
         refuse_misfit(path, names, in_shape)
-    row = 0
-    with no_faults_in_csv(path, named), pandas.read_csv(path, chunksize=CHUNK, **AS_TEXT) as reader:
-        for frame in reader:
-            table = frame.to_numpy()[1 if named and row == 0 else 0 :]
-            yield names, numbers(path, names, table, row)
-            row += len(table)
-
-
-@contextmanager
-def no_faults_in_csv(path: Path, named: bool = False) -> Iterator[None]:
-    """Raises: ValueError: what pandas says of a file that is no table, in words; ``named``: its first line is names."""
-    import pandas
-
-    try:
-        yield
-    except pandas.errors.EmptyDataError as error:
-        raise ValueError(f"{path} has no rows") from error
-    except pandas.errors.ParserError as error:
-        if found := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error)):
-            expected, line, got = map(int, found.groups())
-            raise ValueError(f"{path}: row {line - 1 - named} has {got} columns, not {expected}") from error
-        raise ValueError(f"{path} is no table with commas between its columns ({error})") from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no text in UTF-8") from error
-
-
-def numbers(path: Path, names: Sequence[str], table: np.ndarray, first: int) -> np.ndarray:
-    """The cells as float64. ``first`` is the number of the table's first row."""
-    try:
-        return table.astype(np.float64)
-    except ValueError:
-        row, column = next(place for place, cell in np.ndenumerate(table) if not is_number(cell))
-        cell = table[row, column]
-        detail = (
-            f"{cell[:20]!r}{' ...' if cell[20:] else ''} is no number" if cell else "the value is missing or not finite"
-        )
-        raise ValueError(f"{path}: row {first + row}, {names[column]}: {detail}") from None
-
-
-def is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
-def from_parquet(path: Path, in_shape: tuple[int, ...]) -> Chunks:
-    with opened_parquet(path) as file:
-        from pyarrow import types
-
-        for field in file.schema_arrow:
-            if not (types.is_floating(field.type) or types.is_integer(field.type) or types.is_boolean(field.type)):
-                raise ValueError(f"{path}: column {field.name} must hold numbers, it holds {field.type}")
-        names = [f"column {name}" for name in file.schema_arrow.names]
-        refuse_misfit(path, names, in_shape)
-        for batch in file.iter_batches(batch_size=CHUNK):  # what is missing becomes NaN
-            columns = [column.to_numpy(zero_copy_only=False).astype(np.float64) for column in batch.columns]
-            yield names, np.stack(columns, axis=1)
-
-
-@contextmanager
-def opened_parquet(path: Path) -> Iterator[Any]:
-    """A ``pyarrow.parquet.ParquetFile``. Raises: ValueError: it is another kind of file, or pyarrow is missing."""
-    try:
-        from pyarrow import ArrowException, parquet
-    except ImportError as error:
-        raise ValueError(f'{path} needs pyarrow: pip install -c constraints.txt ".[parquet]"') from error
-    try:
-        with parquet.ParquetFile(path) as file:
-            yield file
-    except (ArrowException, OSError) as error:
-        raise ValueError(f"{path} is no .parquet file, or a damaged one") from error
+        try:
+            table = frame.to_numpy(np.float64, na_value=np.nan)
+        except ValueError:
+            cells = frame.to_numpy(object, na_value=np.nan)
+            row, column = next(place for place, cell in np.ndenumerate(cells) if not is_number(cell))
+            text = str(cells[row, column])
+            shown = f"{text[:20]!r}{' ...' if text[20:] else ''}"
+            raise ValueError(f"{path}: row {frame.index[row]}, {names[column]}: {shown} is no number") from None
+        yield names, table
 
 
 def refuse_misfit(path: Path, names: Sequence[str], in_shape: tuple[int, ...]) -> None:
@@ -144,7 +74,7 @@ def refuse_misfit(path: Path, names: Sequence[str], in_shape: tuple[int, ...]) -
 
 
 READERS: dict[str, Callable[[Path, tuple[int, ...]], Chunks]] = {
-    ".csv": from_csv,
+    ".csv": from_table,
     ".npy": from_npy,
-    ".parquet": from_parquet,
+    ".parquet": from_table,
 }
