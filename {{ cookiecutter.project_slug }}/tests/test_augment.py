@@ -6,8 +6,7 @@ import pytest
 import torch
 from scipy.stats import kstest
 from torch import Tensor
-from trainwell.data.batches import Batches, Samples, Transform
-from trainwell.data.sample_rng import SampleRandom
+from trainwell.data.batches import Batches, SampleRandom, Samples, Transform
 
 from your_package.data.augment import Augment, erase, flip, shift
 
@@ -21,7 +20,7 @@ def images(count: int, size: int = 8) -> Tensor:
 
 
 def random(count: int, epoch: int = 0) -> SampleRandom:
-    return SampleRandom(0, epoch, torch.arange(count))
+    return SampleRandom(0, epoch, torch.arange(count), MANY)
 
 
 def unchanged(batch: Samples, index: Tensor, epoch: int) -> Samples:

@@ -1,11 +1,14 @@
 """Batches of samples that are held in memory, each cut out by one index.
 
-The order of an epoch is a function of ``(seed, epoch)`` alone, so that a resumed run sees the same batches as one that
-was never interrupted.
+The order of an epoch is a function of ``(seed, epoch)`` alone, and what is drawn at random for a sample, such as its
+augmentation, of these, the sample and the purpose. So a resumed run sees the same batches as one that was never
+interrupted, and a sample is augmented alike whatever the batch size and the number of processes.
 """
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any, NamedTuple
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -98,6 +101,31 @@ def mixed(*numbers: int) -> int:
     """A seed of 32 bits, as many as torch's generator uses, that differs for every sequence of numbers."""
     (seed,) = np.random.SeedSequence(numbers).generate_state(1)
     return int(seed)
+
+
+class SampleRandom(NamedTuple):
+    """Random numbers for the samples at ``places`` (B,) of a split of ``split_size`` samples; a purpose has its own."""
+
+    seed: int
+    epoch: int
+    places: Tensor
+    split_size: int
+
+    def uniform(self, purpose: str, count: int = 1) -> Tensor:
+        """Numbers (count, B) in [0, 1), float32."""
+        drawn = draws(self.seed, self.epoch, purpose, count, self.split_size, self.places.device)
+        return drawn[:, self.places]
+
+    def integers(self, purpose: str, below: int, count: int = 1) -> Tensor:
+        """Numbers (count, B) from 0 to ``below - 1``, int64."""
+        return (self.uniform(purpose, count).double() * below).long()
+
+
+@lru_cache(maxsize=8)  # as many as an epoch has purposes
+def draws(seed: int, epoch: int, purpose: str, count: int, split_size: int, device: torch.device) -> Tensor:
+    """Numbers (count, split_size) of an epoch, drawn on the CPU, so that they are the same on any device."""
+    generator = torch.Generator().manual_seed(mixed(seed, epoch, crc32(purpose.encode())))
+    return torch.rand(count, split_size, generator=generator).to(device)
 
 
 def world_size() -> int:

@@ -11,8 +11,7 @@ import torch
 from scipy.special import betaincinv
 from torch import Tensor
 from torch.nn.functional import one_hot, pad
-from trainwell.data.batches import Samples, Transform
-from trainwell.data.sample_rng import SampleRandom
+from trainwell.data.batches import SampleRandom, Samples, Transform
 
 QUANTILES = 4096  # of the Beta distribution in a table, so its probabilities are right to 1 in 8192
 
@@ -95,7 +94,7 @@ class Augment:
             return batch._replace(x=erase(x, random, probability=self.erase, area=self.erase_area) if self.erase else x)
 
         def augmented(batch: Samples, index: Tensor, epoch: int) -> Samples:
-            random = SampleRandom(seed, epoch, index)
+            random = SampleRandom(seed, epoch, index, len(samples.y))
             if self.quantiles is None:
                 return seen(batch, random)
             (partner,) = random.integers("partner", len(samples.y))
