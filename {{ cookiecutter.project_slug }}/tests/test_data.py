@@ -117,7 +117,7 @@ def test_own_arrays_are_standardized_by_their_train_samples_alone(memory: str, t
     scaler = StandardScaler().fit(raw.train.x.double().flatten(1).numpy())
     for split in SPLITS:
         expected = scaler.transform(getattr(raw, split).x.double().flatten(1).numpy())
-        assert np.allclose(getattr(scaled, split).x.flatten(1).numpy(), expected, atol=1e-6)
+        assert np.allclose(getattr(scaled, split).x[:].flatten(1).numpy(), expected, atol=1e-6)
 
 
 def test_own_test_samples_are_kept_as_given(tmp_path: Path) -> None:

@@ -17,9 +17,8 @@ import trainwell
 from PIL import Image
 from torch import Tensor
 from trainwell.data import image_cache
-from trainwell.data.image_cache import MappedImages, cached_pixels, decode, decoded, new_images
+from trainwell.data.image_cache import cached_pixels, decode, decoded, new_images
 from trainwell.data.image_folder import list_images, new_files
-from trainwell.data.mapped import madvise
 
 Photos = Callable[..., Path]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(*trainwell.__path__).parent), "OMP_NUM_THREADS": "1"}
@@ -28,7 +27,7 @@ NOISE = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
 
 def pixels_of(folder: Path, size: int = 8, channels: int = 3, cache: Path | None = None) -> Tensor:
     files = list_images(str(folder)).files
-    return cached_pixels(str(folder), files, size, channels, None if cache is None else str(cache)).x
+    return cached_pixels(str(folder), files, size, channels, None if cache is None else str(cache)).x[:]
 
 
 def saved(path: Path, image: Any, **options: Any) -> Path:
@@ -103,25 +102,21 @@ def test_pixels_are_those_of_the_files_in_their_order(photos: Photos) -> None:
     assert made.dtype == torch.uint8
     for pixels, file in zip(made, list_images(str(folder)).files, strict=True):
         assert np.array_equal(pixels.numpy(), decode(file, 8, 3))
-    assert sorted(os.listdir(folder.with_name("photos.images"))) == ["8x3.json", "8x3.npy", "lock"]
+    assert sorted(os.listdir(folder.with_name("photos.images"))) == ["8x3", "lock"]
 
 
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Folders that were written to."""
     folders: list[Path] = []
-    kept = image_cache.write
-    monkeypatch.setattr(
-        image_cache,
-        "write",
-        lambda path, files, folder, wanted: (folders.append(folder), kept(path, files, folder, wanted)),
-    )
+    kept = image_cache.write_pixels
+    monkeypatch.setattr(image_cache, "write_pixels", lambda *facts: (folders.append(facts[-1]), kept(*facts)))
     return folders
 
 
 def test_images_are_decoded_once_until_one_changes(photos: Photos, written: list[Path]) -> None:
     folder = photos()
-    first = pixels_of(folder).clone()
+    first = pixels_of(folder)
     assert torch.equal(pixels_of(folder), first)
     assert len(written) == 1
     assert pixels_of(folder, size=4).shape[2:] == (4, 4)
@@ -135,11 +130,11 @@ def test_images_are_decoded_once_until_one_changes(photos: Photos, written: list
 
 
 @pytest.mark.parametrize("harm", [lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:200])])
-@pytest.mark.parametrize("name", ["8x3.json", "8x3.npy"])
+@pytest.mark.parametrize("name", ["made_of.json", "x.npy", "checksum.txt"])
 def test_a_cache_that_was_harmed_is_made_anew(harm: Callable[[Path], None], name: str, photos: Photos) -> None:
     folder = photos()
-    first = pixels_of(folder).clone()
-    record = folder.with_name("photos.images") / name
+    first = pixels_of(folder)
+    record = folder.with_name("photos.images") / "8x3" / name
     harm(record)
     assert torch.equal(pixels_of(folder), first)
 
@@ -160,7 +155,7 @@ image_cache.cached_pixels({str(folder)!r}, image_folder.list_images({str(folder)
     ended = subprocess.run([sys.executable, "-c", program], env=ENVIRONMENT, timeout=120)
     assert ended.returncode == -9
     assert len(pixels_of(folder)) == 12
-    assert sorted(os.listdir(folder.with_name("photos.images"))) == ["8x3.json", "8x3.npy", "lock"]
+    assert sorted(os.listdir(folder.with_name("photos.images"))) == ["8x3", "lock"]
 
 
 def test_of_several_processes_one_decodes_and_the_others_wait(photos: Photos) -> None:
@@ -169,10 +164,10 @@ def test_of_several_processes_one_decodes_and_the_others_wait(photos: Photos) ->
 import time
 from trainwell.data import image_cache, image_folder
 
-kept = image_cache.write
-image_cache.write = lambda *facts: (print("decodes"), time.sleep(1), kept(*facts))
+kept = image_cache.write_pixels
+image_cache.write_pixels = lambda *facts: (print("decodes"), time.sleep(1), kept(*facts))
 files = image_folder.list_images({str(folder)!r}).files
-print(int(image_cache.cached_pixels({str(folder)!r}, files, 8, 3, None).x.sum()))
+print(int(image_cache.cached_pixels({str(folder)!r}, files, 8, 3, None).x[:].sum()))
 """
     options: dict[str, Any] = {"env": ENVIRONMENT, "stdout": subprocess.PIPE, "text": True}
     processes = [subprocess.Popen([sys.executable, "-c", program], **options) for _ in range(2)]
@@ -193,14 +188,14 @@ def test_a_place_that_cannot_be_written_is_one_sentence_with_the_key_that_moves_
     assert len(str(refused.value).splitlines()) == 1
     elsewhere = pixels_of(folder, cache=tmp_path / "scratch" / "deep")
     assert len(elsewhere) == 12
-    assert (tmp_path / "scratch" / "deep" / "photos.images" / "8x3.npy").exists()
+    assert (tmp_path / "scratch" / "deep" / "photos.images" / "8x3" / "x.npy").exists()
     assert folder.with_name("photos.images").read_text() == "a file of somebody else"
 
 
 def test_decoded_images_need_no_place_that_can_be_written(photos: Photos, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = photos()
-    first = pixels_of(folder).clone()
-    monkeypatch.setattr(image_cache, "alone_in", lambda *a: pytest.fail("nothing is to be written"))
+    first = pixels_of(folder)
+    monkeypatch.setattr("trainwell.data.on_disk.alone_in", lambda *a: pytest.fail("nothing is to be written"))
     assert torch.equal(pixels_of(folder), first)
 
 
@@ -269,29 +264,15 @@ def test_damage_of_any_kind_is_a_reason_and_no_traceback(tmp_path: Path) -> None
     assert 100 < sum(isinstance(one, str) for one in made) < 300
 
 
-def test_mapped_images_are_indexed_like_a_tensor_and_requested_at_once(
-    photos: Photos, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = pixels_of(photos())
-    places = torch.tensor([7, 2, 5, 0])
-    mapped, tensor = MappedImages(whole, places), whole[places]
-    assert (mapped.shape, mapped.nbytes, len(mapped)) == (tensor.shape, tensor.nbytes, 4)
-    asked: list[int] = []
-    assert madvise() is not None
-    monkeypatch.setattr("trainwell.data.mapped.madvise", lambda: lambda start, size, advice: asked.append(start))
-    for index in (torch.tensor([3, 1]), slice(2), 2, slice(None)):
-        assert torch.equal(mapped[index], tensor[index])
-    assert len(asked) == 2 + 2 + 1 + 4
-    assert torch.equal(mapped.to(torch.device("cpu")), tensor)
-
-
 def test_the_record_says_what_pixels_are_made_of(photos: Photos) -> None:
     folder = photos()
     made = pixels_of(folder, channels=1)
-    record = json.loads((folder.with_name("photos.images") / "8x1.json").read_text())
+    record = json.loads((folder.with_name("photos.images") / "8x1" / "made_of.json").read_text())
     length = sum(path.stat().st_size for path in folder.glob("*/*"))
     known = {"version": 1, "size": 8, "channels": 1, "images": 12, "bytes": length}
-    assert record == {**known, "files": record["files"], "checksum": zlib.crc32(made.numpy().tobytes())}
+    assert record == {**known, "files": record["files"]}
+    checksum = (folder.with_name("photos.images") / "8x1" / "checksum.txt").read_text()
+    assert int(checksum) == zlib.crc32(made.numpy().tobytes())
 
 
 def test_new_images_are_those_of_a_folder_a_table_or_a_file(photos: Photos, tmp_path: Path) -> None:

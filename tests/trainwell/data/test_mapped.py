@@ -1,11 +1,9 @@
 """Samples that stay on disk: the same numbers as in memory, little memory, and a folder that is whole and current."""
 
-import mmap
+import errno
 import os
-import shutil
 import subprocess
 import sys
-from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 import trainwell
-from numpy.lib import format
 from trainwell.data import mapped, standardize
-from trainwell.data.in_memory import with_label_noise
+from trainwell.data.in_memory import InMemoryDataModule, with_label_noise
 from trainwell.data.mapped import map_npz
 from trainwell.data.prepare import load_npz
+from trainwell.doctor.problem import MOST_COLLECTED, problem_of
 
 OwnFile = Callable[..., str]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(*trainwell.__path__).parent), "OMP_NUM_THREADS": "1"}
@@ -27,7 +25,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(*trainwell.__path__).parent)
 def same(a: Any, b: Any) -> bool:
     (splits, standardizer), (others, other) = a, b
     pairs = [*zip(splits, others, strict=True), *([(standardizer, other)] if standardizer else [])]
-    return all(torch.equal(one, two) for pair in pairs for one, two in zip(*pair, strict=True))
+    return all(torch.equal(one[:], two[:]) for pair in pairs for one, two in zip(*pair, strict=True))
 
 
 @pytest.fixture
@@ -49,11 +47,14 @@ def test_samples_on_disk_are_those_in_memory_bit_for_bit(
         assert same(map_npz(path, standardized), load_npz(path, standardized))
 
 
-def test_too_little_room_is_reported_before_anything_is_written(
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(
     own_file: OwnFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: namedtuple("usage", "free")(2 * 60 * 6 * 4))
-    with pytest.raises(ValueError, match=r"its samples, unpacked and prepared, need 0.0 GB more beside it"):
+    def full(splits: object, path: str, *facts: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(mapped, "split_arrays", full)  # after the arrays are unpacked
+    with pytest.raises(ValueError, match=r"^data.memory=map cannot write .*own.npz.mapped: No space left on device$"):
         map_npz(own_file(), standardize=True)
     assert os.listdir(tmp_path) == ["own.npz"]
 
@@ -71,7 +72,7 @@ def test_prepared_samples_are_used_again_until_the_file_changes(
 ) -> None:
     path = own_file()
     prepared = []
-    monkeypatch.setattr(mapped, "prepare", lambda *a, kept=mapped.prepare: (prepared.append(a), kept(*a)))
+    monkeypatch.setattr(mapped, "write_splits", lambda *a, kept=mapped.write_splits: (prepared.append(a), kept(*a)))
     first = map_npz(path, standardize=True)
     assert same(map_npz(path, standardize=True), first)
     assert len(prepared) == 1
@@ -108,6 +109,7 @@ import torch
 from trainwell.data.batches import Batches
 from trainwell.data.mapped import map_npz
 from trainwell.data.prepare import load_npz
+from trainwell.doctor.problem import MOST_COLLECTED, problem_of
 torch.set_num_threads(1)
 (line,) = (line for line in open("/proc/self/status") if line.startswith("VmData"))
 limit = 1024 * int(line.split()[1]) + 110_000_000
@@ -125,36 +127,30 @@ except MemoryError:
     assert ended.stdout == "refused\n", ended.stdout + ended.stderr
 
 
-def test_a_batch_is_requested_of_the_disk_at_once_and_with_wrong_labels_too(
-    own_file: OwnFile, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    x = np.arange(60 * 2000, dtype="f4").reshape(60, 2000)
-    (train, *_), _ = map_npz(own_file(x=x), standardize=False)
-    train = with_label_noise(train, 3, 0.5)
-    asked: list[tuple[int, int]] = []
-    monkeypatch.setattr(mapped, "madvise", lambda: lambda start, size, advice: asked.append((start, size)))
-    index = torch.tensor([5, 0, 30])
-    batch = train.at(index)
-    assert torch.equal(batch.x, train.x[index])
-    assert torch.equal(batch.y, train.y[index])
-    for (start, size), number in zip(asked, index.tolist(), strict=True):
-        sample = train.x[number]
-        assert start % mmap.PAGESIZE == 0
-        assert start <= sample.data_ptr() < start + mmap.PAGESIZE
-        assert start + size == sample.data_ptr() + sample.nbytes
-
-
-def test_the_system_takes_the_advice(own_file: OwnFile) -> None:
+def test_wrong_labels_leave_inputs_on_disk(own_file: OwnFile) -> None:
     (train, *_), _ = map_npz(own_file(), standardize=False)
-    advise = mapped.madvise()
-    assert advise is not None
-    assert advise(train.x.data_ptr() // mmap.PAGESIZE * mmap.PAGESIZE, mmap.PAGESIZE, mmap.MADV_WILLNEED) == 0
+    noisy = with_label_noise(train, 3, 0.5)
+    index = torch.tensor([5, 0, 30])
+    assert noisy.x is train.x
+    assert torch.equal(noisy.at(index).x, train.x[index])
 
 
-def test_more_can_be_mapped_than_memory_holds(tmp_path: Path) -> None:
-    count = 2 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4000
-    with open(tmp_path / "x.npy", "wb") as file:
-        format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": (count, 1000)})
-        file.truncate(file.tell() + 4000 * count)  # a hole, which takes no room
-    x = mapped.mapped(tmp_path / "x.npy")
-    assert x[torch.tensor([0, count - 1])].tolist() == [[0.0] * 1000] * 2
+class Mapped(InMemoryDataModule):
+    def __init__(self, path: str) -> None:
+        super().__init__(batch_size=64, seed=0)
+        self.path = path
+
+    def load(self) -> None:
+        (self.train, self.val, self.test), _ = map_npz(self.path, standardize=False)
+        self.num_classes = 3
+
+
+def test_the_doctor_sees_all_classes_of_a_file_that_is_sorted_by_them(own_file: OwnFile) -> None:
+    y = np.arange(36_000) // 12_000
+    problem = problem_of(Mapped(own_file(x=y.astype("f4")[:, None], y=y)))
+    assert problem is not None
+    for samples in (problem.train, problem.val):
+        assert isinstance(samples.x, torch.Tensor)
+        assert torch.equal(samples.x[:, 0].long(), samples.y)
+        assert MOST_COLLECTED <= len(samples.y) < MOST_COLLECTED + 64
+        assert samples.y.bincount().min() > 0.9 * len(samples.y) / 3

@@ -1,7 +1,5 @@
 """Images decoded once, to one size, into an array beside them, and read from there ever after."""
 
-import json
-import logging
 import os
 import shutil
 import struct
@@ -9,23 +7,19 @@ import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from hashlib import sha256
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.lib import format
 from PIL import Image, ImageOps, UnidentifiedImageError
-from torch import Tensor
 from tqdm import tqdm
 
 from .image_folder import in_lines, new_files
-from .mapped import alone_in, mapped, request
-
-log = logging.getLogger(__name__)
+from .on_disk import MappedRows, made_once
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")  # others run programs or have no decoder of their own
 DAMAGED = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError, struct.error, zlib.error)
@@ -35,54 +29,25 @@ AT_ONCE = 1024  # images whose pixels wait to be written
 PLACE = "data.cache=FOLDER must name another place for the decoded images, they cannot be written to"
 
 
-class MappedImages:
-    """Those at ``places`` of a mapped tensor: as much of a tensor as batches need; what is indexed is read then."""
-
-    def __init__(self, whole: Tensor, places: Tensor) -> None:
-        self.whole, self.places = whole, places
-        self.shape, self.dtype, self.device = torch.Size((len(places), *whole.shape[1:])), whole.dtype, whole.device
-        self.nbytes = len(places) * whole[0].nbytes
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def __getitem__(self, index: Any) -> Tensor:
-        request(self.whole, self.places[index].reshape(-1))
-        return self.whole[self.places[index]]
-
-    def is_floating_point(self) -> bool:
-        return self.whole.is_floating_point()
-
-    def to(self, device: torch.device) -> Tensor:
-        return self[:].to(device)
-
-
 class Pixels(NamedTuple):
-    """Decoded images (N, C, size, size), uint8, mapped, and a checksum over them."""
+    """Decoded images (N, C, size, size), uint8, on disk, and a checksum over them."""
 
-    x: Tensor
+    x: MappedRows
     checksum: int
 
 
 def cached_pixels(path: str, files: Sequence[Path], size: int, channels: int, cache: str | None) -> Pixels:
-    """The pixels of the files, from ``PATH.images/<size>x<channels>.npy``.
+    """The pixels of the files, from the folder ``PATH.images/<size>x<channels>``.
 
-    They are decoded when this is missing or a file has changed. ``cache`` is another folder for ``PATH.images``, which
+    They are decoded when it is missing or a file has changed. ``cache`` is another folder for ``PATH.images``, which
     may be deleted.
 
     Raises: ValueError: every file that cannot be decoded, a line each; the folder cannot be written.
     """
     root = Path(os.path.abspath(path))
-    folder = (root.parent if cache is None else Path(cache)) / f"{root.name}.images"
-    wanted = made_of(root, files, size, channels)
-    if (found := opened(folder, wanted)) is None:
-        with alone_in(folder, PLACE):
-            if (found := opened(folder, wanted)) is None:
-                write(path, files, folder, wanted)
-                log.info(f"{'decoded':12} {len(files)} images into {folder}, which may be deleted")
-                found = opened(folder, wanted)
-    assert found is not None
-    return found
+    folder = (root.parent if cache is None else Path(cache)) / f"{root.name}.images" / f"{size}x{channels}"
+    write = partial(write_pixels, path, files, size, channels)
+    return made_once(folder, made_of(root, files, size, channels), write, read_pixels, PLACE)
 
 
 def made_of(root: Path, files: Sequence[Path], size: int, channels: int) -> dict[str, Any]:
@@ -93,51 +58,32 @@ def made_of(root: Path, files: Sequence[Path], size: int, channels: int) -> dict
     return {"version": 1, "size": size, "channels": channels, **found, "files": sha256(names.encode()).hexdigest()}
 
 
-def opened(folder: Path, wanted: dict[str, Any]) -> Pixels | None:
-    """The pixels, if they are what is wanted, before and after they are opened: another process may replace them."""
-    pixels, record = names_in(folder, wanted)
-    with suppress(OSError, ValueError):  # one is missing, or cut off
-        before = json.loads(record.read_text("utf-8"))
-        if wanted.items() <= before.items():
-            found = Pixels(mapped(pixels), before["checksum"])
-            return found if json.loads(record.read_text("utf-8")) == before else None
-    return None
-
-
-def names_in(folder: Path, wanted: dict[str, Any]) -> tuple[Path, Path]:
-    name = f"{wanted['size']}x{wanted['channels']}"
-    return folder / f"{name}.npy", folder / f"{name}.json"
-
-
-def write(path: str, files: Sequence[Path], folder: Path, wanted: dict[str, Any]) -> None:
-    """Write pixels and their record, each whole or not at all; the record last."""
-    size, channels = wanted["size"], wanted["channels"]
-    pixels, record = names_in(folder, wanted)
+def write_pixels(path: str, files: Sequence[Path], size: int, channels: int, folder: Path) -> None:
+    """Raises: ValueError: every file that cannot be decoded, a line each; there is too little room."""
     shape = (len(files), channels, size, size)
-    needed, free = len(files) * channels * size**2, shutil.disk_usage(folder).free
+    needed, free = prod(shape), shutil.disk_usage(folder).free
     if needed > free:
-        raise ValueError(f"{PLACE} {folder}: {needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free")
-    record.unlink(missing_ok=True)
-    unfinished, faults, checksum = folder / "unfinished", [], 0
+        raise ValueError(f"{PLACE} {folder.parent}: {needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free")
+    faults, checksum = [], 0
     bar = {"desc": "decoding", "unit": " images", "total": len(files), "leave": False, "disable": None}
-    try:
-        with unfinished.open("wb") as file:
-            format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-            for name, made in zip(files, tqdm(decoded(files, size, channels), **bar), strict=True):
-                if isinstance(made, str):
-                    faults.append(f"{name}: {made}")
-                else:
-                    file.write(made.tobytes())
-                    checksum = zlib.crc32(made.tobytes(), checksum)
-        if faults:
-            raise ValueError(
-                in_lines(f"data.path={path}", sorted(faults), f"{len(faults)} of {len(files)} images cannot be read")
-            )
-        unfinished.replace(pixels)
-        unfinished.write_text(json.dumps(wanted | {"checksum": checksum}), encoding="utf-8")
-        unfinished.replace(record)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with (folder / "x.npy").open("wb") as file:
+        format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        for name, made in zip(files, tqdm(decoded(files, size, channels), **bar), strict=True):
+            if isinstance(made, str):
+                faults.append(f"{name}: {made}")
+            else:
+                file.write(made.tobytes())
+                checksum = zlib.crc32(made.tobytes(), checksum)
+    if faults:
+        raise ValueError(
+            in_lines(f"data.path={path}", sorted(faults), f"{len(faults)} of {len(files)} images cannot be read")
+        )
+    (folder / "checksum.txt").write_text(str(checksum), encoding="utf-8")
+
+
+def read_pixels(folder: Path) -> Pixels:
+    checksum = int((folder / "checksum.txt").read_text("utf-8"))
+    return Pixels(MappedRows(np.load(folder / "x.npy", mmap_mode="r")), checksum)
 
 
 def new_images(path: Path, size: int, channels: int) -> Iterator[np.ndarray]:

@@ -1,17 +1,18 @@
 """The arrays of a user's ``.npz`` file, and every fault that keeps them from being trained on."""
 
-import shutil
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
+from numpy.lib import format
 
 from .npz_targets import ADVICE, FAULTS_OF_TARGETS
 from .split import SplitRule
 from .standardize import samples_per_block
 
+DAMAGED = (BadZipFile, EOFError, NotImplementedError, OSError, RuntimeError, ValueError, zlib.error)
 NAMES = ("x", "y", "x_test", "y_test")
 GIVEN = {"val": ("x_val", "y_val"), "test": ("x_test", "y_test")}  # the arrays of parts that are not cut from x and y
 
@@ -45,29 +46,22 @@ def read_npz(path: str, folder: Path | None = None, others: Sequence[str] = ()) 
     Raises: ValueError: it is another kind of file, or damaged.
     """
     refuse_other_files(path)
+    arrays = {}
     try:
         with ZipFile(path) as archive:
-            damaged = archive.testzip()  # every checksum
-    except (BadZipFile, EOFError, NotImplementedError, OSError, RuntimeError, ValueError, zlib.error) as error:
-        raise ValueError(f"data.path={path}: is damaged, copy or save it again ({error})") from error
-    if damaged:
-        raise ValueError(f"data.path={path}: is damaged, copy or save it again ({damaged} fails its checksum)")
-    arrays = {}
-    with ZipFile(path) as archive:
-        if folder is not None:
-            refuse_too_little_room(path, 2 * sum(archive.getinfo(name).file_size for name in archive.namelist()))
-        for name in dict.fromkeys((*NAMES, *others)):
-            if f"{name}.npy" not in archive.namelist():
-                continue
-            try:
+            if damaged := archive.testzip():  # before the shape that an array claims to have is believed
+                raise ValueError(f"{damaged} fails its checksum")
+            for name in dict.fromkeys((*NAMES, *others)):
+                if f"{name}.npy" not in archive.namelist():
+                    continue
                 if folder is not None and name in ("x", "x_test"):
                     arrays[name] = np.load(archive.extract(f"{name}.npy", folder), mmap_mode="r", allow_pickle=False)
                 else:
                     with archive.open(f"{name}.npy") as file:
-                        arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
-            except ValueError as error:
-                detail = f"data.path={path}: {name} holds Python objects, or no array; save an array of numbers"
-                raise ValueError(detail) from error
+                        arrays[name] = format.read_array(file, allow_pickle=False)
+    except DAMAGED as error:
+        advice = "is damaged, or holds Python objects; save arrays of numbers again"
+        raise ValueError(f"data.path={path}: {advice} ({error})") from error
     return arrays
 
 
@@ -80,13 +74,6 @@ def refuse_other_files(path: str) -> None:
         kind = "an empty" if not start else "an .npy" if start == b"\x93NUMPY" else "no .npz"
         save = f'save one with numpy.savez("{Path(path).stem}.npz", x=x, y=y)'
         raise ValueError(f"data.path={path}: is {kind} file; {save}")
-
-
-def refuse_too_little_room(path: str, needed: int) -> None:
-    free = shutil.disk_usage(Path(path).parent).free
-    if needed > free:
-        sizes = f"{needed / 1e9:.1f} GB more beside it, where {free / 1e9:.1f} GB are free"
-        raise ValueError(f"data.path={path}: its samples, unpacked and prepared, need {sizes}")
 
 
 def faults_of(arrays: Mapping[str, np.ndarray], standardize: bool, targets: str) -> Iterator[str]:

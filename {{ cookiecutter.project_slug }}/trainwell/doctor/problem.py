@@ -96,7 +96,7 @@ def problem_of(data: LightningDataModule) -> Problem | None:
 
 def are_held(loader: Any) -> bool:
     """Whether the samples lie in memory as the network takes them."""
-    return isinstance(loader, Batches) and loader.transform is None
+    return isinstance(loader, Batches) and loader.transform is None and isinstance(loader.samples.x, Tensor)
 
 
 def first_batches(loader: Any) -> tuple[list[Samples], Form]:
@@ -104,6 +104,8 @@ def first_batches(loader: Any) -> tuple[list[Samples], Form]:
     if are_held(loader):
         samples = loader.samples
         return [samples if samples.x.device.type == "cpu" else Samples(samples.x.cpu(), samples.y.cpu())], pair
+    if isinstance(loader, Batches) and loader.transform is None:  # on disk in a file, and files are often sorted
+        loader = Batches(loader.samples, loader.batch_size, seed=0)
     batches: list[Samples] = []
     form: Form = pair
     for batch in loader:

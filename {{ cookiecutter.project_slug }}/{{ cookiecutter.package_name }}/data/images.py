@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 from trainwell.data.batches import Samples, Transform
-from trainwell.data.image_cache import MappedImages, cached_pixels
+from trainwell.data.image_cache import cached_pixels
 from trainwell.data.image_folder import ImageList, list_images
 from trainwell.data.image_module import ImageDataModule
+from trainwell.data.on_disk import MappedRows
 from trainwell.data.split import SplitRule, split_samples
 
 from .augment import Augment
@@ -53,8 +54,8 @@ class Images(ImageDataModule):
         splits = [Samples(self.held(pixels, places), y[places]) for places in split_images(listed, self.rule)]
         self.keep(splits, listed.classes, checksum)
 
-    def held(self, pixels: Tensor, places: Tensor) -> Tensor:
-        return cast(Tensor, MappedImages(pixels, places)) if self.memory == "map" else pixels[places]
+    def held(self, pixels: MappedRows, places: Tensor) -> Tensor:
+        return cast(Tensor, MappedRows(pixels.array, places)) if self.memory == "map" else pixels[places]
 
     def train_transform(self, samples: Samples) -> Transform:
         return self.augment.transform(samples, self.standardized, self.seed, self.num_classes)

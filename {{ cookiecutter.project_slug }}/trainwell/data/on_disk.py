@@ -1,0 +1,117 @@
+"""Samples that are prepared once into a folder of their own, and read from disk as they are needed."""
+
+import json
+import logging
+import mmap
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import torch
+from filelock import FileLock
+from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+RECORD = "made_of.json"
+
+Made = TypeVar("Made")
+
+
+class MappedRows:
+    """The rows at ``places``, or all, of an array on disk: as much of a tensor as batches need. An index reads them.
+
+    ``array`` is what ``numpy.load(path, mmap_mode="r")`` returns.
+    """
+
+    def __init__(self, array: np.memmap, places: Tensor | None = None) -> None:
+        self.array, self.file = array, cast(mmap.mmap, array.base)
+        self.places = torch.arange(len(array)) if places is None else places
+        self.shape = torch.Size((len(self.places), *array.shape[1:]))
+        self.dtype = torch.from_numpy(np.empty(0, array.dtype)).dtype
+        self.device = self.places.device
+        self.nbytes = len(self.places) * array[:1].nbytes
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: Any) -> Tensor:
+        places = self.places[index].numpy()
+        if hasattr(mmap, "MADV_WILLNEED"):  # Windows lacks it
+            self.request(places.reshape(-1))
+        return torch.from_numpy(np.asarray(self.array.take(places, axis=0)))
+
+    def request(self, places: np.ndarray) -> None:
+        """Ask for rows at once, so that the system reads them side by side."""
+        size, first = self.array[:1].nbytes, self.array.offset % mmap.ALLOCATIONGRANULARITY
+        for start in (first + size * places).tolist():
+            before = start % mmap.PAGESIZE  # advice is about whole pages
+            self.file.madvise(mmap.MADV_WILLNEED, start - before, before + size)
+
+    def is_floating_point(self) -> bool:
+        return self.dtype.is_floating_point
+
+    def to(self, device: torch.device) -> Tensor:
+        return self[:].to(device)
+
+
+def made_once(
+    folder: Path, made_of: dict[str, Any], write: Callable[[Path], None], read: Callable[[Path], Made], refusal: str
+) -> Made:
+    """What ``read`` finds in the folder, which ``write`` fills if it is missing, damaged or not ``made_of`` the same.
+
+    Raises: ValueError: ``write`` refuses, or the folder cannot be written: the sentence begins with ``refusal``.
+    """
+    record = folder / RECORD
+
+    def found() -> Made | None:
+        with suppress(OSError, ValueError):  # a file is missing or damaged
+            if json.loads(record.read_text("utf-8")) == made_of:
+                content = read(folder)
+                if json.loads(record.read_text("utf-8")) == made_of:  # another process may have replaced the folder
+                    return content
+        return None
+
+    content = found()
+    if content is None:
+        with alone_in(folder.parent, refusal):
+            content = found()
+            if content is None:
+                fill(folder, write, json.dumps(made_of))
+                content = read(folder)
+    return content
+
+
+def fill(folder: Path, write: Callable[[Path], None], record: str) -> None:
+    """The folder gets its name when it is whole."""
+    unfinished = folder.with_name(f"{folder.name}.unfinished")
+    for old in (folder, unfinished):
+        shutil.rmtree(old, ignore_errors=True)
+    unfinished.mkdir()
+    try:
+        write(unfinished)
+        (unfinished / RECORD).write_text(record, encoding="utf-8")
+        unfinished.replace(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    log.info(f"prepared     {folder}: it is made anew when its files change, and may be deleted")
+
+
+@contextmanager
+def alone_in(folder: Path, refusal: str) -> Iterator[None]:
+    """Let other processes wait, such as those of ``trainer=ddp``; where nothing comes of it, leave nothing."""
+    lock = folder / "lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(lock):
+            yield
+    except (OSError, ValueError) as error:
+        with suppress(OSError):  # the other preparation may lie there
+            lock.unlink(missing_ok=True)
+            folder.rmdir()
+        if isinstance(error, OSError):
+            raise ValueError(f"{refusal} {folder}: {error.strerror or error}") from error
+        raise
