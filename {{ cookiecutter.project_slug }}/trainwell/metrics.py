@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
+from torchmetrics.aggregation import SumMetric
 
 BUFFERED_VALUES = 2**20  # of outputs, before they are fed to the metrics
 
@@ -21,7 +22,8 @@ class EpochMetrics(nn.Module):
     def __init__(self, metrics: Mapping[str, Metric]) -> None:
         super().__init__()
         self.metrics = MetricCollection(dict(metrics))
-        self.loss = SampleMean()
+        self.total_loss = SumMetric(nan_strategy="disable")  # and no mean: its digits depend on the number of updates
+        self.total_samples = SumMetric(nan_strategy="disable")
         self.buffers_reset()
 
     def buffers_reset(self) -> None:
@@ -44,7 +46,8 @@ class EpochMetrics(nn.Module):
         """Update the metrics with what has been collected."""
         if not self.samples:
             return
-        self.loss.update(self.loss_sum, self.samples)
+        self.total_loss.update(self.loss_sum)
+        self.total_samples.update(self.samples)
         if self.metrics:
             self.metrics.update(torch.cat(self.outputs).float(), torch.cat(self.targets))
         self.buffers_reset()
@@ -54,9 +57,9 @@ class EpochMetrics(nn.Module):
         self.feed()
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="No (positive|negative) samples in targets")  # of a small split
-            values = {"loss": self.loss.compute(), **self.metrics.compute()}
-        self.loss.reset()
-        self.metrics.reset()
+            values = {"loss": self.total_loss.compute() / self.total_samples.compute(), **self.metrics.compute()}
+        for part in (self.total_loss, self.total_samples, self.metrics):
+            part.reset()
         return values
 
     def collected(self) -> dict[str, Any]:
@@ -71,27 +74,6 @@ class EpochMetrics(nn.Module):
             self.loss_sum, self.samples = state["loss_sum"].to(device), state["samples"]
             self.outputs, self.targets = ([part.to(device)] for part in state["batches"])
             self.values = self.outputs[0].numel()
-
-
-class SampleMean(Metric):
-    """A mean over samples, from sums: the same digits however many samples each update brings."""
-
-    higher_is_better = False
-    full_state_update = False
-    total: Tensor
-    samples: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("total", torch.zeros(()), dist_reduce_fx="sum")
-        self.add_state("samples", torch.zeros(()), dist_reduce_fx="sum")
-
-    def update(self, total: Tensor | float, samples: int) -> None:
-        self.total = self.total + total
-        self.samples = self.samples + samples
-
-    def compute(self) -> Tensor:
-        return self.total / self.samples
 
 
 def metric_states(module: nn.Module) -> dict[str, Any]:
