@@ -86,7 +86,7 @@ def test_generating_mnist1d_leaves_the_global_random_states_alone(
     drawn = (np.random.get_state()[1].copy(), random.getstate())
     names = ("x", "y", "x_test", "y_test")
     monkeypatch.setattr("mnist1d.data.make_dataset", lambda _: dict.fromkeys(names, np.random.rand() + random.random()))
-    monkeypatch.setattr("trainwell.data.kept_arrays.user_cache_path", lambda _: tmp_path)
+    monkeypatch.setattr("trainwell.data.on_disk.user_cache_path", lambda _: tmp_path)
     assert set(published.__wrapped__()) == set(names)
     assert (np.random.get_state()[1] == drawn[0]).all()
     assert random.getstate() == drawn[1]

@@ -1,4 +1,4 @@
-"""What is read from disk as it is needed: the rows of a tensor, which are requested at once."""
+"""Rows are read from disk like those of a tensor, requested at once; arrays are made once, or anew where damaged."""
 
 import mmap
 import os
@@ -10,7 +10,8 @@ import pytest
 import torch
 from numpy.lib import format
 from torch import Tensor
-from trainwell.data.on_disk import MappedRows
+from trainwell.data import on_disk
+from trainwell.data.on_disk import MappedRows, kept_arrays
 
 PLACES = torch.tensor([7, 2, 5, 0])
 
@@ -57,3 +58,24 @@ def test_more_can_be_mapped_than_memory_holds(tmp_path: Path) -> None:
         file.truncate(file.tell() + 400_000 * count)  # a hole, which takes no room
     rows = MappedRows(np.load(tmp_path / "x.npy", mmap_mode="r"))
     assert not rows[torch.tensor([0, count - 1])].any()
+
+
+def test_arrays_are_made_once_and_again_where_their_file_is_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(on_disk, "user_cache_path", lambda _: tmp_path / "new")
+    source, made = {"x": np.arange(1000.0), "y": np.arange(3)}, []
+    for damage in (None, 0, 1000):
+        if damage is not None:
+            (file,) = (tmp_path / "new").iterdir()
+            file.write_bytes(file.read_bytes()[:damage])
+        for _ in range(2):
+            found = kept_arrays("some-1.0", ["x", "y"], lambda: made.append(1) or source)
+            assert all(np.array_equal(found[name], source[name]) for name in source)
+    assert len(made) == 3
+
+
+def test_without_a_folder_to_write_to_they_are_made_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(on_disk, "user_cache_path", lambda _: tmp_path / "file")
+    assert [kept_arrays("some", ["x"], lambda number=n: {"x": number})["x"] for n in (1, 2)] == [1, 2]

@@ -9,7 +9,7 @@ from lightning import LightningDataModule
 from torch import Tensor
 
 from .batches import Batches, Samples, Transform
-from .readers import chunks
+from .files.readers import chunks
 from .split import SPLIT_SEED, SplitRule
 from .standardize import Standardizer, network_input
 

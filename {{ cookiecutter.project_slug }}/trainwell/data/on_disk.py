@@ -1,18 +1,23 @@
-"""Samples that are prepared once into a folder of their own, and read from disk as they are needed."""
+"""What is made once and kept on disk: samples, which are read as they are needed, and arrays that take long to make."""
 
 import json
 import logging
 import mmap
+import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar, cast
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from filelock import FileLock
+from platformdirs import user_cache_path
 from torch import Tensor
+
+from ..rng import preserved_random_states
 
 log = logging.getLogger(__name__)
 
@@ -115,3 +120,23 @@ def alone_in(folder: Path, refusal: str) -> Iterator[None]:
         if isinstance(error, OSError):
             raise ValueError(f"{refusal} {folder}: {error.strerror or error}") from error
         raise
+
+
+def kept_arrays(name: str, arrays: Sequence[str], make: Callable[[], dict[str, Any]]) -> dict[str, np.ndarray]:
+    """The ``arrays`` that ``make`` has made before under this ``name``, or makes now.
+
+    They are kept in the user's folder for caches. The global random states are left as they were.
+    """
+    file = user_cache_path("trainwell") / f"{name}.npz"
+    absent_or_damaged = suppress(OSError, EOFError, ValueError, BadZipFile)
+    with absent_or_damaged, file.open("rb") as opened, np.load(opened, allow_pickle=False) as kept:
+        return dict(kept)
+    with preserved_random_states():
+        everything = make()
+    made = {array: np.asarray(everything[array]) for array in arrays}
+    with suppress(OSError):  # where nothing can be written, they are made each time
+        file.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = file.with_suffix(f".{os.getpid()}.npz")
+        np.savez(unfinished, allow_pickle=False, **made)
+        unfinished.replace(file)
+    return made

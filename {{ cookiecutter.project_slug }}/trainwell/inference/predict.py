@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config.options import REQUIRED, Option
-from ..data.image_folder import SUFFIXES
-from ..data.readers import READERS
+from ..data.files.image_folder import SUFFIXES
+from ..data.files.readers import READERS
 from .command import check_output, run_command
 
 if TYPE_CHECKING:

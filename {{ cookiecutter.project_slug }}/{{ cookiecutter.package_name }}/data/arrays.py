@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from trainwell.data.files.npz import load_npz, map_npz
 from trainwell.data.in_memory import InMemoryDataModule
-from trainwell.data.mapped import map_npz
-from trainwell.data.prepare import load_npz
 from trainwell.data.split import SplitRule
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 from trainwell.data.batches import Samples, Transform
-from trainwell.data.image_cache import cached_pixels
-from trainwell.data.image_folder import ImageList, list_images
-from trainwell.data.image_module import ImageDataModule
+from trainwell.data.files.image_cache import cached_pixels
+from trainwell.data.files.image_folder import ImageList, list_images
+from trainwell.data.files.image_module import ImageDataModule
 from trainwell.data.on_disk import MappedRows
 from trainwell.data.split import SplitRule, split_samples
 

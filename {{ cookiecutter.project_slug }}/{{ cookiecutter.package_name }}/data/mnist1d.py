@@ -6,7 +6,7 @@ from importlib.metadata import version
 import numpy as np
 from trainwell.data.batches import Samples
 from trainwell.data.in_memory import InMemoryDataModule
-from trainwell.data.kept_arrays import kept_arrays
+from trainwell.data.on_disk import kept_arrays
 from trainwell.data.split import split_samples
 
 

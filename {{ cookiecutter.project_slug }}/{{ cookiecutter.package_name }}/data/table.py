@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trainwell.data.batches import Samples
-from trainwell.data.columns import kinds_of
-from trainwell.data.encoding import TableEncoder
+from trainwell.data.files.columns import kinds_of
+from trainwell.data.files.encoding import TableEncoder
+from trainwell.data.files.table_module import Fitted, TableRows, TabularDataModule
+from trainwell.data.files.table_targets import targets_of
 from trainwell.data.split import SplitRule
-from trainwell.data.table_rows import TableRows
-from trainwell.data.table_targets import targets_of
-from trainwell.data.tabular import Fitted, TabularDataModule
 from trainwell.errors import together
 
 

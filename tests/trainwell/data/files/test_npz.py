@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from trainwell.data.mapped import map_npz
-from trainwell.data.prepare import load_npz
+from trainwell.data.files.npz import load_npz, map_npz
 
 HOLE = np.ones((60, 4))
 HOLE[17, 2] = np.nan

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
-from trainwell.data.columns import as_categories, as_numbers, kinds_of, read_chunks, read_table
+from trainwell.data.files.columns import as_categories, as_numbers, kinds_of, read_chunks, read_table
 
 N = 60
 GENERATOR = np.random.default_rng(0)

@@ -1,9 +1,13 @@
-"""Every fault that keeps the targets of a user's ``.npz`` file from being trained on, by the kind of target."""
+"""Every fault that keeps the arrays of a user's ``.npz`` file from being trained on, a sentence each."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
+from ..standardize import samples_per_block
+
+NAMES = ("x", "y", "x_test", "y_test")
+GIVEN = {"val": ("x_val", "y_val"), "test": ("x_test", "y_test")}  # the arrays of parts that are not cut from x and y
 INTEGERS = "must hold classes as integers 0, 1, ..."
 NUMBERED = "save numpy.unique({name}, return_inverse=True)[1]"
 ADVICE = {
@@ -14,6 +18,54 @@ ADVICE = {
     "b": "save {name}.astype(int)",
 }
 FOR_NUMBERS = "; for numbers type task=regression"
+
+
+def faults_of(arrays: Mapping[str, np.ndarray], standardize: bool, targets: str) -> Iterator[str]:
+    """What keeps the arrays from being trained on, a sentence each."""
+    given = [pair for pair in GIVEN.values() if not arrays.keys().isdisjoint(pair)]
+    missing = [name for pair in (("x", "y"), *given) for name in pair if name not in arrays]
+    if missing:
+        yield f"lacks the array {' and '.join(missing)} (of {', '.join(NAMES)} it has {', '.join(arrays) or 'none'})"
+        return
+    for inputs, outputs in (("x", "y"), *given):
+        x, y = arrays[inputs], arrays[outputs]
+        yield from faults_of_inputs(inputs, x)
+        yield from FAULTS_OF_TARGETS[targets](outputs, y)
+        if x.ndim and y.ndim and len(x) != len(y):
+            yield f"{inputs} has {len(x)} samples and {outputs} has {len(y)}; they must be as many"
+    for inputs, outputs in given:
+        yield from faults_between(arrays, inputs, outputs, standardize, targets)
+
+
+def faults_of_inputs(name: str, x: np.ndarray) -> Iterator[str]:
+    if x.dtype.kind not in "fiub":
+        advice = ADVICE.get(x.dtype.kind, "save them as floats or integers").format(name=name)
+        yield f"{name} must hold numbers, it holds {x.dtype}; {advice}"
+    elif x.ndim < 2 or 0 in x.shape:
+        advice = f"; save {name}.reshape(-1, 1) if each is one number" if x.ndim == 1 else ""
+        yield f"{name} must have the shape (samples, features...), it has {x.shape}{advice}"
+    elif x.dtype.kind == "f":
+        at_once = samples_per_block(x.shape)
+        blocks = (x[start : start + at_once] for start in range(0, len(x), at_once))
+        bad = np.concatenate([~np.isfinite(block).reshape(len(block), -1).all(axis=1) for block in blocks])
+        if bad.any():
+            yield f"{name} has missing or infinite values in {bad.sum()} samples, the first is sample {bad.argmax()}"
+
+
+def faults_between(
+    arrays: Mapping[str, np.ndarray], inputs: str, outputs: str, standardize: bool, targets: str
+) -> Iterator[str]:
+    """What keeps samples that are given apart, such as ``x_test``, from being like those of ``x``."""
+    x, y, x_given, y_given = (arrays[name] for name in ("x", "y", inputs, outputs))
+    if x.shape[1:] != x_given.shape[1:]:
+        yield f"samples of {inputs} have the shape {x_given.shape[1:]}, those of x {x.shape[1:]}"
+    if (x.dtype.kind in "iu") != (x_given.dtype.kind in "iu") and not standardize:
+        yield f"x holds {x.dtype} and {inputs} {x_given.dtype}; save both as integers or both as floats"
+    if targets != "classes":
+        if y.shape[1:] != y_given.shape[1:]:
+            yield f"{outputs} has the shape {y_given.shape}, y {y.shape}; they must have as many columns"
+    elif y.dtype.kind in "iu" and y_given.dtype.kind in "iu" and len(unknown := np.setdiff1d(y_given, y)):
+        yield f"{outputs} has classes that y lacks: {', '.join(map(str, unknown[:5]))}"
 
 
 def faults_of_classes(name: str, y: np.ndarray) -> Iterator[str]:

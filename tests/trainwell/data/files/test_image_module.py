@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 from trainwell.data.batches import Samples, Transform
-from trainwell.data.image_cache import cached_pixels
-from trainwell.data.image_folder import list_images
-from trainwell.data.image_module import ImageDataModule
+from trainwell.data.files.image_cache import cached_pixels
+from trainwell.data.files.image_folder import list_images
+from trainwell.data.files.image_module import ImageDataModule
 from trainwell.doctor.problem import problem_of
 
 Photos = Callable[..., Path]

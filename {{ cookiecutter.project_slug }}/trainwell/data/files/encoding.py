@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import together
+from ...errors import together
 from .columns import Kinds, as_categories, as_numbers, lacks
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from zlib import crc32
 import torch
 from torch import Tensor
 
-from .batches import Samples
+from ..batches import Samples
+from ..in_memory import InMemoryDataModule
+from ..standardize import Standardizer, fit, samples_per_block
 from .image_cache import new_images
 from .image_folder import new_files
-from .in_memory import InMemoryDataModule
-from .standardize import Standardizer, fit, samples_per_block
 
 
 class ImageDataModule(InMemoryDataModule):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .split import SPLIT_SEED
+from ..split import SPLIT_SEED
 
 log = logging.getLogger(__name__)
 

@@ -16,9 +16,9 @@ import torch
 import trainwell
 from PIL import Image
 from torch import Tensor
-from trainwell.data import image_cache
-from trainwell.data.image_cache import cached_pixels, decode, decoded, new_images
-from trainwell.data.image_folder import list_images, new_files
+from trainwell.data.files import image_cache
+from trainwell.data.files.image_cache import cached_pixels, decode, decoded, new_images
+from trainwell.data.files.image_folder import list_images, new_files
 
 Photos = Callable[..., Path]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(*trainwell.__path__).parent), "OMP_NUM_THREADS": "1"}
@@ -143,7 +143,7 @@ def test_a_decoding_that_was_killed_leaves_nothing_that_is_taken_for_whole(photo
     folder = photos()
     program = f"""
 import os
-from trainwell.data import image_cache, image_folder
+from trainwell.data.files import image_cache, image_folder
 
 def killed(files, *sizes):
     yield from (image_cache.decode(file, *sizes) for file in files[:3])
@@ -162,7 +162,7 @@ def test_of_several_processes_one_decodes_and_the_others_wait(photos: Photos) ->
     folder = photos()
     program = f"""
 import time
-from trainwell.data import image_cache, image_folder
+from trainwell.data.files import image_cache, image_folder
 
 kept = image_cache.write_pixels
 image_cache.write_pixels = lambda *facts: (print("decodes"), time.sleep(1), kept(*facts))

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 import trainwell
-from trainwell.data import mapped, standardize
+from trainwell.data import standardize
+from trainwell.data.files import npz
+from trainwell.data.files.npz import load_npz, map_npz
 from trainwell.data.in_memory import InMemoryDataModule, with_label_noise
-from trainwell.data.mapped import map_npz
-from trainwell.data.prepare import load_npz
 from trainwell.doctor.problem import MOST_COLLECTED, problem_of
 
 OwnFile = Callable[..., str]
@@ -53,7 +53,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(
     def full(splits: object, path: str, *facts: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(mapped, "split_arrays", full)  # after the arrays are unpacked
+    monkeypatch.setattr(npz, "split_arrays", full)  # after the arrays are unpacked
     with pytest.raises(ValueError, match=r"^data.memory=map cannot write .*own.npz.mapped: No space left on device$"):
         map_npz(own_file(), standardize=True)
     assert os.listdir(tmp_path) == ["own.npz"]
@@ -72,7 +72,7 @@ def test_prepared_samples_are_used_again_until_the_file_changes(
 ) -> None:
     path = own_file()
     prepared = []
-    monkeypatch.setattr(mapped, "write_splits", lambda *a, kept=mapped.write_splits: (prepared.append(a), kept(*a)))
+    monkeypatch.setattr(npz, "write_splits", lambda *a, kept=npz.write_splits: (prepared.append(a), kept(*a)))
     first = map_npz(path, standardize=True)
     assert same(map_npz(path, standardize=True), first)
     assert len(prepared) == 1
@@ -88,9 +88,9 @@ def test_a_preparation_that_was_killed_is_begun_anew(own_file: OwnFile, tmp_path
     path = own_file()
     program = (
         "import os\n"
-        "from trainwell.data import mapped\n"
-        "mapped.write_splits = lambda wanted, folder: (folder / 'x').touch() or os.kill(os.getpid(), 9)\n"
-        f"mapped.map_npz({path!r}, standardize=True)\n"
+        "from trainwell.data.files import npz\n"
+        "npz.write_splits = lambda wanted, folder: (folder / 'x').touch() or os.kill(os.getpid(), 9)\n"
+        f"npz.map_npz({path!r}, standardize=True)\n"
     )
     ended = subprocess.run([sys.executable, "-c", program], env=ENVIRONMENT, timeout=120)
     assert ended.returncode == -9
@@ -107,8 +107,8 @@ def test_samples_are_prepared_and_read_in_less_memory_than_they_take(tmp_path: P
 import resource
 import torch
 from trainwell.data.batches import Batches
-from trainwell.data.mapped import map_npz
-from trainwell.data.prepare import load_npz
+from trainwell.data.files.npz import map_npz
+from trainwell.data.files.npz import load_npz
 from trainwell.doctor.problem import MOST_COLLECTED, problem_of
 torch.set_num_threads(1)
 (line,) = (line for line in open("/proc/self/status") if line.startswith("VmData"))

@@ -10,8 +10,8 @@ import torch
 from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from torch import nn
-from trainwell.data.columns import Kinds
-from trainwell.data.encoding import CategoryEmbedding, TableEncoder
+from trainwell.data.files.columns import Kinds
+from trainwell.data.files.encoding import CategoryEmbedding, TableEncoder
 
 KINDS = Kinds(["size", "price", "same"], ["colour", "zip"])
 

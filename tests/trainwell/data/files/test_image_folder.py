@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from trainwell.data.image_folder import ImageList, list_images
+from trainwell.data.files.image_folder import ImageList, list_images
 
 Photos = Callable[..., Path]
 

@@ -18,8 +18,8 @@ from numpy.lib import format
 from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
+from ..on_disk import MappedRows, made_once
 from .image_folder import in_lines, new_files
-from .on_disk import MappedRows, made_once
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")  # others run programs or have no decoder of their own
 DAMAGED = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError, struct.error, zlib.error)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas
 import pytest
-from trainwell.data.table_targets import targets_of
+from trainwell.data.files.table_targets import targets_of
 
 ROWS = pandas.DataFrame(
     {

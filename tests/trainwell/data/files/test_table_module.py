@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
+from trainwell.data.files.table_module import TableRows
+from trainwell.data.files.table_targets import Targets
 from trainwell.data.split import SplitRule
-from trainwell.data.table_rows import TableRows
-from trainwell.data.table_targets import Targets
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from trainwell.data import readers
+from trainwell.data.files import readers
 
 TABLE = np.random.default_rng(0).normal(size=(1500, 6))  # more than a chunk
 
