@@ -22,6 +22,7 @@ from ..rng import preserved_random_states
 log = logging.getLogger(__name__)
 
 RECORD = "made_of.json"
+DAMAGED = (OSError, EOFError, ValueError, BadZipFile)  # what numpy raises where a file is missing, cut off or empty
 
 Made = TypeVar("Made")
 
@@ -73,7 +74,7 @@ def made_once(
     record = folder / RECORD
 
     def found() -> Made | None:
-        with suppress(OSError, ValueError):  # a file is missing or damaged
+        with suppress(*DAMAGED):
             if json.loads(record.read_text("utf-8")) == made_of:
                 content = read(folder)
                 if json.loads(record.read_text("utf-8")) == made_of:  # another process may have replaced the folder
@@ -128,8 +129,7 @@ def kept_arrays(name: str, arrays: Sequence[str], make: Callable[[], dict[str, A
     They are kept in the user's folder for caches. The global random states are left as they were.
     """
     file = user_cache_path("trainwell") / f"{name}.npz"
-    absent_or_damaged = suppress(OSError, EOFError, ValueError, BadZipFile)
-    with absent_or_damaged, file.open("rb") as opened, np.load(opened, allow_pickle=False) as kept:
+    with suppress(*DAMAGED), file.open("rb") as opened, np.load(opened, allow_pickle=False) as kept:
         return dict(kept)
     with preserved_random_states():
         everything = make()

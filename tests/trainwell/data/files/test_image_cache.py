@@ -129,7 +129,9 @@ def test_images_are_decoded_once_until_one_changes(photos: Photos, written: list
     assert len(written) == 4
 
 
-@pytest.mark.parametrize("harm", [lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:200])])
+@pytest.mark.parametrize(
+    "harm", [Path.unlink, lambda path: path.write_bytes(b""), lambda path: path.write_bytes(path.read_bytes()[:200])]
+)
 @pytest.mark.parametrize("name", ["made_of.json", "x.npy", "checksum.txt"])
 def test_a_cache_that_was_harmed_is_made_anew(harm: Callable[[Path], None], name: str, photos: Photos) -> None:
     folder = photos()

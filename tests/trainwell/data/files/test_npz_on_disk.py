@@ -84,6 +84,16 @@ def test_prepared_samples_are_used_again_until_the_file_changes(
     assert len(prepared) == 3
 
 
+@pytest.mark.parametrize("name", ["made_of.json", "train_x.npy", "val_y.npy", "standardizer.npy"])
+def test_prepared_samples_that_were_harmed_are_made_anew(name: str, own_file: OwnFile, tmp_path: Path) -> None:
+    path = own_file()
+    map_npz(path, standardize=True)
+    harmed = tmp_path / "own.npz.mapped" / "standardized" / name
+    for length in (100, 0):
+        harmed.write_bytes(harmed.read_bytes()[:length])
+        assert same(map_npz(path, standardize=True), load_npz(path, standardize=True))
+
+
 def test_a_preparation_that_was_killed_is_begun_anew(own_file: OwnFile, tmp_path: Path) -> None:
     path = own_file()
     program = (

@@ -197,7 +197,7 @@ class Wanted(NamedTuple):
         """What prepared samples depend on: the files, the split and the version of this module."""
         files = [Path(path) for path in (self.path, self.rule.val_path, self.rule.test_path) if path is not None]
         stats = [[file.stat().st_size, file.stat().st_mtime_ns] for file in files]
-        return {"files": stats, "targets": self.targets, "split": [*self.rule, SPLIT_SEED], "version": 3}
+        return {"files": stats, "targets": self.targets, "split": [*self.rule, SPLIT_SEED], "version": 4}
 
 
 def write_splits(wanted: Wanted, folder: Path) -> None:
@@ -215,7 +215,7 @@ def write_splits(wanted: Wanted, folder: Path) -> None:
                 file.write(block.tobytes())
     shutil.rmtree(folder / "unpacked")
     if standardizer is not None:
-        np.savez(folder / "standardizer.npz", **{key: value.numpy() for key, value in standardizer._asdict().items()})
+        np.save(folder / "standardizer.npy", torch.stack(standardizer).numpy())
 
 
 def read_splits(folder: Path) -> tuple[list[Samples], Standardizer | None]:
@@ -224,7 +224,6 @@ def read_splits(folder: Path) -> tuple[list[Samples], Standardizer | None]:
         y = torch.from_numpy(np.load(folder / f"{name}_y.npy"))
         x = MappedRows(np.load(folder / f"{name}_x.npy", mmap_mode="r"))
         splits.append(Samples(cast(Tensor, x), y))
-    if not (folder / "standardizer.npz").exists():
+    if not (folder / "standardizer.npy").exists():
         return splits, None
-    with np.load(folder / "standardizer.npz") as kept:
-        return splits, Standardizer(torch.from_numpy(kept["mean"]), torch.from_numpy(kept["deviation"]))
+    return splits, Standardizer(*torch.from_numpy(np.load(folder / "standardizer.npy")))
