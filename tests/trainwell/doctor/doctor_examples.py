@@ -29,14 +29,14 @@ class DictBatches(LightningDataModule):
     """Batches ``{"signal": ..., "target": ...}`` from an ordinary DataLoader."""
 
     def setup(self, stage: str) -> None:
-        x = torch.randn(120, 4, generator=torch.Generator().manual_seed(0))
+        x = torch.randn(180, 4, generator=torch.Generator().manual_seed(0))
         self.examples = [{"signal": row, "target": row.sum()} for row in x]
 
     def train_dataloader(self) -> DataLoader:
-        return DataLoader(self.examples, batch_size=20, shuffle=True)
+        return DataLoader(self.examples[:120], batch_size=20, shuffle=True)
 
     def val_dataloader(self) -> DataLoader:
-        return DataLoader(self.examples, batch_size=20)
+        return DataLoader(self.examples[120:], batch_size=20)
 
 
 class TwoOptimizersByHand(LightningModule):

@@ -156,11 +156,21 @@ def all_validated() -> InMemory:
     return InMemory(whole.at(torch.arange(600)), whole, CLASSES)
 
 
-def of_tokens() -> LightningModule:
+def of_tokens(outputs: int = CLASSES) -> LightningModule:
     torch.manual_seed(0)
     module = Own()
-    module.network = nn.Sequential(nn.Embedding(TOKENS, 8), nn.Flatten(), nn.Linear(8 * LENGTH, CLASSES))
+    module.network = nn.Sequential(nn.Embedding(TOKENS, 8), nn.Flatten(), nn.Linear(8 * LENGTH, outputs))
     return module
+
+
+def rated() -> InMemory:
+    """A token that only texts of one kind have, somewhere in them."""
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randint(1, TOKENS, (800, LENGTH), generator=generator), torch.arange(800) % 2
+    place = torch.randint(LENGTH, (800,), generator=generator)
+    x[torch.arange(800), place] = torch.where(y == 1, 0, x[torch.arange(800), place])
+    whole = Samples(x, y)
+    return InMemory(whole.at(torch.arange(600)), whole.at(torch.arange(600, 800)), 2)
 
 
 def dropped_by_function() -> LightningModule:
@@ -176,6 +186,7 @@ FAULTY: dict[str, tuple[str, Callable[[], list[Finding]]]] = {
     "its own token": ("target_leak", lambda: by(Language(shift=0), pieces(LENGTH))),
     "windows of a text": ("validation_leak", lambda: by(Language(), pieces(2))),
     "all tokens validated": ("validation_leak", lambda: by(of_tokens(), all_validated())),
+    "rating in the text": ("target_leak", lambda: by(of_tokens(2), rated())),
     "forgetful": ("vanishing_gradient", lambda: by(RecurrentByHand(0.6), SEQUENCES)),
     "broadcast the other way": ("loss_mismatch", lambda: by(BroadcastTheOtherWay(nn.Identity()), numbers(1.0))),
     "rates that are never 0": ("output_activation", lambda: by(NeverZero((-1,)), numbers(1.0))),

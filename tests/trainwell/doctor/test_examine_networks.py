@@ -607,7 +607,7 @@ class DroppingSteps(Steps):
 
 
 class HeadOfDicts(Steps):
-    """The optimizer has the head alone; batches are dicts, of which nothing can be scored."""
+    """The optimizer has the head alone; batches are dicts."""
 
     def __init__(self, all_given: bool, rate: float = 0.003) -> None:
         super().__init__(rate)

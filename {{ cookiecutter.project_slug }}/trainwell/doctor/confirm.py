@@ -53,7 +53,7 @@ class Confirmation:
                 (doubtful if found is None else kept).append(finding if found is None else found)
         known = any(each.severity == "error" and each.code not in OF_VALIDATION for each in kept)  # why it goes badly
         if not known and not any(is_suspicion(each) for each in kept):
-            return [*self.unexplained(doubtful), *kept]
+            return sorted([*self.unexplained(doubtful), *kept], key=lambda finding: finding.severity == "note")
         return [*kept, *(finding.as_note() for finding in doubtful)]
 
     def confirmed(self, finding: Finding) -> Finding | None:

@@ -49,7 +49,8 @@ def evaluate_run(folder: Path, split: str = "val") -> "dict[str, Interval]":
     command = f"trainwell evaluate run={folder} split={split}"
     evaluations = note_test_evaluation(folder, command) if split == "test" else None
     found = scores.outputs_of(run.task, loader, scores.device_for(run.config))
-    found = found._replace(names=names_of(run.data, found.outputs.shape[-1]))
+    if found.kind is not None:
+        found = found._replace(names=names_of(run.data, found.outputs.shape[-1]))
     metrics = scores.scores(run.task, found)
     report = {"samples": len(found.y), "evaluations": evaluations, "calibration_error": None}
     write(report, metrics, found, x, results)

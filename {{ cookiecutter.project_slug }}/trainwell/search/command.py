@@ -71,6 +71,7 @@ def new_study(search: str | None, overrides: Sequence[str]) -> "Study":
     Raises: Refused, ValueError: every mistake, a line each.
     """
     from ..config import compose
+    from ..runs.secrets import refuse_secrets
     from . import space, study
 
     if search not in searches():
@@ -80,6 +81,7 @@ def new_study(search: str | None, overrides: Sequence[str]) -> "Study":
         raise ValueError(f"+search={search} chooses these itself, so leave out {' '.join(chosen)}")
     with compose.hydra_here():
         config = compose.checked("train", overrides)
+        refuse_secrets(compose.without_hydra(config), config.hydra)  # before the study's folder keeps what was typed
         where = f"+search={search}: "
         checks = [partial(refuse_mistakes, [*overrides, each], f"{where}{each}: ") for each in space.deviations(lines)]
         together(*checks)

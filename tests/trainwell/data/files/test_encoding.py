@@ -39,7 +39,9 @@ def test_the_matrix_is_scikit_learns() -> None:
     scale = StandardScaler().fit(impute.transform(train[numbers]))
     absent = MissingIndicator(features="missing-only", error_on_new=False).fit(train[numbers])
     onehot = OneHotEncoder(handle_unknown="ignore", sparse_output=False).fit(train[categories])
+    given = train.copy()
     encoder = TableEncoder.fit(train, KINDS, one_hot=True)
+    pandas.testing.assert_frame_equal(train, given)  # missing cells are not filled in the caller's table
     for table in (train, new):
         expected = np.hstack(
             [

@@ -158,7 +158,7 @@ def as_numbers(column: "Series") -> np.ndarray:
     """The cells as float64; NaN where there is no value, or one that is no number."""
     import pandas
 
-    return pandas.to_numeric(column, errors="coerce").to_numpy(np.float64)
+    return pandas.to_numeric(column, errors="coerce").to_numpy(np.float64, copy=True)
 
 
 def as_categories(column: "Series") -> "Series":

@@ -25,8 +25,8 @@ MOST_TOKENS = 512
 def findings_between_splits(problem: Problem) -> Iterator[Finding]:
     if problem.num_classes:
         yield from missing_classes(problem)
+    yield from leaking_feature(problem)
     if problem.train.x.is_floating_point():
-        yield from leaking_feature(problem)
         yield from leaking_number(problem)
     yield from shifted(problem)
 
@@ -104,8 +104,10 @@ def auc_between(train: Tensor, val: Tensor) -> float:
 
 
 def leaking_feature(problem: Problem) -> Iterator[Finding]:
-    """One feature alone says the target of new samples, and all others together do not."""
-    (x, y), (val, target) = (flat(some(part, MOST_COMPARED)) for part in (problem.train, problem.val))
+    """One feature, or token, alone says the target of new samples, and all others together do not."""
+    train, validated = (some(part, MOST_COMPARED) for part in (problem.train, problem.val))
+    x, val, y, target = features_of(train.x), features_of(validated.x), train.y, validated.y
+    kind = "feature" if train.x.is_floating_point() else "token"
     if not problem.num_classes or not 2 <= x.shape[1] <= MOST_FEATURES:
         return
     promising = between_classes(x, y, problem.num_classes).topk(min(MOST_TRIED, x.shape[1])).indices.tolist()
@@ -123,10 +125,11 @@ def leaking_feature(problem: Problem) -> Iterator[Finding]:
     rest = ridge(x[:, others], val[:, others], votes).argmax(dim=1) if others else None
     without = common if rest is None else (rest == target).double().mean().item()
     if without < reached[best] - OTHERS:
-        evidence = f"feature {best} alone predicts {reached[best]:.1%} of the validation samples, all others "
+        evidence = f"{kind} {best} alone predicts {reached[best]:.1%} of the validation samples, all others "
         evidence += f"together {without:.1%}"
-        advice = ("is it known before the answer is? else leave it out:", f"    x = numpy.delete(x, {best}, axis=1)")
-        yield Finding("target_leak", "warning", f"feature {best}", evidence, advice=advice)
+        left_out = f"numpy.delete(x, {best}, axis=1)" if kind == "feature" else f"numpy.where(x == {best}, 0, x)"
+        advice = ("is it known before the answer is? else leave it out:", f"    x = {left_out}")
+        yield Finding("target_leak", "warning", f"{kind} {best}", evidence, advice=advice)
 
 
 def between_classes(x: Tensor, y: Tensor, num_classes: int) -> Tensor:
