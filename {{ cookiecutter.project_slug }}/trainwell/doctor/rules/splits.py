@@ -77,11 +77,10 @@ def shifted(problem: Problem) -> Iterator[Finding]:
 
 
 def features_of(x: Tensor) -> Tensor:
-    """Numbers as they are; of texts, how often each token occurs."""
+    """Numbers as they are; of texts, which tokens occur."""
     if x.is_floating_point():
         return x.flatten(1).float()
-    tokens = x.flatten(1) % MOST_TOKENS
-    return torch.zeros(len(x), MOST_TOKENS).scatter_add(1, tokens, torch.ones(tokens.shape))
+    return torch.zeros(len(x), MOST_TOKENS).scatter(1, x.flatten(1) % MOST_TOKENS, 1.0)
 
 
 def shift_finding(evidence: str) -> Finding:
