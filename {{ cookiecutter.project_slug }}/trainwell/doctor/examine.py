@@ -34,6 +34,10 @@ SECONDS = 14.0  # of computing for the first trial
 ALL_SECONDS = 50.0  # for all trials
 FEWEST_AHEAD = 100  # samples for a trial of all planned epochs
 BAD_INPUTS = {"unscaled_input", "constant_input"}
+EXPLAINED_FACTS = {
+    "validation_leak": {"shifted_validation"},  # copies may lie apart from all other samples
+    "target_outliers": {"unscaled_target"},  # they make the scale
+}
 ENOUGH = 0.75  # of the way from chance to always right, which features that vary allow
 NOT_IN_A_TRIAL = ("_target_", "callbacks", "logger", "strategy", "num_nodes", "plugins", "profiler", "default_root_dir")
 
@@ -142,24 +146,8 @@ def know_chances(history: History, problem: Problem | None, uses_targets: bool) 
 def judged(trials: Trials, history: History, in_data: list[Finding]) -> list[Finding]:
     """All findings, root cause first: what is seen, then what trials with remedies confirm."""
     problem = trials.problem
-    in_data = [judged_inputs(finding, history) for finding in in_data]
-    findings = [*findings_in_network(history), *in_data]
-    if problem:
-        if not problem.train.y.numel() and any(finding.code == "unscaled_input" for finding in in_data):
-            findings = [finding for finding in findings if finding.code != "unscaled_target"]  # which inputs are
-        between = list(findings_between_splits(problem))
-        if any(finding.code == "validation_leak" for finding in in_data):  # copies may lie apart from all others
-            between = [finding for finding in between if finding.code != "shifted_validation"]
-        leaks = [finding for finding in between if finding.code == "target_leak"]  # the worse of two leaks
-        between = [finding for finding in between if finding.code != "target_leak"]
-        findings = [*leaks, *findings, *between, *outputs_without_class(problem, history)]
-        call = history.inspection.call
-        # outliers make the scale of the targets
-        squares = trials.uses_targets and call is not None and call.name == "mse_loss"
-        outliers = list(data_rules.outlying_targets(problem)) if squares else []
-        findings = [f for f in findings if not outliers or f.code != "unscaled_target"] + outliers
     confirmation = Confirmation(history, trials.treated, trials.longer)
-    findings = confirmation.judged(findings)
+    findings = confirmation.judged(facts(trials, history, [judged_inputs(finding, history) for finding in in_data]))
     if problem and all(finding.severity == "note" or finding.code in OF_VALIDATION for finding in findings):
         reached = history.last.val_accuracy if history.last else None
         of_kind = data_rules.unlearnable if problem.num_classes else data_rules.unlearnable_numbers
@@ -177,6 +165,23 @@ def judged(trials: Trials, history: History, in_data: list[Finding]) -> list[Fin
     if problem and healthy(findings):
         findings += ahead_of(trials, problem, history)
     return findings
+
+
+def facts(trials: Trials, history: History, in_data: list[Finding]) -> list[Finding]:
+    """What is seen of the network, the data and both together, without what another of these explains."""
+    found = [*findings_in_network(history), *in_data]
+    problem, call = trials.problem, history.inspection.call
+    if problem is None:
+        return found
+    found += [*findings_between_splits(problem), *outputs_without_class(problem, history)]
+    if trials.uses_targets and call is not None and call.name == "mse_loss":
+        found += data_rules.outlying_targets(problem)
+    explained = {code for finding in found for code in EXPLAINED_FACTS.get(finding.code, ())}
+    if not problem.train.y.numel() and any(finding.code == "unscaled_input" for finding in in_data):
+        explained.add("unscaled_target")  # targets are inputs
+    copied = any(finding.advice == data_rules.UNCOPIED for finding in in_data)  # then any feature gives answers away
+    kept = [finding for finding in found if finding.code not in explained]
+    return kept if copied else sorted(kept, key=lambda finding: finding.code != "target_leak")
 
 
 def judged_inputs(finding: Finding, history: History) -> Finding:

@@ -76,7 +76,10 @@ class Inspector:
     def start(self, module: nn.Module, optimizers: Sequence[Optimizer]) -> None:
         named = {name: parameter for name, parameter in module.named_parameters() if is_known(parameter)}
         self.found.frozen = [name for name, parameter in named.items() if not parameter.requires_grad]
-        self.found.frozen_at_random = any(is_as_torch_starts(named[name]) for name in self.found.frozen)
+        trained = [parameter for parameter in named.values() if parameter.requires_grad]
+        self.found.frozen_at_random = any(
+            is_as_torch_starts(named[name]) and not is_copied(named[name], trained) for name in self.found.frozen
+        )
         self.cleared = {number: True for number in range(len(optimizers))}
 
     def before_backward(self, module: nn.Module, optimizers: Sequence[Optimizer], loss: Tensor) -> None:
@@ -153,6 +156,11 @@ def is_as_torch_starts(weight: Tensor) -> bool:
         return False
     bound = weight[0].numel() ** -0.5
     return bool(weight.abs().max() <= bound and abs(weight.std().item() / bound * sqrt(3) - 1) < NEARLY)
+
+
+def is_copied(weight: Tensor, others: Iterable[Tensor]) -> bool:
+    """Whether another weight is the same, as those of a network and its target are before the first step."""
+    return any(weight.shape == other.shape and torch.equal(weight, other) for other in others)
 
 
 def is_known(parameter: Tensor) -> bool:
