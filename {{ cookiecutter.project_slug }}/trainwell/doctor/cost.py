@@ -3,16 +3,15 @@
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning import LightningModule
-from lightning_utilities import apply_to_collection
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..lightning_internals import is_compiled
-from .problem import NO_FORWARD, Problem
+from .problem import NO_FORWARD, Form, Problem, parts_of
 
 STEP = 1e10  # operations of a step that one core does in a fraction of a second
 SCORING = 1e11  # of an evaluation of both splits
@@ -43,7 +42,9 @@ class FirstOfBatches:
         return len(self.loader)
 
     def __iter__(self) -> Iterator[Any]:
-        return (apply_to_collection(batch, Tensor, lambda part: part[: self.count]) for batch in self.loader)
+        for batch in self.loader:
+            x, y, form = cast(tuple[Tensor, Tensor, Form], parts_of(batch))
+            yield form(x[: self.count], y[: self.count])
 
 
 def operations_per_sample(module: LightningModule, problem: Problem) -> float:

@@ -133,10 +133,7 @@ class History:
         if self.last is None:
             return None
         chance, deviation = self.chance
-        learnable = self.learnable
-        if self.guess_loss is not None and not learnable and share > LEARNS:
-            learnable = 1.0  # nobody knows how much of the loss can be explained
-        return self.last.val_accuracy > chance + max(3 * deviation, share * (learnable - chance))
+        return self.last.val_accuracy > chance + max(3 * deviation, share * (self.learnable - chance))
 
     def did_all(self, share: float) -> bool:
         """As ``reached``; where no simple learner shows what can be learned, that share of always right."""

@@ -41,7 +41,7 @@ ROSE, ROSE_BY = 1.5, 0.1  # validation loss over its minimum, and above it, as a
 
 def withering(history: History) -> Iterator[Finding]:
     growth, each_step = history.growth(), history.decay * history.learning_rate
-    shrank = growth is not None and (growth < WITHERED or (growth < SHRANK and not history.reached(0.95)))
+    shrank = growth is not None and (growth < WITHERED or (growth < SHRANK and not history.did_all(0.95)))
     if shrank or (each_step > HARD and not history.reached(0.95)):
         evidence = f"after {history.steps} steps the weights have {growth or 1:.2g} times the norm of the start"
         if each_step > HARD:
