@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.doctor.field.cases import DEVELOPMENT, HELD_OUT, PACKAGE, FieldCase, all_cases, tables
+from benchmarks.doctor.field.cases import DEVELOPMENT, HELD_OUT, PACKAGE, FieldCase, all_cases
 from benchmarks.doctor.field.data import arrays_of
 from benchmarks.doctor.field.page import BEGIN, with_section
-from benchmarks.doctor.field.results import FieldResult, before
+from benchmarks.doctor.field.results import FieldResult
 
 NETWORKS = {(case.factory, case.data) for case in all_cases() if not case.is_module}
 SAMPLES = 16
@@ -57,12 +57,6 @@ def test_notes_are_not_counted() -> None:
     dead = {"code": "dead_units", "severity": "error"}
     assert FieldResult(case, HELD_OUT, [note, dead], 1.0).named
     assert not FieldResult(case, HELD_OUT, [note], 1.0).flagged
-
-
-def test_what_was_found_before_is_known_of_the_healthy_configurations_that_there_were() -> None:
-    looked_at = set(tables()["looked_at"])
-    assert set(before()) == {case.name for case in all_cases() if not case.codes} - looked_at
-    assert looked_at < {case.name for case in all_cases()}
 
 
 def test_the_section_replaces_an_earlier_one() -> None:

@@ -77,6 +77,16 @@ class Measurements:
         path = self.examinations / key(*self.field_key(case), self.configuration)
         return kept(path, lambda: self.examine_field(case))
 
+    def field_remedy(self, case: FieldCase) -> str | None:
+        """The first override that is offered against the first finding, and that the configuration can take."""
+        from trainwell.doctor.remedies import applicable
+        from trainwell.findings import Finding
+
+        plain = next(each for each in self.field_examination(case)["findings"] if each["severity"] != "note")
+        with self.project.hydra():
+            remedies = applicable(Finding(**plain), [*QUIET[1:], *case.overrides(self.field_files), "seed=0"]).remedies
+        return remedies[0] if remedies else None
+
     def field_key(self, case: FieldCase) -> tuple[Any, ...]:
         field_data.write_file(self.field_files, case.data)
         names = ("data", "networks", "faults")

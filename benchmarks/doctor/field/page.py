@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ...pages import machine
 from .cases import PARTS
-from .results import FieldResult, results_before, seconds, trained
+from .results import FieldResult, repaired, seconds, trained
 
 if TYPE_CHECKING:
     from ..measurements import Measurements
@@ -25,17 +25,16 @@ ROWS: dict[str, Row] = {
 def field_section(measurements: "Measurements", results: Sequence[FieldResult]) -> str:
     from ..page import share
 
-    earlier = results_before(results)
     table = []
     for name, row in ROWS.items():
-        for when, of_then in (("now", results), ("before", earlier)):
-            if when == "before" and "healthy" not in name:
-                continue
-            counts = [[row(result) for result in of_then if result.part == part] for part in PARTS]
-            cells = [share(right for right in count if right is not None) for count in counts]
-            table.append(f"| {name}, {when} | {' | '.join(cells)} |")
+        counts = [[row(result) for result in results if result.part == part] for part in PARTS]
+        cells = [share(right for right in count if right is not None) for count in counts]
+        table.append(f"| {name} | {' | '.join(cells)} |")
     from trainwell.findings import WHY
 
+    repairs = list(repaired(measurements, results))
+    cells = [share(repair.mended for repair in repairs if repair.result.part == part) for part in PARTS]
+    table.append(f"| faulty ones mended by the first override that applies | {' | '.join(cells)} |")
     wrong = [f"- {result}" for result in results if not result.right]
     text = (Path(__file__).parent / "field.md").read_text("utf-8")
     filled = text.format(
@@ -48,6 +47,7 @@ def field_section(measurements: "Measurements", results: Sequence[FieldResult]) 
         table="\n".join(table),
         seconds=seconds(results),
         misses="\n".join(wrong) or "- nothing",
+        not_mended="\n".join(f"- {repair}" for repair in repairs if not repair.mended) or "- nothing",
         trainings="\n".join(trained(measurements, results)),
         **machine(),
     )

@@ -1,13 +1,10 @@
-"""What the doctor found in the field, beside what it found before it confirmed its suspicions."""
+"""What the doctor finds in the field, and what its remedies mend."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from tqdm import tqdm
 
 from .cases import DEVELOPMENT, FieldCase, all_cases, tables
@@ -15,7 +12,8 @@ from .cases import DEVELOPMENT, FieldCase, all_cases, tables
 if TYPE_CHECKING:
     from ..measurements import Measurements
 
-BEFORE = Path(__file__).parent / "before.yaml"
+CLOSE = 0.05  # of a score
+SCORES = ("accuracy", "r2", "f1")
 
 
 @dataclass(frozen=True)
@@ -65,15 +63,37 @@ def examined(measurements: "Measurements", only_development: bool = False) -> li
     return results
 
 
-@cache
-def before() -> dict[str, list[dict[str, str]]]:
-    """What the doctor of commit 1bbe283 found in the healthy cases of then; it has no notes, and few codes."""
-    return yaml.safe_load(BEFORE.read_text("utf-8"))
+@dataclass(frozen=True)
+class FieldRepair:
+    """What the first remedy of a finding makes of a whole training. ``trained`` and ``without_fault`` are scores."""
+
+    result: FieldResult
+    remedy: str
+    trained: float
+    without_fault: float
+
+    @property
+    def mended(self) -> bool:
+        return self.trained >= self.without_fault - CLOSE
+
+    def __str__(self) -> str:
+        reached = f"`{self.remedy}` reaches {self.trained:.3f}, without the fault {self.without_fault:.3f}"
+        return f"{self.result.case.name}, {self.result.part}: {reached}"
 
 
-def results_before(results: Sequence[FieldResult]) -> list[FieldResult]:
-    known = [result for result in results if result.case.name in before()]
-    return [FieldResult(result.case, result.part, before()[result.case.name], 0.0) for result in known]
+def repaired(measurements: "Measurements", results: Sequence[FieldResult]) -> Iterator[FieldRepair]:
+    """Of the faulty cases with a score those whose first remedy is an override that changes something."""
+    from trainwell.doctor.remedies import with_remedy
+
+    for result in tqdm(results, unit="case", desc="repair in the field"):
+        remedy = measurements.field_remedy(result.case) if result.case.twin and result.flagged else None
+        if result.case.twin is None or remedy is None:
+            continue
+        mended = replace(result.case, keys=tuple(with_remedy(result.case.keys, remedy)))
+        ends = [measurements.field_training(case) for case in (mended, result.case.twin)]
+        name = next((name for name in SCORES if f"val/{name}" in ends[1]), None)
+        if name is not None:
+            yield FieldRepair(result, remedy, *(end[f"val/{name}"] for end in ends))
 
 
 def trained(measurements: "Measurements", results: Sequence[FieldResult]) -> Iterator[str]:
@@ -86,8 +106,7 @@ def trained(measurements: "Measurements", results: Sequence[FieldResult]) -> Ite
 
 
 def shown(metrics: dict[str, float]) -> str:
-    known = ("accuracy", "r2", "f1")
-    return next((f"{name} {metrics[f'val/{name}']:.3f}, " for name in known if f"val/{name}" in metrics), "") + (
+    return next((f"{name} {metrics[f'val/{name}']:.3f}, " for name in SCORES if f"val/{name}" in metrics), "") + (
         f"loss {metrics['val/loss']:.3g}"
     )
 
