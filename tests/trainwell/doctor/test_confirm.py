@@ -10,7 +10,7 @@ VANISHING = Finding("vanishing_gradient", "error", "layers", "10^-7")
 
 
 def history(last: Scores = STUCK) -> History:
-    return History(10, learning_rate=0.01, chance=(0.1, 0.01), learnable=0.5, val_count=400, scores={200: last})
+    return History(10, learning_rate=0.01, chance=(0.1, 0.01), baseline=0.5, val_count=400, scores={200: last})
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from trainwell.doctor import cost
 from trainwell.doctor.examine import examination, examine, trainer_settings
 from trainwell.doctor.history import History, Scores
 from trainwell.doctor.problem import MOST_COLLECTED, num_classes_of, problem_of
-from trainwell.doctor.rules.optimization import grows_too_sure
+from trainwell.doctor.rules.optimization import overconfidence
 from trainwell.findings import Finding
 from trainwell.metrics import EpochMetrics
 
@@ -204,7 +204,7 @@ def test_too_large_a_start_is_excused_only_if_the_loss_has_come_down() -> None:
 def test_a_network_that_beats_guessing_on_its_train_samples_gets_a_warning_only(
     loss: float, accuracy: float, severity: str
 ) -> None:
-    history = History(2, chance=(0.5, 0.035), learnable=0.9, guessing=(log(2), 0.5, 800))
+    history = History(2, chance=(0.5, 0.035), baseline=0.9, guessing=(log(2), 0.5, 800))
     history.scores[200] = Scores(loss, accuracy, log(2), 0.5)
     assert history.severity == severity
 
@@ -218,7 +218,7 @@ def test_a_network_that_grows_sure_of_its_mistakes_overfits(last: tuple[float, f
     """Its validation accuracy may get better all the same."""
     train_loss, val_loss = last
     scores = {100: Scores(0.4, 0.8, 0.8, 0.6), 200: Scores(train_loss, 0.9, val_loss, 0.7)}
-    found = list(grows_too_sure(History(CLASSES, scores=scores)))
+    found = list(overconfidence(History(CLASSES, scores=scores)))
     assert [(finding.code, finding.severity) for finding in found] == [("overfitting", "warning")] * sick
 
 

@@ -18,7 +18,7 @@ from trainwell.data.batches import Samples
 from trainwell.doctor.inspection import is_as_torch_starts
 from trainwell.doctor.loss_calls import LossCall, constant_loss
 from trainwell.doctor.problem import Problem, problem_of
-from trainwell.doctor.rules.data import learnable_share
+from trainwell.doctor.rules.data import baseline_share
 from trainwell.findings import Finding, healthy
 
 TOKENS, LENGTH = 20, 16
@@ -244,7 +244,7 @@ def test_a_feature_that_varies_in_validation_alone_does_not_hide_what_can_be_lea
     x[400:405, 4] = 1.0
     whole = Samples(x, x[:, 0] - x[:, 1])
     samples = Problem(whole.at(torch.arange(400)), whole.at(torch.arange(400, 500)), 0, 32, 32)
-    assert learnable_share(samples) > 0.95
+    assert baseline_share(samples) > 0.95
 
 
 def test_weights_of_a_layer_that_was_never_trained_are_recognized() -> None:

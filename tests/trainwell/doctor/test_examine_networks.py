@@ -27,7 +27,7 @@ from trainwell.data.batches import Samples
 from trainwell.doctor.examine import examine
 from trainwell.doctor.history import History
 from trainwell.doctor.inspection import Inspection
-from trainwell.doctor.rules.network import affine, lagging_statistics
+from trainwell.doctor.rules.network import lagging_statistics, linear_network
 from trainwell.findings import WHY, Finding, healthy
 
 WIDTH = 24
@@ -836,7 +836,8 @@ def some_slow(names: Iterable[str]) -> list[Any]:
 def test_statistics_of_the_last_batches_alone_are_named_by_what_they_cost(momentum: float, codes: list[str]) -> None:
     # measured of "momentum as in keras" in the field, which ends at an accuracy of 0.578 instead of 0.969
     seen = Inspection(batch_norm=(1.68, 1.54))
-    history = History(100, slowest_norm=momentum, fastest_norm=momentum, inspection=seen, measured={190: {}})
+    momenta = {"lowest_norm_momentum": momentum, "highest_norm_momentum": momentum}
+    history = History(100, inspection=seen, measured={190: {}}, **momenta)
     assert [finding.code for finding in lagging_statistics(history)] == codes
 
 
@@ -844,7 +845,7 @@ def test_statistics_of_the_last_batches_alone_are_named_by_what_they_cost(moment
 def test_a_network_whose_units_were_killed_is_not_called_linear(dead: dict[str, float], codes: list[str]) -> None:
     seen, shapes = Inspection(curvature=0.0), {"a": (8, 8), "b": (4, 8)}
     history = History(CLASSES, inspection=seen, order=["a", "b"], shapes=shapes, dead=dead)
-    assert [finding.code for finding in affine(history)] == codes
+    assert [finding.code for finding in linear_network(history)] == codes
 
 
 def test_there_is_a_sick_training_for_every_code() -> None:

@@ -144,7 +144,7 @@ class Confirmation:
 def is_stuck(history: History, finding: Finding) -> bool:
     """Whether a network does not learn; one whose gradients vanish may fit train samples alone."""
     chance, deviation = history.chance
-    can_be_learned = not history.learnable or history.learnable > chance + 6 * deviation  # as far as is known
+    can_be_learned = not history.baseline or history.baseline > chance + 6 * deviation  # as far as is known
     fits_alone = finding.code == "vanishing_gradient" and can_be_learned
     return history.severity == "error" or (fits_alone and history.learns is False)
 

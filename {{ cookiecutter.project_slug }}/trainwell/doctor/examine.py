@@ -102,7 +102,7 @@ class Trials:
         history = self.trial(self.problem, self.steps, seconds=SECONDS)
         self.steps = max(1, min(self.steps, history.inspection.steps))
         self.longest = thread_time() - self.begun
-        know_chances(history, self.problem, self.uses_targets)
+        set_baselines(history, self.problem, self.uses_targets)
         return history
 
     def trial(self, problem: Problem | None, steps: int, **others: Any) -> History:
@@ -122,7 +122,7 @@ class Trials:
         if self.left < self.longest:
             return None
         history = self.trial(self.problem, LONGER * self.steps, seconds=self.left)
-        know_chances(history, self.problem, self.uses_targets)
+        set_baselines(history, self.problem, self.uses_targets)
         return history
 
     @property
@@ -130,17 +130,17 @@ class Trials:
         return ALL_SECONDS - (thread_time() - self.begun)
 
 
-def know_chances(history: History, problem: Problem | None, uses_targets: bool) -> None:
+def set_baselines(history: History, problem: Problem | None, uses_targets: bool) -> None:
     """Give a history what accuracy and loss can be expected of guesses and of simple learners."""
     if problem and problem.num_classes:
-        history.chance, history.learnable = data_rules.chance(problem), data_rules.learnable_accuracy(problem)
+        history.chance, history.baseline = data_rules.chance(problem), data_rules.baseline_accuracy(problem)
         history.guessing = data_rules.guessing(problem)
     elif problem and history.scores:
         first = history.scores[min(history.scores)]
         history.score = "explained loss"
         history.guess_loss = first.val_loss / max(1 - first.val_accuracy, 1e-9)  # which the share was taken from
         history.chance = (0.0, EXPLAINED_DEVIATION)
-        history.learnable = data_rules.learnable_share(problem) if uses_targets else 0.0
+        history.baseline = data_rules.baseline_share(problem) if uses_targets else 0.0
 
 
 def judged(trials: Trials, history: History, in_data: list[Finding]) -> list[Finding]:
@@ -189,7 +189,7 @@ def judged_inputs(finding: Finding, history: History) -> Finding:
     if finding.code not in BAD_INPUTS:
         return finding
     chance = history.chance[0]
-    best = max(history.learnable, history.last.val_accuracy if history.last else 0.0)
+    best = max(history.baseline, history.last.val_accuracy if history.last else 0.0)
     enough = finding.code == "constant_input" and best > chance + ENOUGH * (1 - chance)
     return finding.as_note() if enough else replace(finding, severity=history.severity)
 

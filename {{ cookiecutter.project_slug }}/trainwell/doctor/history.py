@@ -52,7 +52,7 @@ class History:
     score: str = "accuracy"  # what stands in ``scores`` beside the loss
     guess_loss: float | None = None  # of a constant guess, if the task is no classification; else equal chances
     chance: tuple[float, float] = (0.0, 0.0)  # validation accuracy of a constant guess, and its standard deviation
-    learnable: float = 0.0  # validation accuracy of simple learners
+    baseline: float = 0.0  # validation accuracy of simple learners
     guessing: tuple[float, float, int] | None = None  # train loss and accuracy of a constant guess, number of samples
     measured: dict[int, Numbers] = field(default_factory=dict)  # step -> statistics of the layers
     gradient: dict[int, float] = field(default_factory=dict)  # step -> norm of the whole gradient
@@ -61,17 +61,15 @@ class History:
     objective: tuple[float, float] | None = None  # without scores: the loss of train and validation samples, at the end
     order: list[str] = field(default_factory=list)  # layers in the order of the forward pass
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    twins: dict[str, float] = field(default_factory=dict)  # layer -> share of its units that have a twin, at the end
+    duplicates: dict[str, float] = field(default_factory=dict)  # layer -> share of its units that equal another
     dead: dict[str, float] = field(default_factory=dict)  # layer -> share of dead units at its input, at the end
     start_loss: float | None = None  # before the first step, without dropout
     dropout_loss: float | None = None  # before the first step, with dropout
     val_count: int = 0  # validation samples
-    slowest_norm: float | None = None  # the lowest momentum of batch normalisation; None if there is none
-    fastest_norm: float | None = None  # the highest
+    lowest_norm_momentum: float | None = None  # the lowest momentum of batch normalisation; None if there is none
+    highest_norm_momentum: float | None = None  # the highest
     planned: float = 0.0  # steps of the whole training
-    inspection: Inspection = field(
-        default_factory=Inspection
-    )  # what is seen of the network without judging its training
+    inspection: Inspection = field(default_factory=Inspection)  # what is seen, not judged
 
     def begin(self, module: nn.Module, optimizers: Sequence[Optimizer], clipped: bool) -> None:
         """Note what is known before the first step; of several optimizers the first one counts."""
@@ -82,7 +80,7 @@ class History:
         self.decay = max((float(group.get("weight_decay", 0.0)) for group in groups), default=0.0)
         self.clipped = clipped
         momenta = [part.momentum or 1.0 for part in module.modules() if isinstance(part, _BatchNorm)]
-        self.slowest_norm, self.fastest_norm = min(momenta, default=None), max(momenta, default=None)
+        self.lowest_norm_momentum, self.highest_norm_momentum = min(momenta, default=None), max(momenta, default=None)
         self.dropout = {name: part.p for name, part in module.named_modules() if isinstance(part, DROPOUTS)}
 
     def add(self, step: int, numbers: Numbers, norm: float, optimizers: Sequence[Optimizer]) -> None:
@@ -96,7 +94,8 @@ class History:
         tables = {
             name for name, layer in statistics.layers.items() if isinstance(layer, nn.Embedding | nn.EmbeddingBag)
         }
-        self.twins = {name: share_of_twins(weight.T if name in tables else weight) for name, weight in weights.items()}
+        units = {name: weight.T if name in tables else weight for name, weight in weights.items()}
+        self.duplicates = {name: share_of_duplicates(weight) for name, weight in units.items()}
         self.dead, self.losses = dead, losses
 
     @property
@@ -133,11 +132,11 @@ class History:
         if self.last is None:
             return None
         chance, deviation = self.chance
-        return self.last.val_accuracy > chance + max(3 * deviation, share * (self.learnable - chance))
+        return self.last.val_accuracy > chance + max(3 * deviation, share * (self.baseline - chance))
 
     def did_all(self, share: float) -> bool:
         """As ``reached``; where no simple learner shows what can be learned, that share of always right."""
-        return bool(self.reached(share) and (self.learnable or (self.last and self.last.val_accuracy > share)))
+        return bool(self.reached(share) and (self.baseline or (self.last and self.last.val_accuracy > share)))
 
     @property
     def beats_guessing(self) -> bool:
@@ -224,7 +223,7 @@ class History:
         return f"optimizer.lr={float(f'{self.learning_rate * factor:.0e}'):g}"
 
 
-def share_of_twins(weight: Tensor) -> float:
+def share_of_duplicates(weight: Tensor) -> float:
     """Share of the units that have the same incoming weights as another unit."""
     units = weight.flatten(1).double()
     mixing = torch.arange(1, units.shape[1] + 1, device=units.device, dtype=units.dtype).sin()

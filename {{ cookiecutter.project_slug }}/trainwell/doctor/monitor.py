@@ -18,7 +18,7 @@ from .history import EXPLAINED_DEVIATION, History, Scores
 from .layer_statistics import LayerStatistics, Numbers, weights_of
 from .probe import Probe
 from .remedies import applicable, treated
-from .rules.optimization import grows_too_sure, overfits
+from .rules.optimization import overconfidence, overfitting
 from .rules.order import findings_in_training
 
 log = logging.getLogger(__name__)
@@ -123,8 +123,8 @@ class Monitor(Probe):
         scores = None if self.history is None else self.scores_of(self.history, trainer.callback_metrics)
         if self.history is not None and scores is not None:
             self.history.scores[self.step] = scores
-            self.report(trainer, overfits(self.history))
-            self.report(trainer, grows_too_sure(self.history) if self.history.guess_loss is not None else ())
+            self.report(trainer, overfitting(self.history))
+            self.report(trainer, overconfidence(self.history) if self.history.guess_loss is not None else ())
 
     def scores_of(self, history: History, logged: Mapping[str, Tensor]) -> Scores | None:
         """What was logged of both splits; instead of a score that was not, the explained share of the guess's loss."""

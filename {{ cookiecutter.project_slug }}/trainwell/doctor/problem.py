@@ -156,7 +156,7 @@ def num_classes_of(targets: list[Tensor], declared: object) -> int:
     return max(found, declared) if isinstance(declared, int) else found
 
 
-def some(samples: Samples, most: int = MOST_AT_ONCE) -> Samples:
+def subsample(samples: Samples, most: int = MOST_AT_ONCE) -> Samples:
     """At most so many of the samples, always the same, from everywhere: files are often sorted."""
     if len(samples.y) <= most:
         return samples

@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ..lightning_internals import is_compiled
 from .history import DROPOUTS, Scores
 from .loss_calls import LossCall, LossCalls, constant_loss
-from .problem import NO_FORWARD, Batch, Problem, some
+from .problem import NO_FORWARD, Batch, Problem, subsample
 
 RARE = 3.0  # the share of the commonest class, times the number of classes, from which accuracy is blind
 RARE_OF_TWO = 1.6
@@ -70,7 +70,7 @@ class Scorer:
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        self.splits = [some(part, problem.scored) for part in (problem.train, problem.val)]
+        self.splits = [subsample(part, problem.scored) for part in (problem.train, problem.val)]
         self.measure = Measure(problem) if problem.num_classes else None
 
     @torch.no_grad()
@@ -191,7 +191,7 @@ def predicts_targets(module: LightningModule, problem: Problem) -> bool:
 
     True as well if no loss can be seen.
     """
-    batch = problem.batch(some(problem.train, problem.trial_batch_size), module.device)
+    batch = problem.batch(subsample(problem.train, problem.trial_batch_size), module.device)
     y = batch.y
     if not y.numel():
         return False
@@ -276,7 +276,7 @@ def objective_of(module: LightningModule, batches: Iterable[Any]) -> float | Non
 def losses_before(module: LightningModule, problem: Problem) -> tuple[float | None, float | None]:
     """The loss before the first step, in training mode: without and with dropout."""
     module.train()
-    batch = problem.batch(some(problem.train, problem.scored), module.device)
+    batch = problem.batch(subsample(problem.train, problem.scored), module.device)
     with_dropout = loss_of(module, batch, problem.num_classes)
     for part in module.modules():
         if isinstance(part, DROPOUTS):

@@ -33,7 +33,7 @@ from .inspection import GRAPHS, Inspector
 from .layer_statistics import Numbers
 from .loss_calls import LossCalls
 from .probe import Probe
-from .problem import MOST_AT_ONCE, Batch, Problem, some
+from .problem import MOST_AT_ONCE, Batch, Problem, subsample
 from .scoring import (
     Scorer,
     batch_statistics_loss,
@@ -127,7 +127,7 @@ class Recorder(Probe):
         self.compiled = any(map(is_compiled, pl_module.modules()))  # compiled code would have to note calls as well
         if self.problem:  # a network that training has killed would pass for a linear one
             with trainer.precision_plugin.forward_context():
-                few = as_taken(self.problem, some(self.problem.val, FEW), trainer, pl_module)
+                few = as_taken(self.problem, subsample(self.problem.val, FEW), trainer, pl_module)
                 self.start_curvature = curvature(with_forward(pl_module, few), few.x)
         self.score(trainer, pl_module)
 
@@ -199,7 +199,7 @@ class Recorder(Probe):
     def some_batches(self, trainer: Trainer) -> list[Any]:
         """A few batches of either split."""
         if self.problem:
-            splits = [some(part, self.problem.scored) for part in (self.problem.train, self.problem.val)]
+            splits = [subsample(part, self.problem.scored) for part in (self.problem.train, self.problem.val)]
             return [[self.problem.batch(split, torch.device("cpu")).whole] for split in splits]
         data = trainer.datamodule  # type: ignore[attr-defined]
         if type(data).val_dataloader is LightningDataModule.val_dataloader:
@@ -218,7 +218,7 @@ class Recorder(Probe):
             self.inspect_validation(trainer, pl_module)
             return
         with trainer.precision_plugin.forward_context():
-            few = as_taken(problem, some(problem.val, INSPECTED), trainer, pl_module)
+            few = as_taken(problem, subsample(problem.val, INSPECTED), trainer, pl_module)
             x = few.x
             try:
                 alone = with_forward(pl_module, few)
@@ -242,7 +242,7 @@ class Recorder(Probe):
                 inspect_rank(found, alone, x)
                 inspect_fading(found, alone, x)
             inspect_future(found, lambda x: only_call(alone, problem.form(x, few.y)), x)
-            many = as_taken(problem, some(problem.train, problem.scored), trainer, pl_module)
+            many = as_taken(problem, subsample(problem.train, problem.scored), trainer, pl_module)
             loss = batch_statistics_loss(alone, many, problem.num_classes)
         if loss is not None and last is not None:
             found.batch_norm = (last.train_loss, loss)

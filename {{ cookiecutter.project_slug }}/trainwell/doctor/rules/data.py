@@ -10,7 +10,7 @@ from torch.nn.functional import one_hot
 
 from ...data.batches import Samples
 from ...findings import Finding
-from ..problem import Problem, some
+from ..problem import Problem, subsample
 from ..scoring import Measure
 
 MOST_CONSTANT = 0.5  # share of the features; images have margins
@@ -199,12 +199,12 @@ def unlearnable(problem: Problem, reached: float | None) -> Iterator[Finding]:
     """
     measure = Measure(problem)
     guess, deviation = measure.chance(problem.val.y)
-    best = max(learnable_accuracy(problem), 0.0 if reached is None else reached)
+    best = max(baseline_accuracy(problem), 0.0 if reached is None else reached)
     above = (best - guess) / deviation
     if above >= SIGMAS or not problem.train.x.is_floating_point():
         return
-    x, y = flat(some(problem.train, MOST_COMPARED))
-    nearest = measure.likeliest(shares_of_neighbours(x, x, y, leave_out=1))
+    x, y = flat(subsample(problem.train, MOST_COMPARED))
+    nearest = measure.likeliest(votes_of_neighbours(x, x, y, leave_out=1))
     within = max(measure.of_classes(guesses, y) for guesses in (nearest, of_other_folds(x, y, measure)))
     common, error = measure.chance(y)
     above_within = (within - common) / error
@@ -224,7 +224,7 @@ def unlearnable_numbers(problem: Problem, explained: float | None) -> Iterator[F
     """The same of numbers: nothing that is predicted of held-out samples goes with their targets."""
     if not (problem.train.x.is_floating_point() and problem.train.y.is_floating_point()) or (explained or 0.0) > SOME:
         return
-    (x, y), (val, target) = (flat(some(part, MOST_COMPARED)) for part in (problem.train, problem.val))
+    (x, y), (val, target) = (flat(subsample(part, MOST_COMPARED)) for part in (problem.train, problem.val))
     y, target = (part.reshape(len(part), -1).double() for part in (y, target))
     pairs = ((held_out(x, y), y), (ridge(x, val, y), target))
     sigmas = [sqrt(len(said)) * correlation(said[:, n], true[:, n]) for said, true in pairs for n in range(y.shape[1])]
@@ -250,7 +250,7 @@ def flat(samples: Samples) -> tuple[Tensor, Tensor]:
     return samples.x.flatten(1).float(), samples.y
 
 
-def shares_of_neighbours(x: Tensor, known: Tensor, y: Tensor, leave_out: int = 0) -> Tensor:
+def votes_of_neighbours(x: Tensor, known: Tensor, y: Tensor, leave_out: int = 0) -> Tensor:
     """How common each class is among the five nearest ``known`` samples, after the ``leave_out`` nearest."""
     nearest = torch.cdist(x, known).topk(min(5 + leave_out, len(known)), largest=False).indices[:, leave_out:]
     return one_hot(y)[nearest].sum(dim=1).double()
@@ -277,13 +277,13 @@ def chance(problem: Problem) -> tuple[float, float]:
 
 def guessing(problem: Problem) -> tuple[float, float, int]:
     """The lowest loss and the highest accuracy of a constant guess on train samples, and the number of samples."""
-    samples = some(problem.train, problem.scored)
+    samples = subsample(problem.train, problem.scored)
     shares = samples.y.bincount().double() / len(samples.y)
     best = 1.0 if Measure(problem).balanced else shares.max().item()  # then it is judged by the loss alone
     return torch.special.entr(shares).sum().item(), best, len(samples.y)
 
 
-def learnable_accuracy(problem: Problem) -> float:
+def baseline_accuracy(problem: Problem) -> float:
     """The better validation accuracy of nearest neighbours and a ridge regression on random features.
 
     0 if the inputs are no numbers that vary. The generator is its own: the global random state does not change.
@@ -291,20 +291,20 @@ def learnable_accuracy(problem: Problem) -> float:
     if not problem.train.x.is_floating_point():
         return 0.0
     measure = Measure(problem)
-    (x, y), (val, target) = (flat(some(part, MOST_COMPARED)) for part in (problem.train, problem.val))
+    (x, y), (val, target) = (flat(subsample(part, MOST_COMPARED)) for part in (problem.train, problem.val))
     x, val = scaled(x, val)
     if not x.shape[1]:
         return 0.0
     votes = ridge(x, val, one_hot(y, problem.num_classes).double())
-    guesses = (measure.likeliest(shares_of_neighbours(val, x, y)), measure.likeliest(votes))
+    guesses = (measure.likeliest(votes_of_neighbours(val, x, y)), measure.likeliest(votes))
     return max(measure.of_classes(guess, target) for guess in guesses)
 
 
-def learnable_share(problem: Problem) -> float:
+def baseline_share(problem: Problem) -> float:
     """The share of the variance of targets that a ridge regression explains on validation samples, 0 at least."""
     if not problem.train.x.is_floating_point():
         return 0.0
-    (x, y), (val, target) = (flat(some(part, MOST_COMPARED)) for part in (problem.train, problem.val))
+    (x, y), (val, target) = (flat(subsample(part, MOST_COMPARED)) for part in (problem.train, problem.val))
     y, target = (part.reshape(len(part), -1).double() for part in (y, target))
     errors = (target - y.mean(dim=0) - ridge(x, val, y - y.mean(dim=0))).square().sum(dim=0)
     shares = 1 - errors / (target - y.mean(dim=0)).square().sum(dim=0).clamp(min=1e-30)

@@ -39,7 +39,7 @@ POSITIVE = {"Exp": "an exponential", "Softplus": "a softplus", "Relu": "a ReLU",
 SQUASHED = {"Sigmoid": "a sigmoid", "Softmax": "a softmax", "Relu": "a ReLU", "Tanh": "a tanh"}
 
 
-def never_stepped(history: History) -> Iterator[Finding]:
+def optimizer_never_steps(history: History) -> Iterator[Finding]:
     seen = history.inspection
     if seen.batches and not seen.steps:
         evidence = f"no optimizer has stepped in {seen.batches} batches"
@@ -47,7 +47,7 @@ def never_stepped(history: History) -> Iterator[Finding]:
         yield Finding("optimizer_never_steps", "error", "training_step", evidence, advice=advice)
 
 
-def accumulated(history: History) -> Iterator[Finding]:
+def accumulated_gradients(history: History) -> Iterator[Finding]:
     seen = history.inspection
     if seen.uncleared >= 2:
         evidence = f"in {seen.uncleared} of the first steps the gradients still held those of the step before"
@@ -55,7 +55,7 @@ def accumulated(history: History) -> Iterator[Finding]:
         yield Finding("accumulated_gradients", "error", "training_step", evidence, advice=advice)
 
 
-def unregistered(history: History) -> Iterator[Finding]:
+def unregistered_layers(history: History) -> Iterator[Finding]:
     seen = history.inspection
     if seen.unregistered:
         name, size = next(iter(seen.unregistered.items()))
@@ -75,7 +75,7 @@ def unregistered(history: History) -> Iterator[Finding]:
         yield Finding("unregistered_layers", "error", name, evidence, advice=advice)
 
 
-def frozen(history: History) -> Iterator[Finding]:
+def frozen_parameters(history: History) -> Iterator[Finding]:
     """Parameters that get no gradient, or that no optimizer has."""
     seen = history.inspection
     if not seen.steps:
@@ -130,7 +130,7 @@ def still_layers(history: History) -> set[str]:
     return {layer for layer, found in norms.items() if found and max(found) == 0}
 
 
-def wrong_outputs(history: History) -> Iterator[Finding]:
+def output_activation(history: History) -> Iterator[Finding]:
     """The loss expects other outputs than it gets."""
     call = history.inspection.call
     if call is None or not call.outputs.numel() or not call.outputs.isfinite().all():
@@ -185,7 +185,7 @@ def output_finding(evidence: str, operation: str, advice: str) -> Finding:
     return Finding("output_activation", "warning", "outputs", evidence, advice=lines)
 
 
-def mixed(history: History) -> Iterator[Finding]:
+def mixed_samples(history: History) -> Iterator[Finding]:
     seen = history.inspection
     if seen.mixing is not None and not is_random(seen) and seen.mixing > DIFFERS:
         evidence = (
@@ -202,7 +202,7 @@ def is_random(seen: Inspection) -> bool:
     return seen.randomness is not None and seen.randomness > DIFFERS
 
 
-def sees_targets(history: History) -> Iterator[Finding]:
+def leaking_tokens(history: History) -> Iterator[Finding]:
     seen = history.inspection
     if seen.sees_targets:
         evidence = f"the outputs at a step depend on {seen.sees_targets}, which they are to predict"
@@ -214,7 +214,7 @@ def sees_targets(history: History) -> Iterator[Finding]:
         yield Finding("target_leak", "error", "outputs", evidence, advice=advice)
 
 
-def random_evaluation(history: History) -> Iterator[Finding]:
+def dropout_in_evaluation(history: History) -> Iterator[Finding]:
     seen = history.inspection
     if not seen.renewed and (seen.dropped or is_random(seen)):
         evidence = f"a validation step drops {seen.dropped:.0%} of the units"
@@ -230,8 +230,8 @@ def lagging_statistics(history: History) -> Iterator[Finding]:
     if seen.batch_norm is None or history.steps < FEWEST_STEPS:
         return
     running, of_batch = seen.batch_norm
-    times, by = (LAG, LAG_BY) if (history.slowest_norm or 1.0) < SLOW else (FAR, FAR_BY)
-    if (history.fastest_norm or 0.0) > FAST:
+    times, by = (LAG, LAG_BY) if (history.lowest_norm_momentum or 1.0) < SLOW else (FAR, FAR_BY)
+    if (history.highest_norm_momentum or 0.0) > FAST:
         times, by = NOISY, NOISY_BY
     lags_far = times == LAG and running > FAR_LAG * of_batch and running - of_batch > FAR_LAG_BY * history.chance_loss
     if lags_far or (running > times * of_batch and running - of_batch > by * history.chance_loss):
@@ -244,7 +244,7 @@ def lagging_statistics(history: History) -> Iterator[Finding]:
 
 
 def tiny_batches(history: History) -> Iterator[Finding]:
-    if history.slowest_norm is not None and 0 < history.batch_size <= TINY_BATCH:
+    if history.lowest_norm_momentum is not None and 0 < history.batch_size <= TINY_BATCH:
         evidence = f"the mean and the deviation of a batch of {history.batch_size} samples are mostly noise"
         advice = ("or normalise each sample by itself:", "    nn.GroupNorm(1, channels) for nn.BatchNorm2d(channels)")
         remedies = ("data.batch_size=32",)
@@ -262,7 +262,7 @@ def dropped_outputs(history: History) -> Iterator[Finding]:
         yield Finding("excess_dropout", "warning", "outputs", evidence, advice=advice)
 
 
-def misfit(history: History) -> Iterator[Finding]:
+def loss_mismatch(history: History) -> Iterator[Finding]:
     """Outputs and targets that the loss compares although they do not belong together."""
     call = history.inspection.call
     if call is not None and call.name == "cross_entropy" and call.targets.shape == call.outputs.shape:
@@ -294,7 +294,7 @@ def misfit(history: History) -> Iterator[Finding]:
         yield Finding("loss_mismatch", "warning", "loss", evidence, advice=advice)
 
 
-def unscaled_targets(history: History) -> Iterator[Finding]:
+def unscaled_target(history: History) -> Iterator[Finding]:
     """Numbers in units in which the network has to grow a lot before it is near them, and has not."""
     calls = history.inspection.calls
     if history.num_classes or history.reached(0.5):
@@ -318,7 +318,7 @@ def is_near(call: LossCall) -> bool:
     return guess is not None and call.value < guess / 2
 
 
-def affine(history: History) -> Iterator[Finding]:
+def linear_network(history: History) -> Iterator[Finding]:
     """A suspicion: for a linear model it is meant."""
     seen = history.inspection
     layers = [layer for layer in history.order if layer in history.shapes]

@@ -39,7 +39,7 @@ FORGOT, WILL_FORGET = 0.08, 0.12  # validation accuracy lost since its best; the
 ROSE, ROSE_BY = 1.5, 0.1  # validation loss over its minimum, and above it, as a share of the loss of equal chances
 
 
-def withering(history: History) -> Iterator[Finding]:
+def excess_weight_decay(history: History) -> Iterator[Finding]:
     growth, each_step = history.growth(), history.decay * history.learning_rate
     shrank = growth is not None and (growth < WITHERED or (growth < SHRANK and not history.did_all(0.95)))
     if shrank or (each_step > HARD and not history.reached(0.95)):
@@ -53,12 +53,12 @@ def withering(history: History) -> Iterator[Finding]:
         yield Finding("excess_weight_decay", history.severity, "whole network", evidence, remedies)
 
 
-def unsteady_by_momentum(history: History) -> Iterator[Finding]:
+def oscillating_by_momentum(history: History) -> Iterator[Finding]:
     if history.momentum > HEAVY:
-        yield from unsteady(history)
+        yield from oscillating_loss(history)
 
 
-def unsteady(history: History) -> Iterator[Finding]:
+def oscillating_loss(history: History) -> Iterator[Finding]:
     first = min(50, history.steps // 3)
     losses, latest = [], -APART
     for step, scores in sorted(history.scores.items()):
@@ -74,7 +74,7 @@ def unsteady(history: History) -> Iterator[Finding]:
         yield Finding("oscillating_loss", history.severity, "whole network", evidence, remedies)
 
 
-def too_long(history: History) -> Iterator[Finding]:
+def learning_rate_too_high(history: History) -> Iterator[Finding]:
     longest, growth = history.longest_step(), history.growth()
     grew = growth is not None and (growth > BLEW_UP or not isfinite(growth))
     if longest <= TOO_LONG and not grew:
@@ -88,7 +88,7 @@ def too_long(history: History) -> Iterator[Finding]:
     yield Finding("learning_rate_too_high", history.severity, "whole network", evidence, (remedy,))
 
 
-def too_short(history: History) -> Iterator[Finding]:
+def learning_rate_too_low(history: History) -> Iterator[Finding]:
     """Judged at the highest learning rate of the schedule, which may warm up for a quarter of the training."""
     seen = max(history.rates.values(), default=0.0)
     highest = history.learning_rate if history.steps < history.planned / 4 else seen
@@ -106,7 +106,7 @@ def too_short(history: History) -> Iterator[Finding]:
         yield Finding("learning_rate_too_low", history.severity, "whole network", evidence, (remedy,))
 
 
-def ended_early(history: History) -> Iterator[Finding]:
+def schedule_too_fast(history: History) -> Iterator[Finding]:
     """The schedule has taken the learning rate to nearly nothing while most of the training is to come."""
     highest = max(history.rates.values(), default=0.0)
     ended = next((step for step, rate in history.rates.items() if rate < ENDED * highest), None)
@@ -136,7 +136,7 @@ def too_narrow(history: History) -> Iterator[Finding]:
         yield Finding("too_narrow", history.severity, narrow[0], evidence, advice=advice)
 
 
-def overfits(history: History, forgot: float = FORGOT) -> Iterator[Finding]:
+def overfitting(history: History, forgot: float = FORGOT) -> Iterator[Finding]:
     """Validation accuracy was higher before, or training samples are memorized and new ones are not predicted."""
     if history.last is None or wrong(history) < FEWEST_WRONG:
         return
@@ -160,7 +160,7 @@ def wrong(history: History) -> float:
     return (1 - history.last.val_accuracy) * history.val_count
 
 
-def grows_too_sure(history: History) -> Iterator[Finding]:
+def overconfidence(history: History) -> Iterator[Finding]:
     """The validation loss was much lower before, and the train loss has fallen since."""
     if history.last is None or wrong(history) < FEWEST_WRONG:
         return
@@ -174,12 +174,12 @@ def grows_too_sure(history: History) -> Iterator[Finding]:
 
 def will_overfit(ahead: History) -> Iterator[Finding]:
     """The same over all planned epochs, on so few samples that they fit into the first steps."""
-    for finding in overfits(ahead, WILL_FORGET):
+    for finding in overfitting(ahead, WILL_FORGET):
         if finding.severity == "error":
             yield replace(finding, severity="warning", evidence=f"{finding.evidence}; all epochs, on fewer samples")
 
 
-def stands_still(history: History) -> Iterator[Finding]:
+def stays_at_chance(history: History) -> Iterator[Finding]:
     """No other rule applies, and yet the network is at chance where simple learners do better: the likeliest cause.
 
     Where none of them can be applied, only long steps and gradients that fade along a sequence count.
@@ -187,14 +187,14 @@ def stands_still(history: History) -> Iterator[Finding]:
     chance, deviation = history.chance
     if history.last is None or history.steps < ENOUGH:
         return
-    length, unknown = history.longest_step(), not history.learnable  # no simple learner shows what can be learned
+    length, unknown = history.longest_step(), not history.baseline  # no simple learner shows what can be learned
     jumps = unknown and history.last.train_loss > AT_CHANCE * history.chance_loss and length > JUMPS
     if history.learns and not jumps:
         return
     reached = f"{history.last.val_accuracy:.1%} after {history.steps} steps"
     accuracy = f"validation {history.score} is {reached}, chance {chance:.1%}"
     fading = history.inspection.fading
-    if history.learnable < chance + 6 * deviation and not jumps and not (unknown and fading and fading.ratio < FADED):
+    if history.baseline < chance + 6 * deviation and not jumps and not (unknown and fading and fading.ratio < FADED):
         return
     ratio, growth, severity = history.gradient_ratio(), history.growth(), history.severity
     if ratio is not None and ratio[0] < VANISHED / 2:

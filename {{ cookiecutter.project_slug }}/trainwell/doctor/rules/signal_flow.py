@@ -22,15 +22,15 @@ HALF = 0.5  # the same
 DROPOUT_LOSS = 3.0  # loss with dropout over loss without, at the start
 SURE = 3.5  # loss at the start above that of equal chances
 OFTEN = 3.0  # times that loss
-TWINS = 0.5  # share of a layer's units
+DUPLICATES = 0.5  # share of a layer's units
 
 
-def symmetric(history: History) -> Iterator[Finding]:
+def symmetric_units(history: History) -> Iterator[Finding]:
     """Units that are all zero because no signal arrives are excused: the fault lies in an earlier layer."""
     found = {
         layer: share
-        for layer, share in history.twins.items()
-        if share > TWINS and (sum(history.over("weight_norm", layer)) > 0 or history.dead.get(layer, 0.0) < DEAD)
+        for layer, share in history.duplicates.items()
+        if share > DUPLICATES and (sum(history.over("weight_norm", layer)) > 0 or history.dead.get(layer, 0.0) < DEAD)
     }
     if found:
         layer = next(iter(found))
@@ -38,7 +38,7 @@ def symmetric(history: History) -> Iterator[Finding]:
         yield Finding("symmetric_units", history.severity, and_more(list(found)), evidence)
 
 
-def dropped(history: History) -> Iterator[Finding]:
+def excess_dropout(history: History) -> Iterator[Finding]:
     rates = {layer: rate for layer, rate in history.dropout.items() if rate >= DROPPED}
     remedies = ("dropout.rate=0.2",)
     if rates:
@@ -59,7 +59,7 @@ def half_dropped(history: History) -> Iterator[Finding]:
         yield Finding("excess_dropout", history.severity, and_more(layers), evidence, ("dropout.rate=0.2",))
 
 
-def saturated(history: History) -> Iterator[Finding]:
+def saturated_units(history: History) -> Iterator[Finding]:
     for layer, share in history.measured.get(0, {}).get("saturated_units", {}).items():
         if share > SATURATED:
             evidence = f"{share:.0%} of the layer's inputs are at the ends of their range before the first step"
@@ -67,7 +67,7 @@ def saturated(history: History) -> Iterator[Finding]:
             return
 
 
-def exploding(history: History) -> Iterator[Finding]:
+def exploding_gradient(history: History) -> Iterator[Finding]:
     norm = history.gradient.get(0)
     if norm is None or norm <= EXPLODED or history.recovered:
         return
@@ -92,7 +92,7 @@ def growth_of_signal(history: History) -> tuple[float, str, str]:
     return behind[last] / max(behind[layers[0]], 1e-30), layers[0], last
 
 
-def vanishing(history: History) -> Iterator[Finding]:
+def vanishing_gradient(history: History) -> Iterator[Finding]:
     """Gradients that shrink a little are harmless if the network learns nearly as fast as simple learners."""
     found = history.gradient_ratio()
     if found is not None and found[0] < (FAINT if history.reached(0.8) else VANISHED):
@@ -116,7 +116,7 @@ def shrinking_signal(history: History) -> tuple[float, str, str] | None:
     return behind[layers[-1]] / behind[layers[0]], layers[0], layers[-1]
 
 
-def not_finite(history: History) -> Iterator[Finding]:
+def non_finite(history: History) -> Iterator[Finding]:
     bad = next((step for step, norm in history.gradient.items() if not isfinite(norm)), None)
     batch = next((number for number, loss in enumerate(history.losses) if not isfinite(loss)), None)
     if bad is not None or batch is not None:
@@ -124,7 +124,7 @@ def not_finite(history: History) -> Iterator[Finding]:
         yield Finding("non_finite", "error", "whole network", evidence)
 
 
-def dead(history: History) -> Iterator[Finding]:
+def dead_units(history: History) -> Iterator[Finding]:
     found = {layer: share for layer, share in history.dead.items() if share > DEAD}
     if found:
         layer = max(found, key=lambda layer: found[layer])
@@ -134,7 +134,7 @@ def dead(history: History) -> Iterator[Finding]:
         yield Finding("dead_units", history.severity, and_more(list(found)), evidence, remedies)
 
 
-def bad_start(history: History) -> Iterator[Finding]:
+def bad_initial_loss(history: History) -> Iterator[Finding]:
     """Large for any number of classes, or a few times the loss of a constant guess, which a trial has to confirm."""
     start, guess = history.first_loss, history.chance_loss
     sure = history.start_loss is not None and history.start_loss - guess > SURE

@@ -10,7 +10,7 @@ from torchmetrics.functional.classification import binary_auroc
 
 from ...findings import Finding
 from ..history import History
-from ..problem import Problem, some
+from ..problem import Problem, subsample
 from .data import MOST_COMPARED, flat, ridge, scaled
 
 MOST_MISSING = 0.02  # share of the validation samples of classes without a train sample
@@ -63,7 +63,7 @@ def outputs_without_class(problem: Problem, history: History) -> Iterator[Findin
 
 def shifted(problem: Problem) -> Iterator[Finding]:
     """A suspicion: a simple learner separates validation samples from train samples, or their classes differ."""
-    train, val = (some(part, MOST_COMPARED // 2) for part in (problem.train, problem.val))
+    train, val = (subsample(part, MOST_COMPARED // 2) for part in (problem.train, problem.val))
     auc = auc_between(*(features_of(part.x) for part in (train, val)))
     if auc > 0.5 + APART:
         evidence = f"a simple learner separates validation from train samples with an AUC of {auc:.2f}; 0.5 is chance"
@@ -104,7 +104,7 @@ def auc_between(train: Tensor, val: Tensor) -> float:
 
 def leaking_feature(problem: Problem) -> Iterator[Finding]:
     """One feature, or token, alone says the target of new samples, and all others together do not."""
-    train, validated = (some(part, MOST_COMPARED) for part in (problem.train, problem.val))
+    train, validated = (subsample(part, MOST_COMPARED) for part in (problem.train, problem.val))
     x, val, y, target = features_of(train.x), features_of(validated.x), train.y, validated.y
     kind = "feature" if train.x.is_floating_point() else "token"
     if not problem.num_classes or not 2 <= x.shape[1] <= MOST_FEATURES:
@@ -143,7 +143,7 @@ def leaking_number(problem: Problem) -> Iterator[Finding]:
     """One feature says nearly all of a number, and all others together do not."""
     if problem.num_classes or not problem.train.y.is_floating_point() or problem.train.y[0].numel() != 1:
         return
-    (x, y), (val, target) = (flat(some(part, MOST_COMPARED)) for part in (problem.train, problem.val))
+    (x, y), (val, target) = (flat(subsample(part, MOST_COMPARED)) for part in (problem.train, problem.val))
     y, target = y.reshape(-1, 1).double(), target.reshape(-1, 1).double()
     if not 2 <= x.shape[1] <= MOST_FEATURES:
         return
