@@ -86,6 +86,62 @@ class Language(LightningModule):
         return Adam(self.parameters(), lr=0.01)
 
 
+class Padded(Language):
+    """Targets that are left out have an index of their own."""
+
+    def loss(self, batch: Any) -> Tensor:
+        x = batch[0]
+        logits = self.head(self.reader(self.tokens(x[:, :-1]))[0])
+        targets = x[:, 1:].masked_fill(torch.arange(LENGTH - 1) % 5 == 0, -1)
+        return cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-1)
+
+
+class Forced(Language):
+    """Reads the targets so far beside the inputs, and adds a number of its own to what it returns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reader = nn.GRU(2 * WIDTH, WIDTH, batch_first=True)
+        self.shift_of_outputs = nn.Parameter(torch.tensor(0.0))
+
+    def loss(self, batch: Any) -> Tensor:
+        source, target = batch
+        before = nn.functional.pad(target[:, :-1], (1, 0))
+        read, _ = self.reader(torch.cat([self.tokens(source), self.tokens(before)], dim=2))
+        logits = self.head(read - self.shift_of_outputs)
+        return cross_entropy(logits.flatten(0, 1), target.flatten())
+
+
+class Segmented(Own):
+    """A class for each of four parts of a sample; the rare class counts more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = nn.Sequential(
+            nn.Linear(FEATURES, WIDTH), nn.BatchNorm1d(WIDTH), nn.ReLU(), nn.Linear(WIDTH, 2 * FEATURES)
+        )
+
+    def loss(self, batch: Any) -> Tensor:
+        masks = (batch[0] > 1.5).long()
+        return cross_entropy(self(batch[0]).unflatten(1, (2, FEATURES)), masks, weight=torch.tensor([0.1, 1.0]))
+
+
+class FrozenEncoder(Own):
+    """Several networks, and no forward; one of them is frozen at random."""
+
+    forward = LightningModule.forward
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.encoder = nn.Sequential(nn.Linear(FEATURES, 8 * WIDTH), nn.ReLU(), nn.Linear(8 * WIDTH, 1))
+        self.network = nn.Sequential(nn.ReLU(), nn.Linear(1, CLASSES))
+        self.encoder.requires_grad_(False)
+
+    def loss(self, batch: Any) -> Tensor:
+        return cross_entropy(self.network(self.encoder(batch[0] * 1.0)), batch[1])
+
+
 class Waves(Language):
     """An autoencoder of sequences, which are read along their steps or along the batch."""
 
@@ -135,6 +191,11 @@ class MostlyDropped(Dropping):
         return nn.functional.dropout(x, 0.95, self.training)
 
 
+class Scaled(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.float() / 255
+
+
 def waves(scale: float = 1.0, offset: float = 0.0) -> Loaders:
     generator = torch.Generator().manual_seed(0)
     frequency = torch.rand(900, 1, generator=generator) * 0.7 + 0.1
@@ -173,6 +234,11 @@ def rated() -> InMemory:
     return InMemory(whole.at(torch.arange(600)), whole.at(torch.arange(600, 800)), 2)
 
 
+def translated() -> Loaders:
+    examples = [(row, (row + 3) % TOKENS) for (row,) in (*pieces(LENGTH).train, *pieces(LENGTH).val)]
+    return Loaders(examples[200:], examples[:200])
+
+
 def dropped_by_function() -> LightningModule:
     module = Own()
     module.network = MostlyDropped(always=False)
@@ -187,6 +253,7 @@ FAULTY: dict[str, tuple[str, Callable[[], list[Finding]]]] = {
     "windows of a text": ("validation_leak", lambda: by(Language(), pieces(2))),
     "all tokens validated": ("validation_leak", lambda: by(of_tokens(), all_validated())),
     "rating in the text": ("target_leak", lambda: by(of_tokens(2), rated())),
+    "a random encoder": ("frozen_parameters", lambda: by(FrozenEncoder())),
     "forgetful": ("vanishing_gradient", lambda: by(RecurrentByHand(0.6), SEQUENCES)),
     "broadcast the other way": ("loss_mismatch", lambda: by(BroadcastTheOtherWay(nn.Identity()), numbers(1.0))),
     "rates that are never 0": ("output_activation", lambda: by(NeverZero((-1,)), numbers(1.0))),
@@ -195,6 +262,9 @@ FAULTY: dict[str, tuple[str, Callable[[], list[Finding]]]] = {
 HEALTHY: dict[str, Callable[[], list[Finding]]] = {
     "read along the steps": lambda: by(Waves(), waves()),
     "one direction": lambda: by(Language(), pieces(LENGTH)),
+    "padded": lambda: by(Padded(), pieces(LENGTH)),
+    "teacher forcing": lambda: by(Forced(), translated()),
+    "weighted masks": lambda: by(Segmented(), alone(torch.cat([problem().train.x, problem().val.x]))),
     "dictionaries": lambda: by(Named(), named()),
     "remembering": lambda: by(RecurrentByHand(0.01), SEQUENCES),
 }
@@ -211,6 +281,29 @@ def test_a_mistake_in_batches_of_any_form_is_named_first(name: str) -> None:
 def test_its_twin_in_batches_of_that_form_gets_notes_at_most(name: str) -> None:
     findings = HEALTHY[name]()
     assert healthy(findings), findings
+
+
+def test_the_token_that_is_named_is_the_users() -> None:
+    from trainwell.doctor.rules.splits import leaking_feature
+
+    data = rated()
+    samples = [Samples(torch.where(part.x == 0, 600, part.x), part.y) for part in (data.train, data.val)]
+    (finding,) = leaking_feature(Problem(*samples, 2, 32, 32))
+    assert finding.where == "token 600"
+
+
+def test_bytes_and_a_missing_validation_loader_are_examined() -> None:
+    x = torch.randint(256, (300, FEATURES), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    module = Own()
+    module.network = nn.Sequential(Scaled(), module.network)
+    by(module, InMemory(Samples(x[:200], x[:200, 0].long() % 4), Samples(x[200:], x[200:, 0].long() % 4), CLASSES))
+
+    class NoValidation(Loaders):
+        def val_dataloader(self) -> Any:
+            return []
+
+    train = [(row, label) for row, label in zip(*problem().train, strict=True)]
+    by(Own(), NoValidation(train, []))
 
 
 @pytest.mark.parametrize("form", ["tensor", "list", "dictionary"])

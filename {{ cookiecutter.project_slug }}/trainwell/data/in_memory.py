@@ -9,7 +9,6 @@ from lightning import LightningDataModule
 from torch import Tensor
 
 from .batches import Batches, Samples, Transform
-from .files.readers import chunks
 from .split import SPLIT_SEED, SplitRule
 from .standardize import Standardizer, network_input
 
@@ -116,6 +115,8 @@ class InMemoryDataModule(LightningDataModule):
 
         Raises: ValueError: the file does not fit the data that the network was trained on.
         """
+        from .files.readers import chunks  # which read files for these modules
+
         return map(self.prepared, chunks(path, self.in_shape))
 
     def new_names(self, path: Path) -> Sequence[str] | None:

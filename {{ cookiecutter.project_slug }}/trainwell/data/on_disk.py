@@ -1,4 +1,4 @@
-"""What is made once and kept on disk: samples, which are read as they are needed, and arrays that take long to make."""
+"""Memory-mapped samples, and caches on disk."""
 
 import json
 import logging
@@ -22,7 +22,12 @@ from ..rng import preserved_random_states
 log = logging.getLogger(__name__)
 
 RECORD = "made_of.json"
-DAMAGED = (OSError, EOFError, ValueError, BadZipFile)  # what numpy raises where a file is missing, cut off or empty
+UNREADABLE_CACHE = (
+    OSError,
+    EOFError,
+    ValueError,
+    BadZipFile,
+)  # of files that are missing, cut off or empty
 
 Made = TypeVar("Made")
 
@@ -64,7 +69,7 @@ class MappedRows:
         return self[:].to(device)
 
 
-def made_once(
+def cached_folder(
     folder: Path, made_of: dict[str, Any], write: Callable[[Path], None], read: Callable[[Path], Made], refusal: str
 ) -> Made:
     """What ``read`` finds in the folder, which ``write`` fills if it is missing, damaged or not ``made_of`` the same.
@@ -74,7 +79,7 @@ def made_once(
     record = folder / RECORD
 
     def found() -> Made | None:
-        with suppress(*DAMAGED):
+        with suppress(*UNREADABLE_CACHE):
             if json.loads(record.read_text("utf-8")) == made_of:
                 content = read(folder)
                 if json.loads(record.read_text("utf-8")) == made_of:  # another process may have replaced the folder
@@ -83,7 +88,7 @@ def made_once(
 
     content = found()
     if content is None:
-        with alone_in(folder.parent, refusal):
+        with locked(folder.parent, refusal):
             content = found()
             if content is None:
                 fill(folder, write, json.dumps(made_of))
@@ -103,12 +108,12 @@ def fill(folder: Path, write: Callable[[Path], None], record: str) -> None:
         unfinished.replace(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-    log.info(f"prepared     {folder}: it is made anew when its files change, and may be deleted")
+    log.info(f"prepared     {folder}: recreated when its source files change; safe to delete")
 
 
 @contextmanager
-def alone_in(folder: Path, refusal: str) -> Iterator[None]:
-    """Let other processes wait, such as those of ``trainer=ddp``; where nothing comes of it, leave nothing."""
+def locked(folder: Path, refusal: str) -> Iterator[None]:
+    """Hold an exclusive lock on a folder; after a failure remove the lock, and the folder if it is empty."""
     lock = folder / "lock"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -129,7 +134,7 @@ def kept_arrays(name: str, arrays: Sequence[str], make: Callable[[], dict[str, A
     They are kept in the user's folder for caches. The global random states are left as they were.
     """
     file = user_cache_path("trainwell") / f"{name}.npz"
-    with suppress(*DAMAGED), file.open("rb") as opened, np.load(opened, allow_pickle=False) as kept:
+    with suppress(*UNREADABLE_CACHE), file.open("rb") as opened, np.load(opened, allow_pickle=False) as kept:
         return dict(kept)
     with preserved_random_states():
         everything = make()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..lightning_internals import is_compiled
-from .problem import NO_FORWARD, Form, Problem, parts_of
+from .problem import CALL_ERRORS, Form, Problem, parts_of
 
 STEP = 1e10  # operations of a step that one core does in a fraction of a second
 SCORING = 1e11  # of an evaluation of both splits
@@ -58,6 +58,6 @@ def operations_per_sample(module: LightningModule, problem: Problem) -> float:
     try:
         with torch.no_grad(), counter:
             alone(problem.train.x[:TRIED].to(alone.device))
-    except (*NO_FORWARD, AssertionError):  # of operations in shapes that the counter does not know
+    except (*CALL_ERRORS, AssertionError):  # of operations in shapes that the counter does not know
         return weights
     return max(weights, counter.get_total_flops() / TRIED)

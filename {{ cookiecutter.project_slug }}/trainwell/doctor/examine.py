@@ -18,7 +18,7 @@ from ..rng import preserved_random_states
 from .confirm import OF_VALIDATION, Confirmation
 from .cost import affordable
 from .history import EXPLAINED_DEVIATION, History
-from .problem import NO_FORWARD, Problem, problem_of
+from .problem import CALL_ERRORS, Problem, problem_of
 from .remedies import treated
 from .rules import data as data_rules
 from .rules.optimization import will_overfit
@@ -56,8 +56,9 @@ def examine(
     ``trainer`` are arguments of ``lightning.Trainer`` that the training is to have: ``gradient_clip_val``,
     ``precision``, ``max_epochs``, ... Neither the module nor a global random state is changed.
 
-    Rules about accuracy need batches ``(x, y)`` with class indices ``y``, and a ``forward`` from ``x`` to logits; the
-    others only need a module that Lightning can train.
+    Batches may be a tensor, or inputs and targets in a pair or a dictionary. Rules about accuracy need class indices
+    (N,) as targets, and logits from ``forward`` or passed to the loss in a step; the others only need a module that
+    Lightning can train.
     """
     return examination(module, data, steps, seed, bar, trainer)[0]
 
@@ -115,7 +116,7 @@ class Trials:
             return None
         try:
             return self.trial(self.problem, self.steps, treatment=treatment)
-        except (*NO_FORWARD, MisconfigurationException):
+        except (*CALL_ERRORS, MisconfigurationException):
             return None  # such as standardized identifiers, which no embedding has
 
     def longer(self) -> History | None:

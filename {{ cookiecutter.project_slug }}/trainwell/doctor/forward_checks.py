@@ -1,4 +1,4 @@
-"""What forward passes of a trained network show: whether samples are mixed, directions lost, tokens seen too early."""
+"""Forward passes of a trained network: whether outputs mix samples, ignore input directions or see later tokens."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from .inspection import TINY, Fading, Inspection
 from .layer_statistics import layers_of
 from .loss_calls import LossCall
-from .problem import NO_FORWARD
+from .problem import CALL_ERRORS
 
 FEW = 16  # samples of the forward checks
 MOST_OUTPUTS = 12  # whose slopes are computed
@@ -47,13 +47,13 @@ def influential(module: nn.Module, x: Tensor, names: Sequence[str], trained: set
                 parameters[name].mul_(1.5).add_(torch.rand_like(parameters[name]))
             if not torch.equal(before, after := as_matrix(module(x[:FEW]), len(before))):
                 found, before = [*found, *of_layer], after
-    except NO_FORWARD:
+    except CALL_ERRORS:
         return None
     return found
 
 
 @torch.no_grad()
-def inspect_forward(found: Inspection, module: nn.Module, x: Tensor) -> None:
+def inspect_forward(found: Inspection, module: nn.Module, x: Tensor, reorder: bool = True) -> None:
     """Compare outputs for the same samples: twice, in other company, and between two samples. In evaluation mode.
 
     What a forward pass with another purpose raises ends the comparison.
@@ -65,10 +65,10 @@ def inspect_forward(found: Inspection, module: nn.Module, x: Tensor) -> None:
         again, (outputs, of_layers) = as_matrix(module(x), len(x)), outputs_of_layers(module, x)
         half, of_half = outputs_of_layers(module, x[: FEW // 2])
         found.randomness = difference(again, outputs) or 0.0
-        found.mixing = max(
-            difference(half, outputs[: FEW // 2], scale=outputs) or 0.0,
-            difference(as_matrix(module(x.flip(0)), len(x)).flip(0), outputs) or 0.0,
-        )
+        found.mixing = difference(half, outputs[: FEW // 2], scale=outputs) or 0.0
+        if reorder:  # else targets, which a step may give to the network, would belong to other samples
+            reordered = as_matrix(module(x.flip(0)), len(x)).flip(0)
+            found.mixing = max(found.mixing, difference(reordered, outputs) or 0.0)
         for name, first in of_layers.items():
             other = of_half.get(name)
             if other is None or other.shape[1] != first.shape[1]:
@@ -77,7 +77,7 @@ def inspect_forward(found: Inspection, module: nn.Module, x: Tensor) -> None:
             if apart is not None and apart > DIFFERS and not found.mixing_layer:
                 found.mixing, found.mixing_layer = max(found.mixing, apart), name
         found.curvature = curvature(module, x)
-    except NO_FORWARD:
+    except CALL_ERRORS:
         return
 
 
@@ -95,7 +95,7 @@ def curvature(module: nn.Module, x: Tensor) -> float | None:
     a, b = x[: FEW // 2], x[FEW // 2 : FEW]
     try:
         ends = [as_matrix(module(part), len(a)) for part in (a, b, (a + b) / 2, 2 * a - b)]
-    except NO_FORWARD:
+    except CALL_ERRORS:
         return None
     scale = torch.cat(ends[:2])
     middle = difference(ends[2], (ends[0] + ends[1]) / 2, scale=scale)
@@ -128,7 +128,7 @@ def inspect_rank(found: Inspection, module: nn.Module, x: Tensor) -> None:
         slopes = [
             torch.autograd.grad(outputs[:, n].sum(), x, retain_graph=True, allow_unused=True)[0] for n in range(count)
         ]
-    except NO_FORWARD:
+    except CALL_ERRORS:
         return
     if any(slope is None or not slope.isfinite().all() for slope in slopes):
         return
@@ -167,7 +167,7 @@ def inspect_fading(found: Inspection, module: nn.Module, x: Tensor) -> None:
             if not recurrent and x.requires_grad and x.ndim == 3:
                 read = {name: x for name, times in called.items() if times == x.shape[1]}
             slopes = torch.autograd.grad(total, list(read.values()), allow_unused=True) if read else ()
-    except NO_FORWARD:
+    except CALL_ERRORS:
         return
     for name, slope in zip(read, slopes, strict=True):
         if slope is None or not slope.isfinite().all():
@@ -211,7 +211,7 @@ def inspect_future(found: Inspection, outputs: Callable[[Tensor], LossCall | Non
         same = (targets[:, :count] == x[:, shift : shift + count])[given].double().mean().item()
         causal = not moved[:place].any()
         if same > ALIGNED and moved[place - shift] and (shift or causal):
-            found.sees_targets = "the token after it" if shift else "its own token"
+            found.sees_targets = "t + 1" if shift else "t itself"
 
 
 def as_matrix(outputs: Any, count: int) -> Tensor:

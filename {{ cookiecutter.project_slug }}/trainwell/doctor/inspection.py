@@ -46,7 +46,7 @@ class Inspection:
     full_rank: int = 0  # the most that there could be
     penalty: dict[str, float] = field(default_factory=dict)  # parameter -> factor of its value in the loss's gradient
     fading: "Fading | None" = None  # the recurrent layer with the smallest ratio
-    sees_targets: str = ""  # what outputs depend on, of a language model, although they are to predict it
+    sees_targets: str = ""  # the position of the token that outputs of a language model see although it is their target
     batch_norm: tuple[float, float] | None = None  # train loss with running statistics, and with those of the batch
 
     @property

@@ -20,6 +20,7 @@ LOSSES: dict[Callable[..., Any], str] = {
     functional.huber_loss: "huber_loss",
     functional.poisson_nll_loss: "poisson_nll_loss",
 }
+IGNORED = -100  # the class index that torch's cross-entropy leaves out
 DIFFERENCES = (torch.sub, Tensor.sub, Tensor.__sub__, Tensor.__rsub__)
 RESHAPES = (
     "View", "Reshape", "Squeeze", "Unsqueeze", "Alias", "Transpose", "TBackward", "Permute", "ToCopy", "Clone",
@@ -38,6 +39,7 @@ class LossCall:
     value: float
     shifted: bool = False  # whether a constant was added to what the operation gave
     log_input: bool = True  # of a Poisson likelihood
+    weight: Tensor | None = None  # of the classes, in a cross-entropy
 
 
 class LossCalls(TorchFunctionMode):
@@ -51,7 +53,7 @@ class LossCalls(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        given = dict(zip(("input", "target"), args, strict=False)) | (kwargs or {})
+        given = dict(zip(("input", "target", "weight"), args, strict=False)) | (kwargs or {})
         if func is functional.dropout:
             self.dropped = max(self.dropped, dropout_rate(*args, **(kwargs or {})))
         name = LOSSES.get(func)
@@ -59,10 +61,15 @@ class LossCalls(TorchFunctionMode):
         if func in DIFFERENCES and (pair := each_with_all(args)):
             name, (outputs, targets) = "difference", pair
         if name and isinstance(outputs, Tensor) and isinstance(targets, Tensor) and isinstance(result, Tensor):
+            targets, weight = targets.detach(), None
+            if func is functional.cross_entropy:
+                weight = given.get("weight")
+                if targets.dtype == torch.int64:
+                    targets = targets.where(targets != given.get("ignore_index", IGNORED), IGNORED)
             value = result.detach().float().mean().item()
             operation, shifted = operation_behind(outputs)
             logs = bool((kwargs or {}).get("log_input", True))
-            self.found.append(LossCall(name, outputs.detach(), operation, targets.detach(), value, shifted, logs))
+            self.found.append(LossCall(name, outputs.detach(), operation, targets, value, shifted, logs, weight))
             self.results.append(result)
         return result
 
@@ -77,7 +84,7 @@ def each_with_all(values: Sequence[Any]) -> tuple[Tensor, Tensor] | None:
     pair = [value for value in values[:2] if isinstance(value, Tensor)]
     outputs = [value for value in pair if value.requires_grad]
     targets = [value for value in pair if not value.requires_grad]
-    if len(outputs) != 1 or len(targets) != 1:
+    if len(outputs) != 1 or len(targets) != 1 or not outputs[0].ndim:
         return None
     shapes = {tuple(value.shape) for value in pair}
     return (outputs[0], targets[0]) if shapes == {(len(outputs[0]),), (len(outputs[0]), 1)} != {(1,), (1, 1)} else None
@@ -110,8 +117,9 @@ def nodes_behind(loss: Tensor) -> Iterator[Any]:
 def constant_loss(call: LossCall) -> float | None:
     """The loss of the best outputs that are the same for every sample; None if it is not known for this function."""
     if call.name == "cross_entropy" and call.targets.dtype == torch.int64:
-        shares = call.targets[call.targets >= 0].bincount() / (call.targets >= 0).sum()
-        return torch.special.entr(shares).sum().item()
+        known = call.targets[call.targets >= 0]
+        counts = known.bincount(None if call.weight is None else call.weight[known].double())
+        return torch.special.entr(counts / counts.sum()).sum().item()
     y = call.targets.double()
     if call.name == "binary_cross_entropy_with_logits" or call.name == "binary_cross_entropy":
         share = y.mean(dim=0)

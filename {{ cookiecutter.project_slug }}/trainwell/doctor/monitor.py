@@ -64,6 +64,7 @@ class Monitor(Probe):
         self.step, self.judged = state_dict["step"], state_dict["judged"]
         self.findings = [Finding(**plain) for plain in state_dict["findings"]]
         if history := state_dict["history"]:
+            history = {name: value for name, value in history.items() if name != "inspection"}
             scores = {step: Scores(**values) for step, values in history["scores"].items()}
             self.history = History(**{**history, "scores": scores})
         self.restored = state_dict["activations"]

@@ -11,14 +11,12 @@ from torch import Tensor
 from ..data.batches import Batches, Samples
 from ..data.in_memory import InMemoryDataModule
 
-NO_FORWARD = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)  # of a method with another purpose
+CALL_ERRORS = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)  # of methods with other arguments
 MOST_COLLECTED = 5_000  # samples taken from a loader that does not hold them in memory
 MOST_AT_ONCE = 1_000  # samples evaluated at a time
+TARGETS = ("y", "target", "targets", "label", "labels")  # keys of targets in batches that are dictionaries
 
-
-TARGETS = ("y", "target", "targets", "label", "labels")  # how targets are called in batches that are dictionaries
-
-Form = Callable[[Tensor, Tensor], Any]  # makes a batch of inputs and targets
+Form = Callable[[Tensor, Tensor], Any]  # makes a batch of inputs and targets, as the loader does
 
 
 class Batch(NamedTuple):
@@ -133,7 +131,9 @@ def parts_of(batch: Any) -> tuple[Tensor, Tensor, Form] | None:
         case dict() if len(batch) <= 2 and all(isinstance(part, Tensor) for part in batch.values()):
             target = next((key for key in batch if str(key).lower() in TARGETS), None)
             others = [key for key in batch if key != target]
-            if len(others) == 1 and target is not None:
+            if len(others) == 1 and target is None:
+                return batch[others[0]], no_targets(batch[others[0]]), lambda x, y: {others[0]: x}
+            if len(others) == 1:
                 return batch[others[0]], batch[target], lambda x, y: {others[0]: x, target: y}
     return None
 

@@ -40,7 +40,7 @@ ADVICE = {
     "bad_initial_loss": ("start {where} at zero:", "    nn.init.zeros_(layer.weight); nn.init.zeros_(layer.bias)"),
     "symmetric_units": ("start {where} at random:", "    layer.reset_parameters()"),
     "excess_dropout": ("in {where}, drop fewer units:", "    nn.Dropout(0.2)"),
-    "excess_weight_decay": ("where the optimizer is made and in the loss, less of it:", "    weight_decay=0.0"),
+    "excess_weight_decay": ("lower it in the optimizer and in the loss:", "    weight_decay=0.0"),
     "overfitting": (
         "more samples, fewer units, dropout, or the best epoch instead of the last:",
         "    nn.Dropout(0.3)",

@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ..lightning_internals import is_compiled
 from .history import DROPOUTS, Scores
 from .loss_calls import LossCall, LossCalls, constant_loss
-from .problem import NO_FORWARD, Batch, Problem, subsample
+from .problem import CALL_ERRORS, Batch, Problem, subsample
 
 RARE = 3.0  # the share of the commonest class, times the number of classes, from which accuracy is blind
 RARE_OF_TWO = 1.6
@@ -103,10 +103,15 @@ def explained_loss(module: LightningModule, batch: Any) -> tuple[float, float] |
     guess = constant_loss(calls[0]) if calls and len(calls) == 1 else None
     if not calls or not guess:
         return None
-    value = calls[0].value
-    if calls[0].name == "cross_entropy":  # without weights and smoothing, as the guess is
-        value = cross_entropy(calls[0].outputs.float(), calls[0].targets).item()
+    value = plain_loss(calls[0])
     return value, 1 - value / guess
+
+
+def plain_loss(call: LossCall) -> float:
+    """Without label smoothing, which no network can bring to 0."""
+    if call.name != "cross_entropy":
+        return call.value
+    return cross_entropy(call.outputs.float(), call.targets, weight=call.weight).item()
 
 
 def calls_of_step(
@@ -115,7 +120,7 @@ def calls_of_step(
     """The loss functions that the first of the steps that can be called by itself calls; None if none can."""
     try:
         noted = noted_step(deepcopy(module), batch, steps)  # a copy logs nothing: it has no trainer
-    except NO_FORWARD:  # it keeps a tensor with a graph
+    except CALL_ERRORS:  # it keeps a tensor with a graph
         return None
     return None if noted is None else noted.found
 
@@ -126,7 +131,7 @@ def only_call(module: LightningModule, batch: Any) -> LossCall | None:
     return calls[0] if len(calls) == 1 else None
 
 
-def outputs_of_step(module: LightningModule, problem: Problem, y: Tensor, x: Tensor) -> Tensor:
+def outputs_of_step(problem: Problem, y: Tensor, module: LightningModule, x: Tensor) -> Tensor:
     """What a step gives to its loss function for these inputs.
 
     Raises: ValueError: there is no such step.
@@ -147,7 +152,7 @@ def noted_step(module: LightningModule, batch: Any, steps: Sequence[str]) -> Los
         try:
             with LossCalls() as calls:
                 getattr(module, step)(batch, 0)
-        except NO_FORWARD:
+        except CALL_ERRORS:
             continue
         return calls
     return None
@@ -229,7 +234,7 @@ def logits_of(module: LightningModule, batch: Batch, num_classes: int) -> Tensor
     """
     try:
         outputs: Any = module(batch.x)
-    except NO_FORWARD:
+    except CALL_ERRORS:
         outputs = None
     rows = isinstance(outputs, Tensor) and outputs.ndim == 2 and len(outputs) == len(batch.x)
     if rows and outputs.shape[1] == num_classes:
@@ -265,7 +270,7 @@ def objective_of(module: LightningModule, batches: Iterable[Any]) -> float | Non
     alone = deepcopy(module).eval()
     try:
         returned = [alone.training_step(move_data_to_device(batch, module.device), 0) for batch in batches]
-    except NO_FORWARD:
+    except CALL_ERRORS:
         return None
     losses = [each["loss"] if isinstance(each, dict) else each for each in returned]
     known = [loss.mean().item() for loss in losses if isinstance(loss, Tensor)]
@@ -290,7 +295,7 @@ def loss_of(module: LightningModule, batch: Batch, num_classes: int) -> float | 
         logits = logits_of(module, batch, num_classes)
         return None if logits is None else cross_entropy(logits, batch.y).item()
     calls = calls_of_step(module, batch.whole) or []
-    return calls[0].value if len(calls) == 1 else None
+    return plain_loss(calls[0]) if len(calls) == 1 else None
 
 
 @torch.no_grad()

@@ -85,7 +85,7 @@ class NoDecay(ChangeGroups):
 
 
 class TrainAll(Callback):
-    """Give the first optimizer the parameters that none has."""
+    """Add the parameters that no optimizer holds to the first one."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         given = {id(p) for each in trainer.optimizers for group in each.param_groups for p in group["params"]}

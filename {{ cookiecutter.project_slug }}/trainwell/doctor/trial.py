@@ -6,6 +6,7 @@ from copy import deepcopy
 from functools import partial
 from itertools import islice
 from time import thread_time
+from types import MethodType
 from typing import Any
 
 import torch
@@ -189,9 +190,9 @@ class Recorder(Probe):
             self.history.objective = (known[0], known[1]) if len(known) == 2 else None
 
     def inspect_validation(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """What needs no more than batches of any kind."""
+        """Checks that need batches, but no inputs and targets."""
         batches = self.some_batches(trainer)
-        if batches:
+        if batches and batches[1]:
             with preserved_random_states(), suppress(RuntimeError):  # a module that cannot be copied
                 first = move_data_to_device(batches[1][0], pl_module.device)
                 self.history.inspection.dropped = dropped_in_evaluation(pl_module, first)
@@ -226,9 +227,9 @@ class Recorder(Probe):
                 return
             found.dropped = dropped_in_evaluation(alone, few.whole)
             by_step = type(pl_module).forward is LightningModule.forward and "forward" not in vars(alone)
-            if by_step:
-                alone.forward = partial(outputs_of_step, deepcopy(alone), problem, few.y)  # type: ignore[method-assign]
-            inspect_forward(found, alone, x)
+            if by_step:  # bound, so that a copy calls its own step
+                alone.forward = MethodType(partial(outputs_of_step, problem, few.y), alone)  # type: ignore[method-assign]
+            inspect_forward(found, alone, x, reorder=not (by_step and few.y.numel()))
             if by_step and found.randomness:  # as the samples of a variational autoencoder are, and must be
                 found.randomness = found.mixing = None
             if found.unreached:

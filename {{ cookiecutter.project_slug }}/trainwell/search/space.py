@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from yaml import YAMLError
 
-RANGE_KEYS = {"low": int | float, "high": int | float, "step": int | float, "log": bool}
+RANGE_KEYS = {"low": (int, float), "high": (int, float), "step": (int, float), "log": (bool,)}
 
 Space = Mapping[str, BaseDistribution]
 
@@ -45,7 +45,7 @@ def faults_of(line: Any) -> Iterator[str]:
             yield f"must have options that can be typed, such as relu or 0.1, got {line}"
     elif not isinstance(line, dict) or not {"low", "high"} <= set(line) <= RANGE_KEYS.keys():
         yield f"must be a list of options or {{low: ..., high: ..., log: true, step: ...}}, got {line}"
-    elif not all(isinstance(value, RANGE_KEYS[name]) for name, value in line.items()):
+    elif not all(type(value) in RANGE_KEYS[name] for name, value in line.items()):
         yield f"must have numbers for low, high and step, and true or false for log, got {line}"
     elif not line["low"] < line["high"]:
         yield f"must have low below high, got {line['low']} and {line['high']}"
@@ -53,7 +53,7 @@ def faults_of(line: Any) -> Iterator[str]:
         try:
             distribution(line)
         except ValueError as error:
-            yield f"is no range: {error}"
+            yield f"must be a range that Optuna accepts: {error}"
 
 
 def distributions(lines: Mapping[str, Any]) -> Space:

@@ -197,7 +197,7 @@ def test_a_place_that_cannot_be_written_is_one_sentence_with_the_key_that_moves_
 def test_decoded_images_need_no_place_that_can_be_written(photos: Photos, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = photos()
     first = pixels_of(folder)
-    monkeypatch.setattr("trainwell.data.on_disk.alone_in", lambda *a: pytest.fail("nothing is to be written"))
+    monkeypatch.setattr("trainwell.data.on_disk.locked", lambda *a: pytest.fail("nothing is to be written"))
     assert torch.equal(pixels_of(folder), first)
 
 

@@ -59,7 +59,7 @@ def read_chunks(
         raise ValueError(f"{path} must be a .csv or a .parquet file with a name for each column")
     count = 0
     for names, frame in CELLS[path.suffix](path, most, names_optional):
-        if double := sorted({name for name in names if names.count(name) > 1}):
+        if not names_optional and (double := sorted({name for name in names if names.count(name) > 1})):
             raise ValueError(f"{path} must have a name of its own for each column, two are {double[0]!r}")
         if absent := [name for name in columns or () if name not in names]:
             raise ValueError(f"{path} {lacks(absent, names)}")
@@ -126,7 +126,8 @@ def cells_of_parquet(path: Path, most: int, names_optional: bool) -> "Iterator[t
     with opened_parquet(path) as file:
         for batch in file.iter_batches(batch_size=most):
             frame = batch.to_pandas(integer_object_nulls=True)
-            columns = [column_of_parquet(frame.iloc[:, place]) for place in range(frame.shape[1])]
+            numbers = "iufb" if names_optional else "iuf"  # where columns have kinds, true and false are categories
+            columns = [column_of_parquet(frame.iloc[:, place], numbers) for place in range(frame.shape[1])]
             yield [str(name) for name in frame.columns], pandas.concat(columns, axis=1)
 
 
@@ -144,8 +145,8 @@ def opened_parquet(path: Path) -> Iterator[Any]:
         raise ValueError(f"{path} is no .parquet file, or a damaged one") from error
 
 
-def column_of_parquet(column: "Series") -> "Series":
-    if column.dtype.kind in "iuf":
+def column_of_parquet(column: "Series", numbers: str) -> "Series":
+    if column.dtype.kind in numbers:
         return column.astype(np.float64)
     text = column.astype(object).map(lambda cell: cell if type(cell) in (int, float) else str(cell))
     return text.mask(column.isna() | text.isin(MISSING), None)

@@ -18,12 +18,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..batches import Samples
-from ..on_disk import MappedRows, made_once
+from ..on_disk import MappedRows, cached_folder
 from ..split import PARTS, SPLIT_SEED, SplitRule, split_samples
 from ..standardize import Standardizer, fit, network_input, samples_per_block
 from .npz_faults import GIVEN, NAMES, faults_of
 
-DAMAGED = (BadZipFile, EOFError, NotImplementedError, OSError, RuntimeError, ValueError, zlib.error)
+UNREADABLE_NPZ = (BadZipFile, EOFError, NotImplementedError, OSError, RuntimeError, ValueError, zlib.error)
 
 
 def load_npz(
@@ -52,7 +52,7 @@ def map_npz(
     refuse_other_files(path)
     wanted = Wanted(path, standardize, targets, rule or SplitRule())
     write = partial(write_splits, wanted)
-    return made_once(wanted.folder, wanted.sources(), write, read_splits, "data.memory=map cannot write")
+    return cached_folder(wanted.folder, wanted.sources(), write, read_splits, "data.memory=map cannot write")
 
 
 def read_arrays(path: str, rule: SplitRule, folder: Path | None = None) -> dict[str, np.ndarray]:
@@ -97,7 +97,7 @@ def read_npz(path: str, folder: Path | None = None, others: Sequence[str] = ()) 
                 else:
                     with archive.open(f"{name}.npy") as file:
                         arrays[name] = format.read_array(file, allow_pickle=False)
-    except DAMAGED as error:
+    except UNREADABLE_NPZ as error:
         advice = "is damaged, or holds Python objects; save arrays of numbers again"
         raise ValueError(f"data.path={path}: {advice} ({error})") from error
     return arrays

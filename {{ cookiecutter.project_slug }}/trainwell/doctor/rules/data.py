@@ -17,16 +17,17 @@ MOST_CONSTANT = 0.5  # share of the features; images have margins
 SCALES = (0.1, 10.0)  # standard deviations of inputs that suit initial weights and learning rates
 SPARSE = 0.2  # share of the values that are not 0
 SPARSER = 10.0  # how much smaller the values may be then
-MOST_LEAKED = 0.01  # share of the validation samples
+MOST_LEAKED = 0.01  # share of the validation samples that are train samples
 MOST_OF_TOKENS = 0.1  # the same of texts, which people repeat
-MOST_OF_WINDOWS = 0.3  # the same of parts of texts
-BEYOND = 2.0  # times as often as by chance
-FEWEST_OTHERS = 1 / 3  # of the same; fewer are states that come again, such as an empty image
-MOST_NEAR = 0.05  # the same, of samples that are nearly copies
+FEWEST_OTHERS = 1 / 3  # share of different ones among these; fewer are states that come again, such as an empty image
+MOST_NEAR = 0.05  # share of the validation samples that are nearly copies
+MOST_OF_WINDOWS = 0.3  # share of those of which a part is also in a train sample, of texts
+BEYOND = 2.0  # times as many as by chance
 NEAR = 0.1  # distance to the nearest train sample, as a share of that to the next
 BY_CHANCE = 0.1  # share of the validation samples that are five times less near, beyond what the dimension explains
 MOST_EXACT = 100  # features; with more, distances are large enough to be computed by products
-SHIFTS, SHORTEST, FEW, MOST_SHIFTED = (1, 2), 6, 500, 50  # steps; of windows that are compared; validation samples
+SHIFTS, SHORTEST, FEW = (1, 2), 6, 500  # steps; steps that are compared at least; validation samples
+MOST_SHIFTED, LONGEST = 50, 64  # steps by which windows are moved; equal steps that decide
 COPIES, NEARER = 20, 1.5  # of one sample; how much nearer several must be, because classes are groups as well
 ROOM = 50.0  # possible inputs for each sample; where there are fewer, samples must repeat
 OUTLIERS = ((0.01, 0.8), (0.05, 0.95))  # shares of the samples; shares of the squares of all targets that are theirs
@@ -52,7 +53,8 @@ def findings_in_data(problem: Problem) -> Iterator[Finding]:
         yield from unscaled(train.flatten(1))
         yield from leaked(train, val, share=problem.share * len(train) / len(problem.train.y))
     elif problem.train.x.dtype == torch.int64:
-        yield from leaked(thinned(problem.train.x), thinned(problem.val.x), share=problem.share)
+        train, val = thinned(problem.train.x), thinned(problem.val.x)
+        yield from leaked(train, val, share=problem.share * len(train) / len(problem.train.y))
     if problem.num_classes:
         yield from too_small(problem.val)
 
@@ -103,7 +105,10 @@ def leaked(train: Tensor, val: Tensor, share: float) -> Iterator[Finding]:
 
 
 WHOLE = ("split the series, then cut windows from each part:", "    data.split.time=COLUMN, or data.split.group=COLUMN")
-UNCOPIED = ("keep copies of a sample in one split:", "    data.split.group=COLUMN, or remove copies before splitting")
+UNCOPIED = (
+    "keep duplicates of a sample in one split:",
+    "    data.split.group=COLUMN, or drop them before splitting",
+)
 
 
 def must_repeat(train: Tensor) -> bool:
@@ -141,14 +146,18 @@ def nearly_copied(train: Tensor, val: Tensor) -> Iterator[tuple[float, str, tupl
 
 
 def overlapping(train: Tensor, val: Tensor) -> Iterator[tuple[float, str, tuple[str, str]]]:
-    """The share of validation samples of which a part is equal to a part of a train sample, moved by some steps."""
+    """The share of validation samples of which a part is equal to a part of a train sample, moved by some steps.
+
+    Samples are (N, T) or (N, T, F).
+    """
     if train.ndim > 3:
         return
     train, val = train[:MOST_COMPARED], val[:FEW]
     most = MOST_NEAR if train.is_floating_point() else MOST_OF_WINDOWS
     for shift in range(1, min(train.shape[1] - SHORTEST, train.shape[1] // 2, MOST_SHIFTED) + 1):
-        ends, starts = set(in_bytes(train[:, shift:])), set(in_bytes(train[:, :-shift]))
-        val_ends, val_starts = set(in_bytes(val[:, shift:])), set(in_bytes(val[:, :-shift]))
+        length = min(train.shape[1] - shift, LONGEST)
+        ends, starts = (set(in_bytes(train[:, first : first + length])) for first in (shift, 0))
+        val_ends, val_starts = (set(in_bytes(val[:, first : first + length])) for first in (shift, 0))
         share = max(len(ends & val_starts), len(starts & val_ends)) / len(val)  # an empty part counts once
         by_chance = len(starts & val_starts) / len(val)  # at the same place, parts are equal by chance alone
         if share > most + BEYOND * by_chance:
@@ -229,7 +238,7 @@ def unlearnable_numbers(problem: Problem, explained: float | None) -> Iterator[F
     pairs = ((held_out(x, y), y), (ridge(x, val, y), target))
     sigmas = [sqrt(len(said)) * correlation(said[:, n], true[:, n]) for said, true in pairs for n in range(y.shape[1])]
     if max(sigmas) < SIGMAS:
-        evidence = "what ridge regression says of held-out samples does not go with their targets: the correlation is "
+        evidence = "predictions of a ridge regression for held-out samples do not correlate with the targets: "
         evidence += f"{sigmas[-1] / sqrt(len(target)):.2g} on {len(target)} validation samples"
         yield Finding("unlearnable_labels", "error", "targets", evidence, advice=REJOINED)
 

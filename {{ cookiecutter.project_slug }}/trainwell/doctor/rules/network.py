@@ -188,9 +188,8 @@ def output_finding(evidence: str, operation: str, advice: str) -> Finding:
 def mixed_samples(history: History) -> Iterator[Finding]:
     seen = history.inspection
     if seen.mixing is not None and not is_random(seen) and seen.mixing > DIFFERS:
-        evidence = (
-            f"in other company a sample's outputs change by {seen.mixing:.2g} of their deviation, in evaluation mode"
-        )
+        evidence = f"in evaluation mode, outputs for a sample change by {seen.mixing:.2g} standard deviations "
+        evidence += "with the other samples in its batch"
         advice = (
             "keep the samples apart: their axis is the first one in every layer;",
             "    batch_first=True for recurrent layers and attention, dim=-1 for softmax and norms, flatten(1)",
@@ -205,9 +204,9 @@ def is_random(seen: Inspection) -> bool:
 def leaking_tokens(history: History) -> Iterator[Finding]:
     seen = history.inspection
     if seen.sees_targets:
-        evidence = f"the outputs at a step depend on {seen.sees_targets}, which they are to predict"
+        evidence = f"the outputs at position t depend on the token at {seen.sees_targets}, which they must predict"
         advice = (
-            "mask later steps, and predict the next token:",
+            "use a causal mask, and the next token as the target:",
             "    logits = self(tokens[:, :-1], is_causal=True); loss = F.cross_entropy(logits.flatten(0, 1), "
             "tokens[:, 1:].flatten())",
         )

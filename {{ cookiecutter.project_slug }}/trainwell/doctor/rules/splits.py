@@ -25,10 +25,11 @@ MOST_TOKENS = 512
 def findings_between_splits(problem: Problem) -> Iterator[Finding]:
     if problem.num_classes:
         yield from missing_classes(problem)
-    yield from leaking_feature(problem)
+    if problem.train.x.is_floating_point() or problem.train.x.dtype == torch.int64:
+        yield from leaking_feature(problem)
+        yield from shifted(problem)
     if problem.train.x.is_floating_point():
         yield from leaking_number(problem)
-    yield from shifted(problem)
 
 
 def missing_classes(problem: Problem) -> Iterator[Finding]:
@@ -124,11 +125,20 @@ def leaking_feature(problem: Problem) -> Iterator[Finding]:
     rest = ridge(x[:, others], val[:, others], votes).argmax(dim=1) if others else None
     without = common if rest is None else (rest == target).double().mean().item()
     if without < reached[best] - OTHERS:
-        evidence = f"{kind} {best} alone predicts {reached[best]:.1%} of the validation samples, all others "
+        found, left_out = best, f"numpy.delete(x, {best}, axis=1)"
+        if kind == "token":  # several may share a column
+            behind = train.x[train.x % MOST_TOKENS == best].unique().tolist()
+            found = max(behind, key=lambda token: mutual(train.x == token, x[:, best] > 0))
+            left_out = f"numpy.where(x == {found}, 0, x)"
+        evidence = f"{kind} {found} alone predicts {reached[best]:.1%} of the validation samples, all others "
         evidence += f"together {without:.1%}"
-        left_out = f"numpy.delete(x, {best}, axis=1)" if kind == "feature" else f"numpy.where(x == {best}, 0, x)"
-        advice = ("is it known before the answer is? else leave it out:", f"    x = {left_out}")
-        yield Finding("target_leak", "warning", f"{kind} {best}", evidence, advice=advice)
+        advice = ("drop it unless it is known before the target:", f"    x = {left_out}")
+        yield Finding("target_leak", "warning", f"{kind} {found}", evidence, advice=advice)
+
+
+def mutual(occurs: Tensor, wanted: Tensor) -> float:
+    """In how many samples a token occurs where it is wanted, and not where it is not."""
+    return (occurs.flatten(1).any(dim=1) == wanted).double().mean().item()
 
 
 def between_classes(x: Tensor, y: Tensor, num_classes: int) -> Tensor:
@@ -156,7 +166,7 @@ def leaking_number(problem: Problem) -> Iterator[Finding]:
     without = 1 - (errors.square().mean() / (target - y.mean()).square().mean()).item()
     if without < share - OTHERS or 1 - share < OTHERS * (1 - without):
         evidence = f"feature {best} alone explains {share:.1%} of the target, all others together {max(without, 0):.1%}"
-        advice = ("is it known before the answer is? else leave it out:", f"    x = numpy.delete(x, {best}, axis=1)")
+        advice = ("drop it unless it is known before the target:", f"    x = numpy.delete(x, {best}, axis=1)")
         yield Finding("target_leak", "warning", f"feature {best}", evidence, advice=advice)
 
 
