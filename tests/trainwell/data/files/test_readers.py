@@ -44,7 +44,6 @@ MISFITS = {
     "an infinite value": ("a,b,c\n1,2,3\ninf,2,3\n", "rows.csv: row 1, column a: the value is missing or not finite"),
     "a missing value in words": ("1,2,3\n1,NA,3\n", "rows.csv: row 1, column 1: the value is missing or not finite"),
     "an infinite value in a first line": ("inf,2,3\n", "rows.csv: row 0, column 0: the value is missing or not finite"),
-    "two columns of a name": ("a,b,b\n1,2,3\n", "rows.csv must have a name of its own for each column, two are 'b'"),
     "a short row": ("a,b,c\n1,2,3\n1,2\n", "rows.csv: row 1, column c: the value is missing or not finite"),
     "an empty row": ("1,2,3\n\n1,2,3\n", "rows.csv: row 1, column 0: the value is missing or not finite"),
     "a long row": ("a,b,c\n1,2,3\n1,2,3,4\n", "rows.csv: row 1 has 4 columns, not 3"),
@@ -112,6 +111,12 @@ def test_a_parquet_column_that_does_not_fit_is_refused_by_name() -> None:
     parquet.write_table(pyarrow.table({"a": [1.0, None], "b": [1, 2], "c": [3, None]}), "rows.parquet")
     with pytest.raises(ValueError, match=r"^rows.parquet: row 1, column a: the value is missing or not finite$"):
         read("rows.parquet", 3)
+
+
+def test_columns_of_a_name_and_truth_values_are_numbers_by_their_place() -> None:
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(pyarrow.table([[1.0, 2.0], [True, False]], names=["a", "a"]), "rows.parquet")
+    assert np.array_equal(read("rows.parquet", 2), [[1.0, 1.0], [2.0, 0.0]])
 
 
 def test_a_parquet_file_with_rotten_pages_is_one_sentence() -> None:
