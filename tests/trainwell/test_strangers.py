@@ -116,6 +116,15 @@ def test_an_option_that_its_module_does_not_take_is_refused(
     assert not (stranger / "runs").exists()
 
 
+def test_a_test_that_it_cannot_do_is_refused_before_it_trains(
+    stranger: Path, command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    ended = command(*SETTINGS, "test=true")
+    assert ended.returncode == 2
+    assert "test_step; leave it out, or define that method" in ended.stderr
+    assert not (stranger / "runs").exists()
+
+
 @pytest.mark.parametrize("stopping", [(), ("~callbacks.early_stopping",)])
 def test_a_monitor_that_it_does_not_log_is_named(
     stopping: tuple[str, ...], stranger: Path, command: Callable[..., subprocess.CompletedProcess[str]]

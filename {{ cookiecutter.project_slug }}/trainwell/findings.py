@@ -18,7 +18,7 @@ WHY = {
     "vanishing_gradient": "gradients shrink from layer to layer, so the first layers hardly train",
     "dead_units": "a unit with one output for all samples carries nothing and rarely gets a gradient to recover",
     "saturated_units": "no gradient passes through the flat part of an activation",
-    "bad_initial_loss": "a network that starts out sure of wrong classes spends its first steps unlearning them",
+    "bad_initial_loss": "a network that starts far off, sure of wrong classes say, spends its first steps coming back",
     "learning_rate_too_high": "each step overshoots the minimum",
     "learning_rate_too_low": "steps are so short that training ends before the network has learned much",
     "oscillating_loss": "steps jump from one side of the minimum to the other",

@@ -154,6 +154,22 @@ class Waves(Language):
         return mse_loss(self.head(self.reader(batch[0])[0]), batch[0])
 
 
+class Summed(Waves):
+    """The errors of a sample are added, as in a variational autoencoder."""
+
+    def loss(self, batch: Any) -> Tensor:
+        return mse_loss(self.head(self.reader(batch[0])[0]), batch[0], reduction="sum") / len(batch[0])
+
+
+class Forgetful(Language):
+    """Drops units in evaluation too, and sees no later token."""
+
+    def loss(self, batch: Any) -> Tensor:
+        x = batch[0]
+        read, _ = self.reader(self.tokens(x[:, :-1]))
+        return cross_entropy(self.head(nn.functional.dropout(read, 0.3)).flatten(0, 1), x[:, 1:].flatten())
+
+
 class RecurrentByHand(Own):
     """A state that forgets a share of itself in every step of forty."""
 
@@ -253,6 +269,7 @@ FAULTY: dict[str, tuple[str, Callable[[], list[Finding]]]] = {
     "windows of a text": ("validation_leak", lambda: by(Language(), pieces(2))),
     "all tokens validated": ("validation_leak", lambda: by(of_tokens(), all_validated())),
     "rating in the text": ("target_leak", lambda: by(of_tokens(2), rated())),
+    "dropped tokens": ("dropout_in_evaluation", lambda: by(Forgetful(), pieces(LENGTH))),
     "a random encoder": ("frozen_parameters", lambda: by(FrozenEncoder())),
     "forgetful": ("vanishing_gradient", lambda: by(RecurrentByHand(0.6), SEQUENCES)),
     "broadcast the other way": ("loss_mismatch", lambda: by(BroadcastTheOtherWay(nn.Identity()), numbers(1.0))),
@@ -265,6 +282,7 @@ HEALTHY: dict[str, Callable[[], list[Finding]]] = {
     "padded": lambda: by(Padded(), pieces(LENGTH)),
     "teacher forcing": lambda: by(Forced(), translated()),
     "weighted masks": lambda: by(Segmented(), alone(torch.cat([problem().train.x, problem().val.x]))),
+    "summed": lambda: by(Summed(), waves()),
     "dictionaries": lambda: by(Named(), named()),
     "remembering": lambda: by(RecurrentByHand(0.01), SEQUENCES),
 }

@@ -210,7 +210,7 @@ def test_a_task_that_is_no_classification_is_evaluated_by_its_own_metrics() -> N
 
 @pytest.mark.parametrize("batch", [{"x": torch.ones(2, 1), "y": torch.ones(2)}, torch.ones(2, 1), [torch.ones(2, 1)]])
 def test_batches_that_are_no_pairs_are_refused(batch: Any) -> None:
-    with pytest.raises(ValueError, match=r"this needs batches \(x, y\) of two tensors, the data give "):
+    with pytest.raises(ValueError, match=r"evaluate needs batches \(x, y\) of two tensors; the data give a "):
         scores.outputs_of(Regression(), [batch], torch.device("cpu"))
 
 

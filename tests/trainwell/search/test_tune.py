@@ -66,6 +66,7 @@ def test_a_study_killed_after_some_trials_is_resumed_to_all_of_them(searched: Pa
     experiment = yaml.safe_load((searched / "configs" / "experiment" / "best_mine.yaml").read_text())
     assert experiment["optimizer"]["lr"] == float(best["params_optimizer.lr"])
     assert {"override /activation": best["params_activation"]} in experiment["defaults"]
+    assert "python train.py +experiment=best_mine '~callbacks.early_stopping'" in done.stdout  # what a file cannot hold
     rerun = command("+experiment=best_mine", "logger=none", "~callbacks.early_stopping")
     assert rerun.returncode == 0, rerun.stderr
     (run,) = (searched / "runs" / "best_mine").iterdir()

@@ -37,10 +37,12 @@ def main(arguments: list[str]) -> int:
     healthy: list[bool] = []  # each configuration of a sweep
 
     def examine_job(config: DictConfig) -> None:
+        from lightning.fabric.utilities.exceptions import MisconfigurationException
+
         try:
             overrides = list(HydraConfig.get().overrides.task)
             healthy.append(examine_config(config, overrides, repair="--repair" in arguments))
-        except (ImportError, ValueError) as error:
+        except (ImportError, ValueError, MisconfigurationException) as error:
             raise Refused(str(error).splitlines()) from error
 
     sys.argv = ["trainwell doctor", *(argument for argument in arguments if argument != "--repair")]

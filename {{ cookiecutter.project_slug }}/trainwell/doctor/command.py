@@ -87,7 +87,9 @@ def find_repair(overrides: list[str], folder: Path) -> None:
 
 def lines_of(findings: Sequence[Finding]) -> Iterator[str]:
     count = sum(finding.severity != NOTE for finding in findings)
-    if not count:
+    if not count and findings:
+        yield f"healthy, with {len(findings)} {'note' if len(findings) == 1 else 'notes'}"
+    elif not count:
         yield "healthy: nothing is wrong with the data, the start and the first steps"
     else:
         yield f"{count} found, the root cause first" if count > 1 else "1 found"

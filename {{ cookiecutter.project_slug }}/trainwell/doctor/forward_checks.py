@@ -193,8 +193,10 @@ def inspect_future(found: Inspection, outputs: Callable[[Tensor], LossCall | Non
     place = x.shape[1] // 2
     other = x.clone()
     other[:, place] = x[:, place].roll(1)
-    before, after = outputs(x), outputs(other)
-    if before is None or after is None or before.outputs.shape != after.outputs.shape:
+    before, again, after = outputs(x), outputs(x), outputs(other)
+    if before is None or again is None or after is None or before.outputs.shape != after.outputs.shape:
+        return
+    if not torch.equal(before.outputs, again.outputs):  # dropout in evaluation, say
         return
     if before.targets.numel() % len(x) or before.outputs.ndim not in (2, 3):
         return

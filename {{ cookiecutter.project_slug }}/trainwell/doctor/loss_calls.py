@@ -67,6 +67,9 @@ class LossCalls(TorchFunctionMode):
                 if targets.dtype == torch.int64:
                     targets = targets.where(targets != given.get("ignore_index", IGNORED), IGNORED)
             value = result.detach().float().mean().item()
+            if given.get("reduction") == "sum":  # to compare it with a mean
+                shares = func is functional.cross_entropy and targets.is_floating_point()
+                value /= max(len(targets) if shares else targets.numel(), 1)
             operation, shifted = operation_behind(outputs)
             logs = bool((kwargs or {}).get("log_input", True))
             self.found.append(LossCall(name, outputs.detach(), operation, targets, value, shifted, logs, weight))

@@ -43,7 +43,7 @@ def raw_samples(data: LightningDataModule) -> Tensor:
         return x if standardizer is None else (x.double() * standardizer.deviation + standardizer.mean).float()
     batch = next(iter(batches_of(data, "val")[0]))
     if not (isinstance(batch, tuple | list) and isinstance(batch[0], Tensor)):
-        raise ValueError(f"this needs batches (x, y) of tensors, the data give {type(batch).__name__}")
+        raise ValueError(f"export needs batches that begin with inputs; the data give a {type(batch).__name__}")
     return batch[0][:MOST_SAMPLES]
 
 

@@ -70,7 +70,7 @@ def outputs_of(task: LightningModule, loader: Iterable[Any], device: torch.devic
     task.to(device)
     for batch in loader:
         if not (isinstance(batch, tuple | list) and [isinstance(part, Tensor) for part in batch] == [True, True]):
-            raise ValueError(f"this needs batches (x, y) of two tensors, the data give {type(batch).__name__}")
+            raise ValueError(f"evaluate needs batches (x, y) of two tensors; the data give a {type(batch).__name__}")
         outputs.append(task(batch[0].to(device)).float().cpu())
         targets.append(batch[1].cpu())
     found, y = torch.cat(outputs), torch.cat(targets)

@@ -137,6 +137,8 @@ def check_before_training(
             "a sweep cannot start further processes for its runs: type trainer.strategy=ddp_spawn, or start the runs "
             "one by one, without -m"
         )
+    if config.get("test") and type(module).test_step is LightningModule.test_step:
+        raise ValueError(f"test=true needs {type(module).__name__}.test_step; leave it out, or define that method")
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     finetuning = next((type(part).__name__ for part in callbacks if isinstance(part, BaseFinetuning)), None)
     scheduler = OmegaConf.select(config, "scheduler._target_", default="")

@@ -1,6 +1,7 @@
 """What a study has found: a line for each trial, a table, plots, and the best values as an experiment."""
 
 import os
+import shlex
 import warnings
 from collections.abc import Iterator, Sequence
 from datetime import date
@@ -59,9 +60,9 @@ def write(study: Study) -> Iterator[str]:
     for trial in best[:SHOWN]:
         yield f"{trial.number:5}  {trial.value:12.4f}  {values_of(trial)}"
     yield from importances(study)
-    experiment = write_experiment(study, best[0], len(trials))
+    command = write_experiment(study, best[0], len(trials))
     yield f"\nstudy   {study.folder}"
-    yield f"best    python train.py +experiment={experiment.stem}"
+    yield f"best    {command}"
 
 
 def importances(study: Study) -> Iterator[str]:
@@ -88,8 +89,11 @@ def save(axes: "Axes", path: Path) -> None:
     pyplot.close(figure)
 
 
-def write_experiment(study: Study, best: FrozenTrial, trials: int) -> Path:
-    """Write ``configs/experiment/best_NAME.yaml``; a file of that name that is not this study's stays as it is."""
+def write_experiment(study: Study, best: FrozenTrial, trials: int) -> str:
+    """Write ``configs/experiment/best_NAME.yaml``; a file of that name that is not this study's stays as it is.
+
+    Returns: the command that trains it, with the overrides that a file cannot hold.
+    """
     from .space import override
 
     folder = compose.project_root() / "configs" / "experiment"
@@ -99,17 +103,18 @@ def write_experiment(study: Study, best: FrozenTrial, trials: int) -> Path:
         path = folder / f"best_{study.plan.search}_{study.folder.name.rpartition('_')[2]}.yaml"
     sampled = [override(key, value) for key, value in best.params.items()]
     defaults, values, not_stored = contents([*study.plan.overrides, *sampled])
+    command = shlex.join(["python", "train.py", f"+experiment={path.stem}", *not_stored])
     note = [
         "# @package _global_",
         f"# Question: which values does the search {study.plan.search} find?",
-        f"# Command:  {' '.join(['python train.py', f'+experiment={path.stem}', *not_stored])}",
+        f"# Command:  {command}",
         f"# Result:   {study.plan.monitor} {best.value:.4f}, best of {trials} trials, untested ({date.today():%Y-%m})",
         source,
     ]
     body = yaml.safe_dump({"defaults": defaults}, sort_keys=False) + "\n" if defaults else ""
     body += yaml.safe_dump(values, sort_keys=False) if values else ""
     write_whole(path, "\n".join(note) + "\n" + body)
-    return path
+    return command
 
 
 def contents(overrides: Sequence[str]) -> tuple[list[Any], dict[str, Any], list[str]]:

@@ -285,7 +285,9 @@ def loss_mismatch(history: History) -> Iterator[Finding]:
     shapes = tuple(call.outputs.shape), tuple(call.targets.shape)
     if shapes[0] != shapes[1]:
         evidence = f"{call.name} compares outputs {shapes[0]} with targets {shapes[1]}, each with all others"
-        advice = ("give both one shape:", f"    loss = {SHAPED[call.name]}")
+        one_column = len(shapes[0]) == 2 and shapes[0][1] == 1
+        loss = SHAPED[call.name] if one_column else f"F.{call.name}(outputs, y.expand_as(outputs))  # or fewer outputs"
+        advice = ("give both one shape:", f"    loss = {loss}")
         yield Finding("loss_mismatch", "error", "loss", evidence, advice=advice)
     elif call.name in NUMBERS and history.num_classes > 2 and call.outputs[0].numel() == 1:
         evidence = f"{call.name} takes {history.num_classes} classes for numbers, of which 2 lies between 1 and 3"
