@@ -17,7 +17,6 @@ from trainwell.data.in_memory import InMemoryDataModule
 
 from your_package.networks.layers import LayerFactories
 from your_package.tasks.classification import Classification
-from your_package.tasks.regression import Regression
 from your_package.tasks.supervised import SupervisedTask
 from your_package.techniques import (
     activation,
@@ -96,10 +95,6 @@ def classification_of(
         scheduler=schedule,
         weight_decay=weight_decay.none() if decay is None else decay,
     ).double()
-
-
-def regression_of(network: nn.Module, **parts: Any) -> SupervisedTask:
-    return classification_of(network, kind=Regression, **{"loss": nn.MSELoss(), **parts})
 
 
 class SmallData(InMemoryDataModule):

@@ -1,6 +1,5 @@
 """Building a network: by its path, from weights in a file, frozen in parts, with learning rates of its own."""
 
-import logging
 import re
 from functools import partial
 from pathlib import Path
@@ -8,12 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch.callbacks import BackboneFinetuning
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW
 
-from your_package.networks.build import all_but_head, build
-from your_package.techniques import scheduler, weight_decay
+from your_package.networks.build import build
+from your_package.techniques import weight_decay
 
 from tests.fitting import (
     classification_of,
@@ -21,7 +19,6 @@ from tests.fitting import (
     network_factory,
     quiet_trainer,
     small_data,
-    small_network,
     some_samples,
 )
 
@@ -61,11 +58,6 @@ def test_a_custom_network_that_does_not_exist_is_refused_by_its_key(factory: str
         build((4,), 3, factory=factory, **PLAIN)
 
 
-def test_keys_that_a_network_does_not_take_are_refused() -> None:
-    with pytest.raises(ValueError, match="Own is called with .in_shape, num_outputs. and its own keys: .*'depth'"):
-        own(depth=3)
-
-
 # Weights
 
 
@@ -82,40 +74,6 @@ def test_weights_are_loaded_by_name_from_what_was_saved(kind: str, tmp_path: Pat
     torch.save(content[kind], tmp_path / "weights.pt")
     found = own(weights=str(tmp_path / "weights.pt")).state_dict()
     assert all(torch.equal(found[name], state[name]) for name in state)
-
-
-def test_weights_that_do_not_fit_are_listed_and_refused_unless_that_is_allowed(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    state, path = own(seed=1, num_outputs=4).state_dict(), str(tmp_path / "weights.pt")
-    torch.save({**state, "extra.bias": torch.ones(1)}, path)
-    listed = r"head.weight is \(4, 5\) in the file, \(3, 5\) in the network; .*extra.bias is not in the network"
-    with pytest.raises(ValueError, match=f"network.weights=.*{listed}; network.weights_strict=false loads the others"):
-        own(weights=path)
-    with caplog.at_level(logging.INFO):
-        network = own(weights=path, weights_strict=False)
-    assert torch.equal(network.body[0].weight, state["body.0.weight"])
-    assert torch.equal(network.head.weight, own().head.weight)
-    assert re.search(listed, "; ".join(record.getMessage().strip() for record in caplog.records))
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (
-            {"other": torch.ones(1)},
-            "does not fit the network: shift is not in the file; .*other is not in the network$",
-        ),
-        (own, "cannot be read with weights_only=True: "),
-        ({"epoch": 3}, "holds no tensors with names"),
-    ],
-    ids=["of another network", "code", "no tensors"],
-)
-def test_a_file_without_weights_for_this_network_is_refused(content: Any, message: str, tmp_path: Path) -> None:
-    torch.save(content, tmp_path / "weights.pt")
-    with pytest.raises(ValueError, match=f"^network.weights=.*{message}") as refusal:
-        own(weights=str(tmp_path / "weights.pt"), weights_strict=False)
-    assert "\n" not in str(refusal.value)
 
 
 # Freezing
@@ -173,49 +131,4 @@ def test_learning_rates_are_those_of_the_first_pattern_that_matches() -> None:
     ]
 
 
-@pytest.mark.parametrize("lr_of", [None, {}])
-def test_without_patterns_there_are_the_groups_of_weights_and_others(lr_of: dict[str, float] | None) -> None:
-    groups = groups_of(partial(AdamW, lr=0.01, lr_of=lr_of), own())
-    assert [(rate, decay) for _, rate, decay in groups] == [(0.01, 0.1), (0.01, 0.0)]
-
-
-@pytest.mark.parametrize(
-    ("lr_of", "message"),
-    [
-        ({"bodi.*": 0.1}, "optimizer.lr_of must match trainable parameters of the network, got bodi.*"),
-        ({"body.*": 0.0}, "optimizer.lr_of must give rates above 0, got 0.0 for body.*"),
-    ],
-)
-def test_patterns_without_parameters_and_rates_of_nothing_are_refused(lr_of: dict[str, float], message: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(message)):
-        classification_of(own(), optimizer=partial(AdamW, lr=0.01, lr_of=lr_of))
-
-
 # Gradual unfreezing
-
-
-@pytest.mark.parametrize("option", ["mlp", "cnn", "transformer"])
-def test_the_backbone_is_all_but_the_head(option: str) -> None:
-    network = small_network(option)
-    names = {parameter: name for name, parameter in network.named_parameters()}
-    backbone = {names[parameter] for parameter in all_but_head(network).parameters()}
-    assert {names[parameter] for parameter in network.parameters()} - backbone == {"head.weight", "head.bias"}
-
-
-@pytest.mark.parametrize(
-    "schedule", [scheduler.constant, partial(scheduler.cosine, warmup_steps=1)], ids=["constant", "cosine"]
-)
-def test_lightning_unfreezes_the_backbone_when_it_is_told_to(schedule: Any) -> None:
-    network = own()
-    start = {name: parameter.detach().double() for name, parameter in network.named_parameters()}
-    moved: list[set[str]] = []
-
-    class Unfreezing(BackboneFinetuning):
-        def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-            moved.append({name for name, parameter in network.named_parameters() if (parameter != start[name]).any()})
-
-    task = classification_of(network, optimizer=partial(SGD, lr=0.1), schedule=schedule)
-    unfreezing = Unfreezing(unfreeze_backbone_at_epoch=1, backbone_initial_lr=0.01, train_bn=False)
-    fit(task, some_samples(16), 8, max_epochs=2, callbacks=[unfreezing])
-    batch_norm = {"body.2.weight", "body.2.bias"}  # Lightning leaves it to train
-    assert moved == [{"head.weight", "head.bias"} | batch_norm, set(start)]

@@ -1,16 +1,13 @@
 """The convolutional network: what it computes, and what it does to a pattern that has moved."""
 
-from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
-from torch import Tensor
 
 from your_package.networks.cnn import CNN
-from your_package.techniques import initialisation
 
 from tests.fitting import layer_factories
 
@@ -57,42 +54,3 @@ def test_the_cnn_is_a_stem_then_layers_in_two_stages_then_a_head_on_the_mean(in_
 @pytest.mark.parametrize("kernel", [1, 5])
 def test_sequences_and_images_of_any_size_become_logits(in_shape: tuple[int, ...], kernel: int) -> None:
     assert network(in_shape, kernel=kernel, stages=3)(torch.randn(2, *in_shape).double()).shape == (2, 5)
-
-
-def moved(x: Tensor, steps: int, axes: int) -> Tensor:
-    return x.roll([steps] * axes, dims=list(range(-axes, 0)))
-
-
-@pytest.mark.parametrize("in_shape", [(96,), (96, 96)], ids=str)
-def test_a_pattern_far_from_the_edges_means_the_same_wherever_it_lies(in_shape: tuple[int, ...]) -> None:
-    he = partial(initialisation.he, residual_aware=True)  # zero biases: where nothing is, nothing comes out
-    cnn = network(in_shape, stages=3, initialisation=he)
-    x = torch.zeros(1, *in_shape, dtype=torch.float64)
-    x[(0, *[slice(40, 48)] * len(in_shape))] = torch.randn([8] * len(in_shape), dtype=torch.float64)
-    logits = cnn(x)
-    step_of_the_last_stage = 4
-    torch.testing.assert_close(cnn(moved(x, step_of_the_last_stage, len(in_shape))), logits, rtol=1e-12, atol=1e-12)
-    assert not torch.allclose(cnn(moved(x, 1, len(in_shape))), logits, rtol=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("depth", "stages", "lengths"),
-    [
-        (1, 3, [40]),
-        (2, 3, [40, 20]),
-        (3, 3, [40, 20, 10]),
-        (4, 1, [40] * 4),
-        (4, 2, [40, 40, 20, 20]),
-        (8, 3, [40, 40, 40, 20, 20, 20, 10, 10]),
-        (3, 9, [40, 20, 10]),
-    ],
-)
-def test_positions_are_halved_between_stages_among_which_layers_are_divided(
-    depth: int, stages: int, lengths: list[int]
-) -> None:
-    cnn = network((40,), depth=depth, stages=stages)
-    seen: list[int] = []
-    for layer in cnn.layers:
-        layer.register_forward_hook(lambda module, inputs, output: seen.append(output.shape[-1]))
-    cnn(torch.zeros(1, 40).double())
-    assert seen == lengths

@@ -8,10 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from your_package.networks.cnn import CNN
-from your_package.networks.layers import Branch, LayerContext
+from your_package.networks.layers import Branch
 from your_package.networks.mlp import MLP
-from your_package.networks.transformer import Transformer
 from your_package.techniques import dropout, initialisation, normalisation
 
 from tests.fitting import layer_factories, small_network
@@ -55,21 +53,6 @@ def test_the_branch_normalises_first_and_drops_before_the_last_map() -> None:
     assert calls == list(names)
 
 
-@pytest.mark.parametrize(("option", "axis"), NETWORKS.items())
-def test_each_layer_has_modules_of_its_own_that_are_told_their_place(option: str, axis: int) -> None:
-    given: list[LayerContext] = []
-
-    def normalise(context: LayerContext) -> nn.Module:
-        given.append(context)
-        return normalisation.layer(context)
-
-    network = small_network(option, normalisation=normalise)
-    assert given == [
-        LayerContext(width=8, layer=layer, depth=3, axis=axis) for layer in range(4)
-    ]  # one before the head
-    assert sum(isinstance(module, nn.LayerNorm) for module in network.modules()) == 4
-
-
 @pytest.mark.parametrize("option", NETWORKS)
 def test_zero_residual_makes_every_layer_the_identity(option: str) -> None:
     network = small_network(option, normalisation=normalisation.layer, initialisation=initialisation.zero_residual)
@@ -91,13 +74,3 @@ def test_in_evaluation_the_logits_of_a_sample_depend_on_it_alone(
     network.eval()
     torch.testing.assert_close(network(x), network(x), rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(network(x)[2:3], network(x[2:3]), rtol=1e-12, atol=1e-12)
-
-
-@pytest.mark.parametrize("network", [CNN, Transformer])
-@pytest.mark.parametrize("in_shape", [(), (2, 3, 4, 5)], ids=str)
-def test_shapes_without_positions_are_refused_with_the_network_that_takes_them(
-    in_shape: tuple[int, ...], network: Callable[..., nn.Module]
-) -> None:
-    keys = {"kernel": 3, "stages": 2} if network is CNN else {"heads": 2, "patch": 5, "stride": 1}
-    with pytest.raises(ValueError, match="type network=mlp"):
-        network(in_shape, 5, width=8, layers=layer_factories(), **keys)

@@ -52,15 +52,6 @@ def test_one_cycle_rises_to_the_rate_and_anneals_to_almost_zero() -> None:
     assert (measured[0], measured[8], measured[-1]) == pytest.approx((first, LR, last), rel=1e-9)
 
 
-def test_one_cycle_moves_the_momentum_inversely() -> None:
-    task = classification_of(nn.Linear(4, 3), schedule=partial(scheduler.one_cycle, warmup_fraction=0.3))
-    fit(task, SAMPLES, 4, max_epochs=5)
-    momenta = recorded(task).momenta
-    assert (momenta[0], momenta[8], momenta[-1]) == pytest.approx((0.95, 0.85, 0.95))
-    assert momenta[:9] == sorted(momenta[:9], reverse=True)
-    assert momenta[8:] == sorted(momenta[8:])
-
-
 UNLEARNABLE = Samples(torch.zeros(24, 4, dtype=torch.float64), torch.arange(24) % 3)  # the loss is log 3 from the start
 
 
@@ -72,10 +63,6 @@ def test_plateau_cuts_the_rate_when_validation_stops_improving(every: int) -> No
     # one best validation and two that are tolerated; the next one cuts, and then every third
     expected = [LR] * 4 + [LR / 2] * 3 + [LR / 4]
     assert recorded(task).rates[::every] == pytest.approx(expected)
-
-
-def test_plateau_keeps_the_rate_while_validation_improves() -> None:
-    assert rates(partial(scheduler.plateau, factor=0.5, patience=1), batch_size=24, max_epochs=8) == [LR] * 8
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """The transformer: what it computes, and what it knows of positions."""
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,7 +8,6 @@ import torch
 from torch import nn
 
 from your_package.networks.transformer import Attention, Transformer
-from your_package.techniques import initialisation, normalisation
 
 from tests.fitting import layer_factories
 
@@ -79,26 +76,3 @@ def test_sequences_and_images_of_any_size_become_logits(in_shape: tuple[int, ...
 def test_heads_that_cannot_share_the_width_are_refused_by_their_key() -> None:
     with pytest.raises(ValueError, match=r"network\.heads must divide network\.width, 10, got 4"):
         network((12,), width=10, heads=4)
-
-
-@pytest.mark.parametrize("normalise", [normalisation.none, normalisation.layer, normalisation.rms, normalisation.batch])
-def test_layers_treat_positions_alike_and_only_the_learnt_ones_tell_them_apart(
-    normalise: Callable[..., nn.Module],
-) -> None:
-    transformer = network((12,), normalisation=normalise, patch=1)  # so that a patch is one number
-    x, order = torch.randn(3, 12).double(), torch.randperm(12)
-    h = torch.randn(3, 12, 8).double()
-    torch.testing.assert_close(transformer.layers(h[:, order]), transformer.layers(h)[:, order], rtol=1e-11, atol=1e-12)
-    with torch.no_grad():
-        transformer.positions.copy_(torch.randn(12, 8))
-        assert not torch.allclose(transformer(x[:, order]), transformer(x), rtol=1e-3)
-        transformer.positions.zero_()
-        torch.testing.assert_close(transformer(x[:, order]), transformer(x), rtol=1e-11, atol=1e-12)
-
-
-def test_queries_keys_and_values_start_as_maps_of_their_own() -> None:
-    transformer = network((40,), initialisation=partial(initialisation.orthogonal, residual_aware=True))
-    attention = transformer.layers[0].branch.inner
-    identity = torch.eye(8, dtype=torch.float64)
-    for map in (attention.query, attention.key, attention.value):
-        torch.testing.assert_close(map.weight @ map.weight.T, identity, rtol=0, atol=1e-6)  # initialised in float32
