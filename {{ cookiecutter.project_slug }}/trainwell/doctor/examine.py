@@ -15,7 +15,7 @@ from tqdm import tqdm
 from ..findings import Finding, healthy
 from ..metrics import higher_is_better
 from ..rng import preserved_random_states
-from .confirm import OF_VALIDATION, Confirmation
+from .confirm import Confirmation
 from .cost import affordable
 from .history import EXPLAINED_DEVIATION, History
 from .problem import CALL_ERRORS, Problem, problem_of
@@ -149,7 +149,7 @@ def judged(trials: Trials, history: History, in_data: list[Finding]) -> list[Fin
     problem = trials.problem
     confirmation = Confirmation(history, trials.treated, trials.longer)
     findings = confirmation.judged(facts(trials, history, [judged_inputs(finding, history) for finding in in_data]))
-    if problem and all(finding.severity == "note" or finding.code in OF_VALIDATION for finding in findings):
+    if problem and all(finding.severity == "note" or finding.code == "validation_leak" for finding in findings):
         reached = history.last.val_accuracy if history.last else None
         of_kind = data_rules.unlearnable if problem.num_classes else data_rules.unlearnable_numbers
         labels = list(of_kind(problem, reached)) if trials.uses_targets else []
