@@ -39,6 +39,18 @@ def test_a_name_is_taken_as_it_was_typed(overrides: list[str], asked: Request | 
     assert request.asked_for(overrides) == asked
 
 
+@pytest.mark.parametrize(("rank", "refused"), [("1", False), ("0", True)])
+def test_what_lightning_adds_for_a_process_that_it_starts_is_no_change(
+    rank: str, refused: bool, compose: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCAL_RANK", rank)
+    made("train/2026-01-31_12-00-00_1a2b3c4d")
+    overrides = ["resume=latest", "hydra.run.dir=.", "hydra.job.name=train_ddp_process_1", "hydra.output_subdir=null"]
+    wanted = request.asked_for(overrides)
+    assert wanted is not None
+    assert bool(request.mistakes(wanted, compose("resume=latest"), overrides)) == refused
+
+
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [

@@ -1,5 +1,7 @@
 """The best weights of a run, by one monitored metric."""
 
+from typing import Any
+
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 
@@ -19,3 +21,8 @@ class BestWeights(ModelCheckpoint):
             save_weights_only=True,
             enable_version_counter=False,
         )
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Lightning saves the latest value as well, and does not restore it."""
+        super().load_state_dict(state_dict)
+        self.current_score = state_dict["current_score"]

@@ -14,6 +14,7 @@ from . import folder, processes
 from .stored_config import read_config, read_invocation, read_values
 
 KEYS = ("resume", "reproduce")
+ADDED = ("hydra.run.dir", "hydra.job.name", "hydra.output_subdir")  # by Lightning, for the processes that it starts
 DISPLAY = ("trainer.enable_progress_bar", "~callbacks.progress_bar")  # may differ from the first time
 EPOCHS, MAX_TIME = "trainer.max_epochs", "trainer.max_time"
 
@@ -63,6 +64,7 @@ def reasons(
     if not (run / ".hydra" / "hydra.yaml").is_file():
         yield f"{run} lacks .hydra/, which says what was typed"
     allowed = (*KEYS, *DISPLAY, *((EPOCHS, MAX_TIME) if request.key == "resume" else ()))
+    allowed += ADDED if os.environ.get("LOCAL_RANK", "0") != "0" else ()
     if changing := [name for name in typed if name not in allowed]:
         yield f"a run keeps its own configuration, so leave out {' '.join(changing)}"
     status = (summary_of(run) or {}).get("status", "not ended")
