@@ -4,21 +4,8 @@ import numpy as np
 import pytest
 import torch
 from lightning import LightningDataModule
-from tests.fitting import (
-    classification_of,
-    clipped,
-    fit,
-    gradient,
-    gradient_of_step,
-    linear_classification,
-)
-from tests.test_classification import (
-    EXACT,
-    SAMPLES,
-    build,
-    first_gradient,
-    flat,
-)
+from tests.fitting import classification_of, clipped, fit, gradient, gradient_of_step, linear_classification
+from tests.test_classification import EXACT, SAMPLES, build, first_gradient, flat
 from torch import Tensor, nn
 from trainwell.data.batches import Samples
 

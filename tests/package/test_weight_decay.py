@@ -13,14 +13,7 @@ from my_network.tasks.regression import Regression
 from my_network.techniques import activation, weight_decay
 from my_network.techniques.weight_decay import split
 from sklearn.neural_network import MLPClassifier, MLPRegressor
-from tests.fitting import (
-    classification_of,
-    clipped,
-    fit,
-    gradient,
-    gradient_of_step,
-    linear_classification,
-)
+from tests.fitting import classification_of, clipped, fit, gradient, gradient_of_step, linear_classification
 from tests.test_weight_decay import (
     SAMPLES,
     STRENGTH,

@@ -107,21 +107,19 @@ def rows_of(run: Path) -> list[dict[str, str]]:
         return [{key: value for key, value in row.items() if "throughput" not in key} for row in csv.DictReader(file)]
 
 
-def test_an_option_that_its_module_does_not_take_is_refused(
-    stranger: Path, command: Callable[..., subprocess.CompletedProcess[str]]
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("compile=graph", "compile=graph has no effect on this task"),
+        ("test=true", "test_step; leave it out, or define that method"),
+    ],
+)
+def test_what_its_module_cannot_do_is_refused_before_it_trains(
+    override: str, sentence: str, stranger: Path, command: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
-    ended = command(*SETTINGS, "compile=graph")
+    ended = command(*SETTINGS, override)
     assert ended.returncode == 2
-    assert "compile=graph has no effect on this task" in ended.stderr
-    assert not (stranger / "runs").exists()
-
-
-def test_a_test_that_it_cannot_do_is_refused_before_it_trains(
-    stranger: Path, command: Callable[..., subprocess.CompletedProcess[str]]
-) -> None:
-    ended = command(*SETTINGS, "test=true")
-    assert ended.returncode == 2
-    assert "test_step; leave it out, or define that method" in ended.stderr
+    assert sentence in ended.stderr
     assert not (stranger / "runs").exists()
 
 

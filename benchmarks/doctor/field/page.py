@@ -33,8 +33,8 @@ def field_section(measurements: "Measurements", results: Sequence[FieldResult]) 
     from trainwell.findings import WHY
 
     repairs = list(repaired(measurements, results))
-    cells = [share(repair.mended for repair in repairs if repair.result.part == part) for part in PARTS]
-    table.append(f"| faulty ones mended by the first override that applies | {' | '.join(cells)} |")
+    cells = [share(repair.succeeded for repair in repairs if repair.result.part == part) for part in PARTS]
+    table.append(f"| faulty ones repaired by the first override that applies | {' | '.join(cells)} |")
     wrong = [f"- {result}" for result in results if not result.right]
     text = (Path(__file__).parent / "field.md").read_text("utf-8")
     filled = text.format(
@@ -47,7 +47,7 @@ def field_section(measurements: "Measurements", results: Sequence[FieldResult]) 
         table="\n".join(table),
         seconds=seconds(results),
         misses="\n".join(wrong) or "- nothing",
-        not_mended="\n".join(f"- {repair}" for repair in repairs if not repair.mended) or "- nothing",
+        not_repaired="\n".join(f"- {repair}" for repair in repairs if not repair.succeeded) or "- nothing",
         trainings="\n".join(trained(measurements, results)),
         **machine(),
     )

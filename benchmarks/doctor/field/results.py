@@ -1,4 +1,4 @@
-"""What the doctor finds in the field, and what its remedies mend."""
+"""What the doctor finds in the field, and what its remedies repair."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -65,7 +65,7 @@ def examined(measurements: "Measurements", only_development: bool = False) -> li
 
 @dataclass(frozen=True)
 class FieldRepair:
-    """What the first remedy of a finding makes of a whole training. ``trained`` and ``without_fault`` are scores."""
+    """A whole training with the first remedy of a finding. ``trained`` and ``without_fault`` are validation scores."""
 
     result: FieldResult
     remedy: str
@@ -73,7 +73,7 @@ class FieldRepair:
     without_fault: float
 
     @property
-    def mended(self) -> bool:
+    def succeeded(self) -> bool:
         return self.trained >= self.without_fault - CLOSE
 
     def __str__(self) -> str:
@@ -82,15 +82,15 @@ class FieldRepair:
 
 
 def repaired(measurements: "Measurements", results: Sequence[FieldResult]) -> Iterator[FieldRepair]:
-    """Of the faulty cases with a score those whose first remedy is an override that changes something."""
+    """The faulty cases with a score for which the doctor offers an override that changes the configuration."""
     from trainwell.doctor.remedies import with_remedy
 
     for result in tqdm(results, unit="case", desc="repair in the field"):
         remedy = measurements.field_remedy(result.case) if result.case.twin and result.flagged else None
         if result.case.twin is None or remedy is None:
             continue
-        mended = replace(result.case, keys=tuple(with_remedy(result.case.keys, remedy)))
-        ends = [measurements.field_training(case) for case in (mended, result.case.twin)]
+        with_override = replace(result.case, keys=tuple(with_remedy(result.case.keys, remedy)))
+        ends = [measurements.field_training(case) for case in (with_override, result.case.twin)]
         name = next((name for name in SCORES if f"val/{name}" in ends[1]), None)
         if name is not None:
             yield FieldRepair(result, remedy, *(end[f"val/{name}"] for end in ends))

@@ -336,7 +336,7 @@ def test_batches_are_made_again_as_the_loader_makes_them(form: str) -> None:
     found = problem_of(data)
     assert found is not None
     (batch,) = data.val_dataloader()
-    again = found.batch(found.val, torch.device("cpu")).whole
+    again = found.batch(found.val, torch.device("cpu")).collated
     assert type(again) is type(batch)
     assert str(again) == str(batch)
     assert found.num_classes == (2 if form == "dictionary" else 0)

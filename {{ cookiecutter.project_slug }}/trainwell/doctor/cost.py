@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..lightning_internals import is_compiled
-from .problem import CALL_ERRORS, Form, Problem, parts_of
+from .problem import CALL_ERRORS, Collate, Problem, inputs_and_targets
 
 STEP = 1e10  # operations of a step that one core does in a fraction of a second
 SCORING = 1e11  # of an evaluation of both splits
@@ -43,8 +43,8 @@ class FirstOfBatches:
 
     def __iter__(self) -> Iterator[Any]:
         for batch in self.loader:
-            x, y, form = cast(tuple[Tensor, Tensor, Form], parts_of(batch))
-            yield form(x[: self.count], y[: self.count])
+            x, y, collate = cast(tuple[Tensor, Tensor, Collate], inputs_and_targets(batch))
+            yield collate(x[: self.count], y[: self.count])
 
 
 def operations_per_sample(module: LightningModule, problem: Problem) -> float:

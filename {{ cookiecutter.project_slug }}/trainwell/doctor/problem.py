@@ -16,7 +16,7 @@ MOST_COLLECTED = 5_000  # samples taken from a loader that does not hold them in
 MOST_AT_ONCE = 1_000  # samples evaluated at a time
 TARGETS = ("y", "target", "targets", "label", "labels")  # keys of targets in batches that are dictionaries
 
-Form = Callable[[Tensor, Tensor], Any]  # makes a batch of inputs and targets, as the loader does
+Collate = Callable[[Tensor, Tensor], Any]  # makes a batch of inputs and targets, as the loader does
 
 
 class Batch(NamedTuple):
@@ -24,10 +24,10 @@ class Batch(NamedTuple):
 
     x: Tensor
     y: Tensor
-    whole: Any
+    collated: Any
 
 
-def pair(x: Tensor, y: Tensor) -> Any:
+def collate_pair(x: Tensor, y: Tensor) -> Any:
     return x, y
 
 
@@ -48,15 +48,15 @@ class Problem:
     share: float = 1.0
     in_memory: bool = True
     scored: int = MOST_AT_ONCE  # samples of a split on which a network is evaluated during a trial
-    form: Form = pair
+    collate: Collate = collate_pair
 
     def batch(self, samples: Samples, device: torch.device, convert: Callable[[Tensor], Tensor] = lambda x: x) -> Batch:
         x, y = (part.to(device) for part in samples)
         x = convert(x)
-        return Batch(x, y, self.form(x, y))
+        return Batch(x, y, self.collate(x, y))
 
     def loader(self, samples: Samples, batch_size: int, seed: int | None = None) -> Batches:
-        transform: Any = None if self.form is pair else lambda batch, index, epoch: self.form(*batch)
+        transform: Any = None if self.collate is collate_pair else lambda batch, index, epoch: self.collate(*batch)
         return Batches(samples, batch_size, seed, transform)
 
 
@@ -73,7 +73,7 @@ def problem_of(data: LightningDataModule) -> Problem | None:
     loader, val_loader = data.train_dataloader(), data.val_dataloader() if has_val else []
     if isinstance(data, InMemoryDataModule) and data.transform is not None:
         loader, val_loader = data.batches("train"), data.batches("val")
-    (train, form), (val, _) = first_batches(loader), first_batches(val_loader)
+    (train, collate), (val, _) = first_batches(loader), first_batches(val_loader)
     if not train or not val:
         return None
     in_memory = are_held(loader)
@@ -88,7 +88,7 @@ def problem_of(data: LightningDataModule) -> Problem | None:
         trial_batch_size=batch_size,
         share=len(train) / len(loader) if isinstance(loader, Sized) and not in_memory else 1.0,
         in_memory=in_memory,
-        form=form,
+        collate=collate,
     )
 
 
@@ -97,29 +97,29 @@ def are_held(loader: Any) -> bool:
     return isinstance(loader, Batches) and loader.transform is None and isinstance(loader.samples.x, Tensor)
 
 
-def first_batches(loader: Any) -> tuple[list[Samples], Form]:
-    """What a loader yields until there are enough samples; nothing if the batches are not of one form and shape."""
+def first_batches(loader: Any) -> tuple[list[Samples], Collate]:
+    """What a loader yields until there are enough samples; nothing if the batches differ in kind or shape."""
     if are_held(loader):
         samples = loader.samples
-        return [samples if samples.x.device.type == "cpu" else Samples(samples.x.cpu(), samples.y.cpu())], pair
+        return [samples if samples.x.device.type == "cpu" else Samples(samples.x.cpu(), samples.y.cpu())], collate_pair
     if isinstance(loader, Batches) and loader.transform is None:  # on disk in a file, and files are often sorted
         loader = Batches(loader.samples, loader.batch_size, seed=0)
     batches: list[Samples] = []
-    form: Form = pair
+    collate: Collate = collate_pair
     for batch in loader:
-        parts = parts_of(batch)
+        parts = inputs_and_targets(batch)
         if parts is None or parts[0].ndim < 2 or parts[1].ndim < 1 or len(parts[0]) != len(parts[1]):
-            return [], form
-        x, y, form = parts
+            return [], collate
+        x, y, collate = parts
         batches.append(Samples(x.cpu(), y.cpu()))
         if any(part.shape[1:] != first.shape[1:] for part, first in zip(batches[-1], batches[0], strict=True)):
-            return [], form
+            return [], collate
         if sum(len(each.y) for each in batches) >= MOST_COLLECTED:
             break
-    return batches, form
+    return batches, collate
 
 
-def parts_of(batch: Any) -> tuple[Tensor, Tensor, Form] | None:
+def inputs_and_targets(batch: Any) -> tuple[Tensor, Tensor, Collate] | None:
     """Inputs and targets of a batch, and how it is made of them; None if it has other parts."""
     match batch:
         case Tensor():
@@ -127,7 +127,7 @@ def parts_of(batch: Any) -> tuple[Tensor, Tensor, Form] | None:
         case [Tensor() as x]:
             return x, no_targets(x), lambda x, y: [x]
         case [Tensor() as x, Tensor() as y]:
-            return x, y, pair
+            return x, y, collate_pair
         case dict() if len(batch) <= 2 and all(isinstance(part, Tensor) for part in batch.values()):
             target = next((key for key in batch if str(key).lower() in TARGETS), None)
             others = [key for key in batch if key != target]

@@ -92,7 +92,7 @@ class Scorer:
 
     def of_split(self, module: LightningModule, batch: Batch) -> tuple[float, float] | None:
         if self.measure is None:
-            return explained_loss(module, batch.whole)
+            return explained_loss(module, batch.collated)
         logits = logits_of(module, batch, self.problem.num_classes)
         return None if logits is None else (cross_entropy(logits, batch.y).item(), self.measure.of(logits, batch.y))
 
@@ -119,7 +119,7 @@ def calls_of_step(
 ) -> list[LossCall] | None:
     """The loss functions that the first of the steps that can be called by itself calls; None if none can."""
     try:
-        noted = noted_step(deepcopy(module), batch, steps)  # a copy logs nothing: it has no trainer
+        noted = recorded_step(deepcopy(module), batch, steps)  # a copy logs nothing: it has no trainer
     except CALL_ERRORS:  # it keeps a tensor with a graph
         return None
     return None if noted is None else noted.found
@@ -136,13 +136,13 @@ def outputs_of_step(problem: Problem, y: Tensor, module: LightningModule, x: Ten
 
     Raises: ValueError: there is no such step.
     """
-    call = only_call(module, problem.form(x, y[: len(x)]))
+    call = only_call(module, problem.collate(x, y[: len(x)]))
     if call is None:
         raise ValueError("no step with one loss")
     return call.outputs
 
 
-def noted_step(module: LightningModule, batch: Any, steps: Sequence[str]) -> LossCalls | None:
+def recorded_step(module: LightningModule, batch: Any, steps: Sequence[str]) -> LossCalls | None:
     """What the first of the steps that can be called by itself does."""
     if any(map(is_compiled, module.modules())):
         return None
@@ -180,14 +180,14 @@ def network_of_step(module: LightningModule, batch: Batch) -> nn.Module | None:
     with ExitStack() as hooks:
         for part in module.modules():
             hooks.enter_context(part.register_forward_hook(note))
-        calls = noted_step(module, batch.whole, ("training_step", "validation_step"))
+        calls = recorded_step(module, batch.collated, ("training_step", "validation_step"))
     taken = {call.outputs.data_ptr() for call in calls.found} if calls else set()
     return next((part for part, place in given if place in taken), None)
 
 
 def dropped_in_evaluation(module: LightningModule, batch: Any) -> float:
     """The highest share of units that a validation step of a module in evaluation mode drops."""
-    calls = noted_step(deepcopy(module).eval(), batch, ("validation_step",))
+    calls = recorded_step(deepcopy(module).eval(), batch, ("validation_step",))
     return calls.dropped if calls else 0.0
 
 
@@ -202,7 +202,7 @@ def predicts_targets(module: LightningModule, problem: Problem) -> bool:
         return False
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of shapes that the rules judge
-        calls = calls_of_step(module, batch.whole)
+        calls = calls_of_step(module, batch.collated)
     if not calls:
         return True
     if problem.num_classes:
@@ -239,7 +239,7 @@ def logits_of(module: LightningModule, batch: Batch, num_classes: int) -> Tensor
     rows = isinstance(outputs, Tensor) and outputs.ndim == 2 and len(outputs) == len(batch.x)
     if rows and outputs.shape[1] == num_classes:
         return outputs.float()
-    calls = calls_of_step(module, batch.whole, ("validation_step", "training_step"))
+    calls = calls_of_step(module, batch.collated, ("validation_step", "training_step"))
     if calls is None:
         return outputs.float() if rows and outputs.shape[1] > num_classes else None
     of_labels = (logits_in(call, num_classes) for call in calls if is_of_labels(call, batch.y))
@@ -294,7 +294,7 @@ def loss_of(module: LightningModule, batch: Batch, num_classes: int) -> float | 
     if num_classes:
         logits = logits_of(module, batch, num_classes)
         return None if logits is None else cross_entropy(logits, batch.y).item()
-    calls = calls_of_step(module, batch.whole) or []
+    calls = calls_of_step(module, batch.collated) or []
     return plain_loss(calls[0]) if len(calls) == 1 else None
 
 

@@ -128,7 +128,7 @@ class Recorder(Probe):
         self.compiled = any(map(is_compiled, pl_module.modules()))  # compiled code would have to note calls as well
         if self.problem:  # a network that training has killed would pass for a linear one
             with trainer.precision_plugin.forward_context():
-                few = as_taken(self.problem, subsample(self.problem.val, FEW), trainer, pl_module)
+                few = prepared_batch(self.problem, subsample(self.problem.val, FEW), trainer, pl_module)
                 self.start_curvature = curvature(with_forward(pl_module, few), few.x)
         self.score(trainer, pl_module)
 
@@ -201,7 +201,7 @@ class Recorder(Probe):
         """A few batches of either split."""
         if self.problem:
             splits = [subsample(part, self.problem.scored) for part in (self.problem.train, self.problem.val)]
-            return [[self.problem.batch(split, torch.device("cpu")).whole] for split in splits]
+            return [[self.problem.batch(split, torch.device("cpu")).collated] for split in splits]
         data = trainer.datamodule  # type: ignore[attr-defined]
         if type(data).val_dataloader is LightningDataModule.val_dataloader:
             return []
@@ -219,13 +219,13 @@ class Recorder(Probe):
             self.inspect_validation(trainer, pl_module)
             return
         with trainer.precision_plugin.forward_context():
-            few = as_taken(problem, subsample(problem.val, INSPECTED), trainer, pl_module)
+            few = prepared_batch(problem, subsample(problem.val, INSPECTED), trainer, pl_module)
             x = few.x
             try:
                 alone = with_forward(pl_module, few)
             except RuntimeError:  # it keeps a tensor with a graph
                 return
-            found.dropped = dropped_in_evaluation(alone, few.whole)
+            found.dropped = dropped_in_evaluation(alone, few.collated)
             by_step = type(pl_module).forward is LightningModule.forward and "forward" not in vars(alone)
             if by_step:  # bound, so that a copy calls its own step
                 alone.forward = MethodType(partial(outputs_of_step, problem, few.y), alone)  # type: ignore[method-assign]
@@ -242,13 +242,13 @@ class Recorder(Probe):
             with torch.enable_grad():
                 inspect_rank(found, alone, x)
                 inspect_fading(found, alone, x)
-            inspect_future(found, lambda x: only_call(alone, problem.form(x, few.y)), x)
-            many = as_taken(problem, subsample(problem.train, problem.scored), trainer, pl_module)
+            inspect_future(found, lambda x: only_call(alone, problem.collate(x, few.y)), x)
+            many = prepared_batch(problem, subsample(problem.train, problem.scored), trainer, pl_module)
             loss = batch_statistics_loss(alone, many, problem.num_classes)
         if loss is not None and last is not None:
             found.batch_norm = (last.train_loss, loss)
 
 
-def as_taken(problem: Problem, samples: Samples, trainer: Trainer, module: LightningModule) -> Batch:
+def prepared_batch(problem: Problem, samples: Samples, trainer: Trainer, module: LightningModule) -> Batch:
     """A batch on the device and in the precision of the module."""
     return problem.batch(samples, module.device, trainer.precision_plugin.convert_input)

@@ -236,9 +236,13 @@ def unlearnable_numbers(problem: Problem, explained: float | None) -> Iterator[F
     (x, y), (val, target) = (flat(subsample(part, MOST_COMPARED)) for part in (problem.train, problem.val))
     y, target = (part.reshape(len(part), -1).double() for part in (y, target))
     pairs = ((held_out(x, y), y), (ridge(x, val, y), target))
-    sigmas = [sqrt(len(said)) * correlation(said[:, n], true[:, n]) for said, true in pairs for n in range(y.shape[1])]
+    sigmas = [
+        sqrt(len(predicted)) * correlation(predicted[:, n], true[:, n])
+        for predicted, true in pairs
+        for n in range(y.shape[1])
+    ]
     if max(sigmas) < SIGMAS:
-        evidence = "predictions of a ridge regression for held-out samples do not correlate with the targets: "
+        evidence = "predictions of a ridge regression for held-out samples do not correlate with the targets: r is "
         evidence += f"{sigmas[-1] / sqrt(len(target)):.2g} on {len(target)} validation samples"
         yield Finding("unlearnable_labels", "error", "targets", evidence, advice=REJOINED)
 
@@ -272,11 +276,11 @@ def of_other_folds(x: Tensor, y: Tensor, measure: Measure) -> Tensor:
 
 def held_out(x: Tensor, targets: Tensor) -> Tensor:
     """What a ridge regression on the samples of four folds says of those of the fifth."""
-    said, folds = torch.empty_like(targets), torch.arange(len(x)) % FOLDS
+    predicted, folds = torch.empty_like(targets), torch.arange(len(x)) % FOLDS
     for fold in range(FOLDS):
         rest = folds != fold
-        said[~rest] = ridge(x[rest], x[~rest], targets[rest])
-    return said
+        predicted[~rest] = ridge(x[rest], x[~rest], targets[rest])
+    return predicted
 
 
 def chance(problem: Problem) -> tuple[float, float]:

@@ -34,7 +34,7 @@ ENOUGH = 90  # steps in which any network that can learn shows it
 NARROW = 2  # outputs of a layer
 WIDE_ENOUGH = 0.9  # of the way from chance to simple learners, which a narrow layer does not keep from
 ENDED, EARLY = 0.02, 0.5  # share of the highest learning rate; share of the steps
-FEWEST_WRONG = 3  # validation samples, of which overfitting is said
+FEWEST_WRONG = 3  # misclassified validation samples, below which overfitting is not reported
 FORGOT, WILL_FORGET = 0.08, 0.12  # validation accuracy lost since its best; the same on fewer samples
 ROSE, ROSE_BY = 1.5, 0.1  # validation loss over its minimum, and above it, as a share of the loss of equal chances
 

@@ -99,8 +99,8 @@ def auc_between(train: Tensor, val: Tensor) -> float:
     x = x.clamp(-10, 10)
     y = torch.arange(2 * count).ge(count).double()
     half = torch.arange(2 * count) % 2 == 0
-    said = ridge(x[half], x[~half], (2 * y[half] - 1)[:, None])[:, 0]
-    return binary_auroc(said, y[~half].long()).item()
+    predicted = ridge(x[half], x[~half], (2 * y[half] - 1)[:, None])[:, 0]
+    return binary_auroc(predicted, y[~half].long()).item()
 
 
 def leaking_feature(problem: Problem) -> Iterator[Finding]:
