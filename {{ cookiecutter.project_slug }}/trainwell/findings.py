@@ -35,7 +35,7 @@ WHY = {
     "class_missing": "what training has never shown cannot be predicted",
     "outputs_without_class": "labels with a gap are often labels that are numbered wrongly",
     "shifted_validation": "validation says nothing about training if its samples come from elsewhere",
-    "target_leak": "a feature that holds the answer is seldom known when the answer is needed",
+    "target_leak": "an input that holds the answer is seldom known when the answer is needed",
     "target_outliers": "squares of a few large errors outweigh all others",
     "loss_mismatch": "a loss compares whatever it is given, and then trains something else",
     "unscaled_target": "a network has to grow far before its outputs are near such numbers",

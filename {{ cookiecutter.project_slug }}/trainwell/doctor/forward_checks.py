@@ -22,6 +22,7 @@ CONSTANT = 1e-3  # deviation relative to the size of outputs, below which roundi
 SMALL = 1e-3  # a singular value, relative to the largest
 FEWEST_STEPS = 8  # of a sequence along which gradients are followed
 UNMOVED = 1e-4  # relative to the deviation of outputs, below which rounding decides
+NEXT = "t + 1"  # position of the token that outputs at t are to predict
 ALIGNED = 0.98  # share of the targets that are tokens of the inputs
 
 
@@ -213,7 +214,7 @@ def inspect_future(found: Inspection, outputs: Callable[[Tensor], LossCall | Non
         same = (targets[:, :count] == x[:, shift : shift + count])[given].double().mean().item()
         causal = not moved[:place].any()
         if same > ALIGNED and moved[place - shift] and (shift or causal):
-            found.sees_targets = "t + 1" if shift else "t itself"
+            found.sees_targets = NEXT if shift else "t itself"
 
 
 def as_matrix(outputs: Any, count: int) -> Tensor:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor
 
 from ...findings import Finding
-from ..forward_checks import DIFFERS
+from ..forward_checks import DIFFERS, NEXT
 from ..history import History
 from ..inspection import Inspection
 from ..loss_calls import LossCall, constant_loss
@@ -206,9 +206,9 @@ def leaking_tokens(history: History) -> Iterator[Finding]:
     if seen.sees_targets:
         evidence = f"the outputs at position t depend on the token at {seen.sees_targets}, which they must predict"
         advice = (
-            "use a causal mask, and the next token as the target:",
-            "    logits = self(tokens[:, :-1], is_causal=True); loss = F.cross_entropy(logits.flatten(0, 1), "
-            "tokens[:, 1:].flatten())",
+            ("mask later positions in the attention:", "    nn.Transformer.generate_square_subsequent_mask(length)")
+            if seen.sees_targets == NEXT
+            else ("compare each position with the next token:", "    F.cross_entropy(logits[:, :-1].mT, tokens[:, 1:])")
         )
         yield Finding("target_leak", "error", "outputs", evidence, advice=advice)
 
