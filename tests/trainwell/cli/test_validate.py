@@ -96,6 +96,33 @@ def test_a_process_ends_with_nothing_but_the_message(case: str, command: Command
     assert not (project / "runs").exists()
 
 
+FILES = {
+    "no YAML": ("seed: [1\n", "line 3: invalid YAML: "),
+    "a tab": ("\tseed: 1\n", "line 2: invalid YAML: found character '\\t'"),
+    "a list": ("- seed\n", "Cannot merge DictConfig with ListConfig"),
+    "an unknown option": ("defaults: [override /activation: relo]\n", "Could not find 'activation/relo'"),
+    "an unknown reference": ("optimizer: {lr: '${optimizer.rate}'}\n", "optimizer.lr: Interpolation key"),
+    "a wrong key": ("trainr: {max_epochs: 3}\n", "trainr.max_epochs: nothing reads such a key"),
+}
+
+
+@pytest.mark.parametrize(("text", "said"), FILES.values(), ids=FILES.keys())
+def test_a_mistake_in_a_file_is_answered_like_one_on_the_command_line(
+    text: str, said: str, command: Command, project: Path
+) -> None:
+    file = project / "configs" / "experiment" / "mine.yaml"
+    file.write_text(f"# @package _global_\n{text}", encoding="utf-8")
+    ended = command("+experiment=mine")
+    assert ended.returncode == 2, ended.stderr
+    assert said in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_an_experiment_without_its_package_is_told_how_it_begins(command: Command, project: Path) -> None:
+    (project / "configs" / "experiment" / "mine.yaml").write_text("optimizer: {lr: 0.1}\n", encoding="utf-8")
+    assert "begins with # @package _global_" in command("+experiment=mine").stderr
+
+
 def test_another_folder_of_configurations_is_checked_as_it_is(command: Command, project: Path, tmp_path: Path) -> None:
     configs = shutil.copytree(project / "configs", tmp_path / "configs")
     shutil.copy(configs / "activation" / "relu.yaml", configs / "activation" / "own.yaml")

@@ -99,9 +99,6 @@ def with_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:
         options = [word for word in sys.argv[1:] if word not in arguments.overrides]
         sys.argv[1:] = [*options, *arguments.overrides]
     config_name = arguments.config_name or config_name
-    if arguments.help:
-        print(compose.help_text(config_name))
-        return
     prepare_process()
     this_process = os.getpid()
     multirun = arguments.multirun or "hydra.mode=MULTIRUN" in arguments.overrides
@@ -118,6 +115,9 @@ def with_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:
             refusals.extend(refused.mistakes)
 
     try:
+        if arguments.help:
+            print(compose.help_text(config_name))
+            return
         refuse(null_groups(arguments.overrides))
         if arguments.multirun and (arguments.cfg or arguments.info):
             raise Refused(["--cfg and --info show one configuration, so leave out -m"])

@@ -19,7 +19,8 @@ from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
+from yaml import MarkedYAMLError, YAMLError
 
 import __main__
 
@@ -27,7 +28,7 @@ from ..errors import Refused
 from ..lightning_internals import hydra_initialized, jobs_of_the_basic_sweeper
 from . import validate
 
-COMPLAINTS = (HydraException, OmegaConfBaseException)
+COMPLAINTS = (HydraException, OmegaConfBaseException, YAMLError)
 NOT_TECHNIQUES = ("hydra", "experiment", "sweep", "search")  # groups whose files set keys of others
 
 
@@ -123,6 +124,10 @@ def mistakes(config_name: str, config: DictConfig, hydra: Any) -> list[str]:
     removed = [group for group in groups if not isinstance(OmegaConf.select(config, group), DictConfig)]
     if removed:
         return [cannot_be_left_out(group) for group in removed]
+    try:
+        OmegaConf.to_container(config, resolve=True)
+    except InterpolationKeyError as error:
+        return [f"{error.full_key}: {first_line(error)}"]
     choices = chosen_options(hydra.runtime.choices, NOT_TECHNIQUES)
     written = as_written(config_name, **choices) if hydra.overrides.task else config  # nothing typed: the files alone
     folders = [Path(source.path) for source in hydra.runtime.config_sources if source.schema == "file"]
@@ -183,7 +188,7 @@ def explain(config_name: str, overrides: Sequence[str], complaint: Exception) ->
     try:
         composed_once(config_name)
     except COMPLAINTS as error:
-        return [str(error).splitlines()[0]]
+        return [first_line(error)]
     groups_first = sorted(overrides, key=lambda override: "." in key_of(override))  # they bring the keys
     doubtful = [override for override in groups_first if wrong_option(override)]
     accepted = [override for override in groups_first if override not in doubtful]
@@ -200,7 +205,7 @@ def explain(config_name: str, overrides: Sequence[str], complaint: Exception) ->
     if accepted:
         config = composed_once(config_name, *accepted)
         found += mistakes(config_name, without_hydra(config), config.hydra)
-    return found or [str(complaint).splitlines()[0]]
+    return found or [first_line(complaint)]
 
 
 def complaint_about(config_name: str, overrides: Sequence[str]) -> Exception | None:
@@ -231,7 +236,16 @@ def sentence(config_name: str, override: str, accepted: Sequence[str], complaint
         return f"{override}: several values are several runs; type -m before them"
     if "Error parsing" in str(complaint):
         return f"{override}: type KEY=VALUE, such as dropout.rate=0.2; quote other characters twice: 'KEY=\"a=b, c\"'"
-    return f"{override}: {str(complaint).splitlines()[0]}"
+    return f"{override}: {first_line(complaint)}"
+
+
+def first_line(complaint: Exception) -> str:
+    """What an error says, or of a file that is no YAML the line and what is wrong there."""
+    if isinstance(complaint, MarkedYAMLError) and complaint.problem_mark:
+        mark = complaint.problem_mark
+        return f"{os.path.relpath(mark.name)}, line {mark.line + 1}: invalid YAML: {complaint.problem}"
+    first, *others = str(complaint).splitlines()
+    return f"{first} {others[0].strip()}" if others and first.endswith(":") else first
 
 
 def wrong_option(override: str) -> str | None:

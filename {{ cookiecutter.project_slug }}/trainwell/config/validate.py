@@ -36,7 +36,7 @@ def mistakes(
     of each value. ``changed`` maps each group that was changed to what was typed.
     """
     found = [f"{key} must be given: {key}=..." for key in missing(config)]
-    found += [f"{key}: nothing reads such a key" for key in unread(config, as_written)]
+    found += [f"{key}: nothing reads such a key{without_package(key)}" for key in unread(config, as_written)]
     ranges = constraints.ranges(configs, choices)
     found += wrong_kinds(config, as_written, ranges)
     wrong_so_far = {sentence.partition(" ")[0] for sentence in found}
@@ -53,6 +53,10 @@ def unread(config: DictConfig, as_written: DictConfig) -> Iterator[str]:
     for key, _ in leaves(config):
         if key not in known and (key.partition(".")[0] not in OPEN or key.startswith("data.split.")):
             yield key
+
+
+def without_package(key: str) -> str:
+    return "; an experiment's file begins with # @package _global_" if key.startswith("experiment.") else ""
 
 
 def unread_groups(config: DictConfig, choices: Mapping[str, str], changed: Mapping[str, str]) -> Iterator[str]:
