@@ -32,3 +32,25 @@ def test_what_is_seen_explains_what_is_suspected_unless_it_is_about_validation(s
     fact = Finding(seen, "error", "samples", "all of them")
     findings = Confirmation(history(), lambda treatment: history(NO_BETTER), history).judged([fact, VANISHING])
     assert {finding.code: finding.severity for finding in findings} == {seen: "error", "vanishing_gradient": severity}
+
+
+def test_remedies_that_gain_little_beside_the_best_one_are_not_offered() -> None:
+    exploding = Finding("exploding_gradient", "error", "layers", "10^4")
+    after = {"initialisation=torch_default": BETTER, "trainer.gradient_clip_val=1.0": Scores(1.8, 0.2, 1.8, 0.2)}
+    confirmation = Confirmation(history(), lambda tried: history(after.get(tried.remedy, NO_BETTER)), history)
+    (finding,) = confirmation.judged([exploding])
+    assert finding.remedies == ("initialisation=torch_default",)
+    assert {"trainer.gradient_clip_val=1.0", "activation=relu initialisation=he"} <= confirmation.fruitless
+
+
+def test_a_fact_is_shown_with_what_its_remedies_gain() -> None:
+    overfitted, decayed = Scores(0.01, 1.0, 2.0, 0.4), Scores(0.5, 0.8, 0.6, 0.7)
+    after = {"weight_decay=l2 weight_decay.strength=0.01": decayed}
+    confirmation = Confirmation(
+        history(overfitted), lambda tried: history(after.get(tried.remedy, overfitted)), history
+    )
+    offered = Finding("overfitting", "warning", "network", "1", ("callbacks.early_stopping.patience=3",))
+    (finding,) = confirmation.judged([offered])
+    assert finding.gains == {"weight_decay=l2 weight_decay.strength=0.01": "validation accuracy 70.0% instead of 40.0%"}
+    assert finding.remedies == (*finding.gains, *offered.remedies)
+    assert confirmation.fruitless == {"dropout=standard"}

@@ -46,6 +46,8 @@ def test_offers_come_after_the_remedies_derived_from_the_evidence(tmp_path: Path
     (tmp_path / "activation" / "snake.yaml").write_text("# Remedy for: dead_units\n")
     (finding,) = treated([Finding("dead_units", "error", "head", "1", ("optimizer.lr=0.1",))], tmp_path)
     assert finding.remedies == ("optimizer.lr=0.1", "activation=snake")
+    (finding,) = treated([finding], tmp_path, fruitless={"activation=snake"})
+    assert finding.remedies == ("optimizer.lr=0.1",)
 
 
 def test_a_remedy_that_changes_nothing_or_is_refused_is_not_offered(project: Path, compose: Callable[..., Any]) -> None:

@@ -21,6 +21,7 @@ MOST_TRIALS = 9
 LESS_LOSS = 0.15  # share of the validation loss that a remedy saves, and
 LESS_OF_CHANCE = 0.02  # the same as a share of the loss of equal chances
 MORE_ACCURACY = 0.03
+WORTH = 0.5  # share of what the best remedy gains, below which another one is no cure
 FAR_OFF = 10.0  # times the loss of a constant guess, at the start, if the network does not come down to it either
 MUCH_MORE = 0.15  # accuracy that training what is frozen gains; less is the usual price of a frozen backbone
 SMALL = 1e-3  # so that any gain in accuracy counts more than one in loss alone
@@ -38,6 +39,7 @@ class Confirmation:
     run: Run
     longer: Callable[[], History | None]  # the same trial with more steps
     tried: dict[str, History | None] = field(default_factory=dict)
+    fruitless: set[str] = field(default_factory=set)  # remedies that were tried, and of which none cured a finding
 
     def judged(self, findings: Sequence[Finding]) -> list[Finding]:
         """Facts and confirmed suspicions in their order, then what is left, mostly as notes."""
@@ -45,7 +47,7 @@ class Confirmation:
         doubtful: list[Finding] = []
         for finding in findings:
             if not is_suspicion(finding):
-                kept.append(finding)
+                kept.append(self.with_gains(finding))
             elif any(is_suspicion(each) for each in kept):
                 doubtful.append(finding.as_note())  # a cure is known; whether this is one of its effects is not
             else:
@@ -58,16 +60,17 @@ class Confirmation:
 
     def confirmed(self, finding: Finding) -> Finding | None:
         """The finding with what its remedies gain, best first; None if none gains anything."""
-        gains = sorted(self.gains_of(finding), key=lambda found: -found[1])
+        gains = self.gains(finding)
         if not gains:
             return self.plainly_harmful(finding)
-        (best, _, _), *_ = gains
-        shown = {treatment.remedy or treatment.name: text for treatment, _, text in gains}
-        remedies = [treatment.remedy for treatment, _, _ in gains if treatment.remedy]
-        others = [remedy for remedy in finding.remedies if remedy not in remedies and remedy not in self.tried]
-        evidence = f"{finding.evidence}; with {best.name} in the trial: {gains[0][2]}"
-        found = replace(finding, evidence=evidence, gains=shown, advice=best.advice or finding.advice)
-        return found.with_remedies([*remedies, *others][:MOST_REMEDIES])
+        best, _, text = gains[0]
+        evidence = f"{finding.evidence}; with {best.name} in the trial: {text}"
+        advice = best.advice or finding.advice
+        return with_gained(replace(finding, evidence=evidence, advice=advice), gains)
+
+    def with_gains(self, finding: Finding) -> Finding:
+        """A fact, with what its remedies gain."""
+        return with_gained(finding, self.gains(finding))
 
     def plainly_harmful(self, finding: Finding) -> Finding | None:
         """A finding that no treatment could be tried against, in a network that does badly."""
@@ -102,6 +105,15 @@ class Confirmation:
     def changed(self, after: History | None) -> bool:
         """Whether a treatment did anything: a penalty in the loss, say, is no weight decay of the optimizer's."""
         return after is not None and (self.history.last is None or after.last != self.history.last)
+
+    def gains(self, finding: Finding) -> list[tuple[Treatment, float, str]]:
+        """The treatments that help, best first."""
+        found = sorted(self.gains_of(finding), key=lambda found: -found[1])
+        kept = [each for each in found if each[1] >= WORTH * found[0][1]]
+        cures = {treatment.remedy for treatment, _, _ in kept}
+        tried = {treatment.remedy for treatment in self.treatments(finding) if key_of(treatment) in self.tried}
+        self.fruitless |= tried - cures
+        return kept
 
     def gains_of(self, finding: Finding) -> Iterator[tuple[Treatment, float, str]]:
         most = MUCH_MORE if finding.code == "frozen_parameters" and not self.forgotten else 0.0
@@ -139,6 +151,12 @@ class Confirmation:
             if other and other.gains:
                 first = other
         return [first, *(finding.as_note() for finding in others)]
+
+
+def with_gained(finding: Finding, gains: Sequence[tuple[Treatment, float, str]]) -> Finding:
+    shown = {treatment.remedy or treatment.name: text for treatment, _, text in gains}
+    remedies = [treatment.remedy for treatment, _, _ in gains if treatment.remedy]
+    return replace(finding, gains=shown).with_remedies(dict.fromkeys([*remedies, *finding.remedies]))
 
 
 def is_stuck(history: History, finding: Finding) -> bool:

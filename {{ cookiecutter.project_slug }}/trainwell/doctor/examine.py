@@ -2,6 +2,7 @@
 
 import gc
 from dataclasses import dataclass, field, replace
+from functools import partial
 from time import thread_time
 from typing import Any
 
@@ -80,7 +81,7 @@ def examination(
             return treated(in_data), None
         trials = Trials(module, data, problem, uses_targets, shown, {"seed": seed, **trainer}, steps)
         history = trials.first()
-        findings = treated(judged(trials, history, in_data))
+        findings = treated(judged(trials, history, in_data), fruitless=trials.fruitless)
     gc.collect()  # trainers and modules refer to each other, and hold tensors that the collector does not count
     return findings, history
 
@@ -97,6 +98,7 @@ class Trials:
     settings: dict[str, Any]
     steps: int
     begun: float = field(default_factory=thread_time)
+    fruitless: set[str] = field(default_factory=set)  # remedies that helped in none of the trials
     longest: float = 0.0  # seconds of computing of the longest trial of ``steps``
 
     def first(self) -> History:
@@ -110,12 +112,13 @@ class Trials:
         self.bar.total = self.bar.n + steps
         return trial(self.module, self.data, problem, steps=steps, bar=self.bar, **self.settings, **others)
 
-    def treated(self, treatment: Treatment) -> History | None:
+    def treated(self, treatment: Treatment, problem: Problem | None = None) -> History | None:
         """The same trial with a treatment; None if it cannot be tried, or not in time."""
-        if not treatment.fits(self.module, self.problem) or self.left < self.longest:
+        problem = problem or self.problem
+        if not treatment.fits(self.module, problem) or self.left < self.longest:
             return None
         try:
-            return self.trial(self.problem, self.steps, treatment=treatment)
+            return self.trial(problem, self.steps, treatment=treatment)
         except (*CALL_ERRORS, MisconfigurationException):
             return None  # such as standardized identifiers, which no embedding has
 
@@ -147,7 +150,7 @@ def set_baselines(history: History, problem: Problem | None, uses_targets: bool)
 def judged(trials: Trials, history: History, in_data: list[Finding]) -> list[Finding]:
     """All findings, root cause first: what is seen, then what trials with remedies confirm."""
     problem = trials.problem
-    confirmation = Confirmation(history, trials.treated, trials.longer)
+    confirmation = Confirmation(history, trials.treated, trials.longer, fruitless=trials.fruitless)
     findings = confirmation.judged(facts(trials, history, [judged_inputs(finding, history) for finding in in_data]))
     if problem and all(finding.severity == "note" or finding.code == "validation_leak" for finding in findings):
         reached = history.last.val_accuracy if history.last else None
@@ -207,9 +210,11 @@ def ahead_of(trials: Trials, problem: Problem, history: History) -> list[Finding
     if not problem.num_classes or not FEWEST_AHEAD <= count < len(train.y) or trials.left < trials.longest:
         return []
     chosen = torch.randperm(len(train.y), generator=torch.Generator().manual_seed(0))[:count]
-    ahead = trials.trial(replace(problem, train=train.at(chosen), in_memory=True), trials.steps)
+    fewer = replace(problem, train=train.at(chosen), in_memory=True)
+    ahead = trials.trial(fewer, trials.steps)
     ahead.chance = history.chance
-    return list(will_overfit(ahead))
+    confirmation = Confirmation(ahead, partial(trials.treated, problem=fewer), lambda: None, fruitless=trials.fruitless)
+    return [confirmation.with_gains(finding) for finding in will_overfit(ahead)]
 
 
 def trainer_settings(config: Any, module: LightningModule) -> dict[str, Any]:

@@ -6,7 +6,7 @@ A line ``# Remedy for: dead_units`` at the head of ``configs/activation/leaky_re
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -64,14 +64,18 @@ def offers(configs: Path = CONFIGS) -> Iterator[tuple[str, str]]:
                 yield code, overrides or f"{path.parent.name}={path.stem}"
 
 
-def treated(findings: Iterable[Finding], configs: Path = CONFIGS) -> list[Finding]:
-    """The findings, each with the offers against it after the remedies derived from its evidence."""
+def treated(findings: Iterable[Finding], configs: Path = CONFIGS, fruitless: Collection[str] = ()) -> list[Finding]:
+    """The findings, each with the offers against it after the remedies derived from its evidence.
+
+    What is ``fruitless`` has been tried, and helped none of them.
+    """
     listed = list(findings)
     known = list(offers(configs)) if listed else []
     found = []
     for finding in listed:
         offered = [remedy for code, remedy in known if code == finding.code]
-        found.append(advised(finding.with_remedies(dict.fromkeys([*finding.remedies, *offered]))))
+        remedies = dict.fromkeys([*finding.remedies, *offered])
+        found.append(advised(finding.with_remedies(each for each in remedies if each not in fruitless)))
     return found
 
 

@@ -84,6 +84,18 @@ class NoDecay(ChangeGroups):
                 parameter.grad.sub_(parameter.detach(), alpha=self.penalty[name])
 
 
+class Decay(Callback):
+    """Add ``strength`` times the square of each weight to the loss, but not of biases and other vectors."""
+
+    def __init__(self, strength: float) -> None:
+        self.strength = strength
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
+        for parameter in pl_module.parameters():
+            if parameter.ndim > 1 and parameter.grad is not None:
+                parameter.grad.add_(parameter.detach(), alpha=2 * self.strength)
+
+
 class TrainAll(Callback):
     """Add the parameters that no optimizer holds to the first one."""
 
@@ -245,6 +257,24 @@ def bent(order: Sequence[str]) -> Treatment:
     return Treatment("a ReLU between layers", module=change)
 
 
+def dropping(order: Sequence[str]) -> Treatment:
+    """Dropout before each layer but the first."""
+
+    def drop(layer: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        def dropped(value: Any) -> Any:
+            units = isinstance(value, Tensor) and value.is_floating_point()
+            return functional.dropout(value, 0.5, layer.training) if units else value
+
+        return tuple(map(dropped, args))
+
+    def change(module: LightningModule) -> None:
+        layers = layers_of(module)
+        for name in order[1:]:
+            layers[name].register_forward_pre_hook(drop)
+
+    return Treatment("half of the units dropped", "dropout=standard", module=change)
+
+
 def replaced(module: nn.Module, new: Callable[[nn.Module], nn.Module | None]) -> None:
     for part in list(module.modules()):
         for name, child in part.named_children():
@@ -278,6 +308,8 @@ def against(code: str, history: History) -> Iterator[Treatment]:
     elif code == "excess_weight_decay":
         penalty = history.inspection.penalty
         yield Treatment("no weight decay", "" if penalty else "weight_decay=none", callback=lambda: NoDecay(penalty))
+    elif code == "overfitting":
+        yield from (dropping(history.order), DECAYED)
     elif code == "linear_network":
         yield bent(history.order)
     elif code in TREATMENTS:
@@ -288,6 +320,7 @@ def against(code: str, history: History) -> Iterator[Treatment]:
 
 GENTLE_MOMENTUM = 0.95
 CLIPPED = Treatment("clipping", "trainer.gradient_clip_val=1.0", settings={"gradient_clip_val": 1.0})
+DECAYED = Treatment("weight decay", "weight_decay=l2 weight_decay.strength=0.01", callback=lambda: Decay(0.01))
 STANDARDIZED = Treatment("standardized inputs", "data.standardize=true", problem=with_standardized)
 SPLIT_AT_RANDOM = Treatment("a random split", "data.split.column=null", problem=resplit)
 ALIGNED = Treatment("validation samples scaled as the train samples are", problem=with_aligned)
