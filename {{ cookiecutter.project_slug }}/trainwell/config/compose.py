@@ -232,6 +232,8 @@ def sentence(config_name: str, override: str, accepted: Sequence[str], complaint
         keys = [name for name, _ in leaves if not name.rpartition(".")[2].startswith("_")]
         groups = GlobalHydra.instance().config_loader().list_groups("")
         return f"{override}: there is no key {key}{did_you_mean(key, [*keys, *groups])}"
+    if "An item is already at" in str(complaint):
+        return f"{override}: there is such a key already; type {override.lstrip('+')}"
     if "Ambiguous value" in str(complaint):
         return f"{override}: several values are several runs; type -m before them"
     if "Error parsing" in str(complaint):

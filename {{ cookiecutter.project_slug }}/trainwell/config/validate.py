@@ -4,6 +4,8 @@ A mistake is one sentence: the key as it is typed, the rule, the value. What onl
 ValueError raised by them, before training starts.
 """
 
+import inspect
+import pydoc
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
@@ -37,6 +39,7 @@ def mistakes(
     """
     found = [f"{key} must be given: {key}=..." for key in missing(config)]
     found += [f"{key}: nothing reads such a key{without_package(key)}" for key in unread(config, as_written)]
+    found += dict.fromkeys(refused_by_targets(config, as_written))
     ranges = constraints.ranges(configs, choices)
     found += wrong_kinds(config, as_written, ranges)
     wrong_so_far = {sentence.partition(" ")[0] for sentence in found}
@@ -53,6 +56,28 @@ def unread(config: DictConfig, as_written: DictConfig) -> Iterator[str]:
     for key, _ in leaves(config):
         if key not in known and (key.partition(".")[0] not in OPEN or key.startswith("data.split.")):
             yield key
+
+
+def refused_by_targets(config: DictConfig, as_written: DictConfig) -> Iterator[str]:
+    """Keys that were added below a ``_target_`` that does not take them."""
+    known = {key for key, _ in leaves(as_written)}
+    for key in [key for key, _ in leaves(config) if key not in known and key.partition(".")[0] in OPEN]:
+        steps = key.split(".")
+        for depth in range(1, len(steps)):
+            owner, name = ".".join(steps[:depth]), steps[depth]
+            added = OmegaConf.select(as_written, f"{owner}.{name}") is None
+            target = OmegaConf.select(config, f"{owner}._target_")
+            if added and target and not name.startswith("_") and not takes(target, name):
+                yield f"{owner}.{name}: {target} has no such argument"
+
+
+def takes(target: str, name: str) -> bool:
+    """Whether a function or class has an argument of this name, as far as can be told."""
+    try:
+        parameters = inspect.signature(pydoc.locate(target)).parameters  # type: ignore[arg-type]
+    except (pydoc.ErrorDuringImport, TypeError, ValueError):  # it says itself, later, what is wrong with it
+        return True
+    return name in parameters or any(each.kind is each.VAR_KEYWORD for each in parameters.values())
 
 
 def without_package(key: str) -> str:
