@@ -44,8 +44,10 @@ def test_remedies_that_gain_little_beside_the_best_one_are_not_offered() -> None
 
 
 def test_a_fact_is_shown_with_what_its_remedies_gain() -> None:
-    overfitted, decayed = Scores(0.01, 1.0, 2.0, 0.4), Scores(0.5, 0.8, 0.6, 0.7)
-    after = {"weight_decay=l2 weight_decay.strength=0.01": decayed}
+    overfitted, decayed, no_surer = (
+        Scores(0.01, 1.0, 9.0, 0.4), Scores(0.5, 0.8, 0.6, 0.7), Scores(2.3, 0.1, 2.31, 0.4),
+    )  # fmt: skip
+    after = {"weight_decay=l2 weight_decay.strength=0.01": decayed, "dropout=standard": no_surer}
     confirmation = Confirmation(
         history(overfitted), lambda tried: history(after.get(tried.remedy, overfitted)), history
     )

@@ -99,8 +99,7 @@ class Confirmation:
 
     @property
     def does_well(self) -> bool:
-        last = self.history.last
-        return bool(self.history.learns and last and last.val_loss < self.history.chance_loss)
+        return bool(self.history.learns and self.history.beats_chance)
 
     def changed(self, after: History | None) -> bool:
         """Whether a treatment did anything: a penalty in the loss, say, is no weight decay of the optimizer's."""
@@ -126,6 +125,8 @@ class Confirmation:
                 continue  # steps that are long at first pay later
             if found and finding.code in OF_UNITS and found[0] <= SMALL and self.history.reached(0.9):
                 continue  # units at the ends of their range may be meant, such as bits
+            if found and finding.code == "overfitting" and after and not after.beats_chance:
+                continue  # it is less sure of what it knows no better
             if found:
                 yield treatment, *found
 

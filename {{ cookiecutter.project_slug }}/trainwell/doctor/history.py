@@ -148,6 +148,11 @@ class History:
         return likelier or self.last.train_accuracy > accuracy + 3 * sqrt(accuracy * (1 - accuracy) / count)
 
     @property
+    def beats_chance(self) -> bool:
+        """Whether the validation loss is below that of chance."""
+        return self.last is not None and self.last.val_loss < self.chance_loss
+
+    @property
     def recovered(self) -> bool:
         """Whether too large a start did no harm: gradients are clipped, and the loss is below that of chance."""
         return bool(self.clipped and self.learns and self.last and self.last.train_loss < self.chance_loss)
