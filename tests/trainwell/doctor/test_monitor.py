@@ -83,6 +83,14 @@ def test_statistics_are_logged_by_layer_and_plotted(found: Monitor, tmp_path: Pa
     assert {"gradient_flow.png", "diagnostics.png"} <= {path.name for path in tmp_path.iterdir()}
 
 
+def test_units_that_start_equal_are_not_judged_before_they_could_differ(tmp_path: Path) -> None:
+    module = Classifier(network())
+    nn.init.zeros_(module.network[-1].weight)
+    monitor = monitor_of(tmp_path, 50)
+    train(tmp_path, monitor, module, max_epochs=1, limit_train_batches=3)
+    assert monitor.findings == []
+
+
 def test_a_healthy_training_has_no_finding(tmp_path: Path) -> None:
     monitor = monitor_of(tmp_path, 5)
     train(tmp_path, monitor, Classifier(network()))
@@ -168,6 +176,8 @@ LOSSES = {  # with the validation loss of a constant guess, if that is known, an
     "much better on train samples": ((0.5, 0.1, 0.01), (0.5, 0.5, 0.5), 1.0, "99.0% on training samples, 50.0% on"),
     "falls": ((0.9, 0.6, 0.5), (0.8, 0.7, 0.6), 1.0, None),
     "falls, without a guess": ((0.9, 0.6, 0.5), (0.8, 0.7, 0.6), None, None),
+    "rises for an epoch": ((0.9, 0.6, 0.5, 0.4), (0.5, 0.9, 0.4, 0.4), 1.0, None),
+    "rises for three": ((0.9, 0.6, 0.5, 0.4, 0.3), (0.5, 0.9, 0.9, 0.9, 0.4), 1.0, "the validation loss rose from 0.5"),
     "below zero": ((-0.9, -1.6, -2.5), (-0.8, -0.5, -0.1), None, None),
 }
 
@@ -184,7 +194,7 @@ def test_without_a_score_overfitting_is_judged_by_the_loss_alone(
 ) -> None:
     monitor = monitor_of(tmp_path, 50, score)
     monitor.baseline = None if guess is None else {"val/loss": guess}
-    train(tmp_path, monitor, LossAlone(train_losses, val_losses), max_epochs=3)
+    train(tmp_path, monitor, LossAlone(train_losses, val_losses), max_epochs=len(val_losses))
     assert [finding.code for finding in monitor.findings] == ["overfitting"] * (evidence is not None)
     assert evidence is None or evidence in monitor.findings[0].evidence
 

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 FIRST_STEPS = 200  # that the rules are made for
 EARLY = 10  # one more measured step, for gradients before much is learned
+LASTING = 3  # validations in a row in which a network overfits; the next epoch may mend what one has lost
 CHANCE_DEVIATION = 0.02  # standard deviation of an accuracy on a few hundred samples
 
 
@@ -45,6 +46,7 @@ class Monitor(Probe):
         self.history: History | None = None
         self.judged = False
         self.epoch_ended = False
+        self.overfitted = 0  # validations in a row
         self.restored: dict[str, Any] | None = None  # state of the activations, from a checkpoint
 
     def state_dict(self) -> dict[str, Any]:
@@ -57,11 +59,13 @@ class Monitor(Probe):
             "findings": [finding.plain() for finding in self.findings],
             "history": history,
             "judged": self.judged,
+            "overfitted": self.overfitted,
             "activations": statistics.activations.state_dict() if statistics else self.restored,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.step, self.judged = state_dict["step"], state_dict["judged"]
+        self.overfitted = state_dict["overfitted"]
         self.findings = [Finding(**plain) for plain in state_dict["findings"]]
         if history := state_dict["history"]:
             history = {name: value for name, value in history.items() if name != "inspection"}
@@ -107,7 +111,7 @@ class Monitor(Probe):
         self.judge_last_epoch(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.judge_last_epoch(trainer)
+        self.judge_last_epoch(trainer, validations=1)
         self.judge_first_steps(trainer)
         if trainer.is_global_zero and self.folder.is_dir():
             from .plots import draw
@@ -116,16 +120,22 @@ class Monitor(Probe):
             for logger in safe_wandb_loggers(trainer):
                 logger.log_images_from_files(plots)
 
-    def judge_last_epoch(self, trainer: Trainer) -> None:
-        """Look for overfitting in the epoch that has ended, now that all its metrics are known."""
+    def judge_last_epoch(self, trainer: Trainer, validations: int = LASTING) -> None:
+        """Look for overfitting in the epoch that has ended, now that all its metrics are known.
+
+        It is reported if it lasted for so many ``validations``.
+        """
         if not self.epoch_ended:  # when a run is resumed within an epoch, none has
             return
         self.epoch_ended = False
         scores = None if self.history is None else self.scores_of(self.history, trainer.callback_metrics)
         if self.history is not None and scores is not None:
             self.history.scores[self.step] = scores
-            self.report(trainer, overfitting(self.history))
-            self.report(trainer, overconfidence(self.history) if self.history.guess_loss is not None else ())
+            by_loss = overconfidence(self.history) if self.history.guess_loss is not None else ()
+            found = [*overfitting(self.history), *by_loss]
+            self.overfitted = self.overfitted + 1 if found else 0
+            if self.overfitted >= validations:
+                self.report(trainer, found[:1])
 
     def scores_of(self, history: History, logged: Mapping[str, Tensor]) -> Scores | None:
         """What was logged of both splits; instead of a score that was not, the explained share of the guess's loss."""
@@ -144,7 +154,7 @@ class Monitor(Probe):
         return Scores(train_loss, 1 - train_loss / guess, val_loss, 1 - val_loss / guess) if guess > 0 else None
 
     def judge_first_steps(self, trainer: Trainer) -> None:
-        if self.judged or self.history is None or not self.history.measured:
+        if self.judged or self.history is None or self.history.steps < EARLY:  # at first units may be equal, say
             return
         self.judged = True
         self.history.end(self.statistics, self.history.last_dead, [])
