@@ -56,7 +56,12 @@ def terminal_is_quiet() -> bool:
 
 
 class Terminal(logging.StreamHandler[TextIO]):
-    """Standard output; where a pipe such as ``| head`` closes it, the command goes on without."""
+    """Standard output, above progress bars; where a pipe such as ``| head`` closes it, the command goes on without."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm = sys.modules.get("tqdm")  # without which there are no bars
+        with tqdm.tqdm.external_write_mode() if tqdm else contextlib.nullcontext():
+            super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:
         if isinstance(sys.exception(), BrokenPipeError):

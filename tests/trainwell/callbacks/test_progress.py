@@ -4,6 +4,7 @@ import io
 import logging
 import sys
 from collections.abc import Mapping
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
+from tqdm import tqdm
 from trainwell.callbacks.best_weights import BestWeights
 from trainwell.callbacks.progress import Progress
 from trainwell.console import Terminal, quiet_terminal, terminal_is_quiet
@@ -167,6 +169,19 @@ def test_a_block_that_is_quiet_stays_quiet_after_one_inside_it() -> None:
         assert handler.level == logging.NOTSET
     finally:
         logging.getLogger().removeHandler(handler)
+
+
+def test_a_line_is_printed_above_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A carriage return goes back to the start of the line, and what is written there replaces what it meets."""
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", stream)
+    handler = Terminal(stream)
+    with tqdm(desc="epoch", total=9, file=stream, leave=False):
+        handler.emit(logging.makeLogRecord({"msg": "found"}))
+    shown = [
+        reduce(lambda line, new: new + line[len(new) :], line.split("\r"), "") for line in stream.getvalue().split("\n")
+    ]
+    assert [line.rstrip() for line in shown] == ["found", ""]
 
 
 def test_a_run_that_fails_leaves_no_bar_behind(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,8 @@ from typing import Any, NoReturn
 from lightning import Trainer
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 
-MESSAGE = b"\nStopping after this step or the validation in progress; repeat to stop at once\n"
+CLEAR = b"\r\x1b[J"  # a terminal from this line on, on which progress bars are drawn again
+MESSAGE = b"Stopping after this step or the validation in progress; repeat to stop at once\n"
 
 
 class OutOfTime(Exception):
@@ -42,7 +43,7 @@ class Interrupts:
         if self.asked is not None:
             raise SystemExit(1)
         self.asked = number
-        os.write(2, MESSAGE)
+        os.write(2, (CLEAR if os.isatty(2) else b"\n") + MESSAGE)
 
     def stop(self, trainer: Trainer) -> NoReturn:
         """End the process, after Lightning has requeued a SLURM job. A checkpoint has been saved."""

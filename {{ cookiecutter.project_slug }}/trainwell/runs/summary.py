@@ -48,7 +48,7 @@ def report(
         if test:
             yield row("best", best["epoch"], test, "test", names)
         if summary.get("baseline"):
-            yield row("baseline", "-", summary["baseline"], "val", names) + ", to beat: a constant guess"
+            yield row("baseline", "-", summary["baseline"], "val", names, "a constant guess")
     if last and not math.isfinite(last.get(monitor, 0.0)):
         yield f"{'last':8}{monitor} is not finite: the learning rate or the initial weights were too large"
         yield f"{'try':8}trainer.gradient_clip_val=1.0, a lower optimizer.lr, or initialisation=zero_residual"
@@ -69,9 +69,12 @@ def width(name: str) -> int:
     return max(10, len(name) + 2)
 
 
-def row(title: str, epoch: int | str, values: Mapping[str, float], split: str, names: Sequence[str]) -> str:
+def row(
+    title: str, epoch: int | str, values: Mapping[str, float], split: str, names: Sequence[str], note: str = ""
+) -> str:
     cells = "".join(f"{number(values.get(f'{split}/{name}')):>{width(name)}}" for name in names)
-    return f"{title:8}{epoch:>6}{cells}   {'validation' if split == 'val' else split} samples"
+    of_split = f"{'validation' if split == 'val' else split} samples"
+    return f"{title:8}{epoch:>6}{cells}   {note or of_split}"
 
 
 def number(value: float | None) -> str:
