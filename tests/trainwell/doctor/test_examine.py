@@ -26,6 +26,7 @@ from trainwell.doctor.examine import examination, examine, trainer_settings
 from trainwell.doctor.history import History, Scores
 from trainwell.doctor.problem import MOST_COLLECTED, num_classes_of, problem_of
 from trainwell.doctor.rules.optimization import overconfidence
+from trainwell.doctor.rules.signal_flow import excess_dropout
 from trainwell.findings import Finding
 from trainwell.metrics import EpochMetrics
 
@@ -220,6 +221,13 @@ def test_a_network_that_grows_sure_of_its_mistakes_overfits(last: tuple[float, f
     scores = {100: Scores(0.4, 0.8, 0.8, 0.6), 200: Scores(train_loss, 0.9, val_loss, 0.7)}
     found = list(overconfidence(History(CLASSES, scores=scores)))
     assert [(finding.code, finding.severity) for finding in found] == [("overfitting", "warning")] * sick
+
+
+@pytest.mark.parametrize(("without", "blamed"), [(1.4, True), (29.0, False)])
+def test_dropout_is_not_blamed_for_a_start_that_is_far_off_without_it(without: float, blamed: bool) -> None:
+    history = History(CLASSES, start_loss=without, dropout_loss=4.2 * without)
+    history.scores[0] = Scores(without, 0.25, without, 0.25)
+    assert bool(list(excess_dropout(history))) == blamed
 
 
 def test_inputs_that_a_network_copes_with_are_a_warning() -> None:

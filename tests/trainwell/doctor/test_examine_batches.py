@@ -9,16 +9,26 @@ import torch
 from doctor_examples import InMemory
 from lightning import LightningDataModule, LightningModule
 from test_examine import CLASSES, FEATURES, problem
-from test_examine_networks import SEQUENCES, WIDTH, BroadcastingByHand, Dropping, Own, PositiveRates, by, numbers
+from test_examine_networks import (
+    SEQUENCES,
+    WIDTH,
+    BroadcastingByHand,
+    Dropping,
+    Numbers,
+    Own,
+    PositiveRates,
+    by,
+    numbers,
+)
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, mse_loss, softplus
-from torch.optim import Adam
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss, softplus
+from torch.optim import Adam, AdamW
 from torch.utils.data import DataLoader
 from trainwell.data.batches import Samples
 from trainwell.doctor.inspection import is_as_torch_starts
 from trainwell.doctor.loss_calls import LossCall, constant_loss
 from trainwell.doctor.problem import Problem, problem_of
-from trainwell.doctor.rules.data import baseline_share
+from trainwell.doctor.rules.data import baseline_share, findings_in_data
 from trainwell.findings import Finding, healthy
 
 TOKENS, LENGTH = 20, 16
@@ -207,6 +217,59 @@ class MostlyDropped(Dropping):
         return nn.functional.dropout(x, 0.95, self.training)
 
 
+class OtherMasks(Own):
+    """Labels of 24 parts of a sample, that of another one or its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.network = nn.Sequential(nn.Linear(24, WIDTH), nn.ReLU(), nn.Linear(WIDTH, 24))
+
+    def loss(self, batch: Any) -> Tensor:
+        return binary_cross_entropy_with_logits(self(batch[0]), batch[1])
+
+
+class Ratings(Own):
+    """Products of what people and things are like, of which batches give the numbers and a rating."""
+
+    def __init__(self, factors: int) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.people, self.things = nn.Embedding(60, factors), nn.Embedding(60, factors)
+        self.network = nn.Identity()
+
+    def loss(self, batch: Any) -> Tensor:
+        person, thing, rating = batch
+        return mse_loss((self.people(person) * self.things(thing)).sum(dim=1), rating)
+
+    def configure_optimizers(self) -> Any:
+        return Adam(self.parameters(), lr=0.05)
+
+
+class AlsoContrasted(FrozenEncoder):
+    """Logits of the samples as they are; a second loss compares them with parts of other samples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Linear(FEATURES, WIDTH), nn.ReLU())
+        self.network = nn.Linear(WIDTH, CLASSES)
+
+    def loss(self, batch: Any) -> Tensor:
+        x, y = batch
+        others = torch.where(torch.rand_like(x) < 0.3, x[torch.randperm(len(x))], x)
+        read = self.encoder(x)
+        apart = (read - self.encoder(others)).square().mean()
+        return cross_entropy(self.network(read), y) + 0.1 * apart
+
+    def validation_step(self, batch: Any, batch_index: int) -> None:
+        self.loss(batch)
+
+
+class DecayedTokens(Own):
+    def configure_optimizers(self) -> Any:
+        return AdamW(self.parameters(), lr=0.003, weight_decay=20)
+
+
 class Scaled(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x.float() / 255
@@ -218,6 +281,49 @@ def waves(scale: float = 1.0, offset: float = 0.0) -> Loaders:
     phase = frequency * torch.arange(LENGTH)
     noise = 0.05 * torch.randn(900, LENGTH, 2, generator=generator)
     return alone(scale * (torch.stack([phase.sin(), phase.cos()], dim=-1) + noise) + offset)
+
+
+def masks(shift: int) -> InMemory:
+    x = torch.randn(1000, 24, generator=torch.Generator().manual_seed(0))
+    whole = Samples(x, (x > 0).float().roll(shift, 0))
+    return InMemory(whole.at(torch.arange(800)), whole.at(torch.arange(800, 1000)), 0)
+
+
+def ratings(count: int) -> Loaders:
+    generator = torch.Generator().manual_seed(0)
+    pairs = torch.randperm(3600, generator=generator)[: count + 400]
+    of_people, of_things = torch.randn(2, 60, 2, generator=generator)
+    examples = [(pair // 60, pair % 60, of_people[pair // 60] @ of_things[pair % 60]) for pair in pairs]
+    return Loaders(examples[400:], examples[:400])
+
+
+def noisy(count: int) -> InMemory:
+    """Numbers of which the inputs explain half."""
+    x = torch.randn(count + 300, FEATURES, generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(count + 300, generator=torch.Generator().manual_seed(1))
+    whole = Samples(x, (x[:, 0] + noise) / 2**0.5)
+    return InMemory(whole.at(torch.arange(300, count + 300)), whole.at(torch.arange(300)), 0)
+
+
+def wide(data: InMemory) -> list[Finding]:
+    module = Numbers(nn.Identity())
+    torch.manual_seed(0)
+    module.network = nn.Sequential(
+        nn.Linear(FEATURES, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 1)
+    )
+    return by(module, data)
+
+
+def token_texts() -> InMemory:
+    x = torch.randint(TOKENS, (1500, LENGTH), generator=torch.Generator().manual_seed(0))
+    whole = Samples(x, x[:, 0] % CLASSES)
+    return InMemory(whole.at(torch.arange(1000)), whole.at(torch.arange(1000, 1500)), CLASSES)
+
+
+def decayed_tokens() -> LightningModule:
+    module = DecayedTokens()
+    module.network = of_tokens().network
+    return module
 
 
 def named() -> Loaders:
@@ -274,6 +380,10 @@ FAULTY: dict[str, tuple[str, Callable[[], list[Finding]]]] = {
     "forgetful": ("vanishing_gradient", lambda: by(RecurrentByHand(0.6), SEQUENCES)),
     "broadcast the other way": ("loss_mismatch", lambda: by(BroadcastTheOtherWay(nn.Identity()), numbers(1.0))),
     "rates that are never 0": ("output_activation", lambda: by(NeverZero((-1,)), numbers(1.0))),
+    "masks of other samples": ("unlearnable_labels", lambda: by(OtherMasks(), masks(1))),
+    "memorized ratings": ("overfitting", lambda: by(Ratings(32), ratings(1000))),
+    "memorized numbers": ("overfitting", lambda: wide(noisy(100))),
+    "decayed tokens": ("excess_weight_decay", lambda: by(decayed_tokens(), token_texts())),
     "dropped by a function": ("excess_dropout", lambda: by(dropped_by_function())),
 }
 HEALTHY: dict[str, Callable[[], list[Finding]]] = {
@@ -284,6 +394,11 @@ HEALTHY: dict[str, Callable[[], list[Finding]]] = {
     "weighted masks": lambda: by(Segmented(), alone(torch.cat([problem().train.x, problem().val.x]))),
     "summed": lambda: by(Summed(), waves()),
     "dictionaries": lambda: by(Named(), named()),
+    "contrasted as well": lambda: by(AlsoContrasted()),
+    "masks": lambda: by(OtherMasks(), masks(0)),
+    "ratings": lambda: by(Ratings(2), ratings(3000)),
+    "many numbers": lambda: wide(noisy(2000)),
+    "texts": lambda: by(of_tokens(), token_texts()),
     "remembering": lambda: by(RecurrentByHand(0.01), SEQUENCES),
 }
 
@@ -324,13 +439,14 @@ def test_bytes_and_a_missing_validation_loader_are_examined() -> None:
     by(Own(), NoValidation(train, []))
 
 
-@pytest.mark.parametrize("form", ["tensor", "list", "dictionary"])
+@pytest.mark.parametrize("form", ["tensor", "list", "dictionary", "other names"])
 def test_batches_are_made_again_as_the_loader_makes_them(form: str) -> None:
     x, y = torch.randn(8, 3), torch.arange(8) % 2
     examples: dict[str, list[Any]] = {
         "tensor": list(x),
         "list": [(row,) for row in x],
         "dictionary": [{"x": row, "label": label} for row, label in zip(x, y, strict=True)],
+        "other names": [{"tokens": row, "icd": label} for row, label in zip(x, y, strict=True)],
     }
     data = Loaders(examples[form], examples[form])
     found = problem_of(data)
@@ -339,7 +455,7 @@ def test_batches_are_made_again_as_the_loader_makes_them(form: str) -> None:
     again = found.batch(found.val, torch.device("cpu")).collated
     assert type(again) is type(batch)
     assert str(again) == str(batch)
-    assert found.num_classes == (2 if form == "dictionary" else 0)
+    assert found.num_classes == (2 if form in ("dictionary", "other names") else 0)
 
 
 def test_the_loss_of_a_constant_guess_of_classes_is_their_entropy() -> None:
@@ -356,6 +472,29 @@ def test_a_feature_that_varies_in_validation_alone_does_not_hide_what_can_be_lea
     whole = Samples(x, x[:, 0] - x[:, 1])
     samples = Problem(whole.at(torch.arange(400)), whole.at(torch.arange(400, 500)), 0, 32, 32)
     assert baseline_share(samples) > 0.95
+
+
+def table(seed: int, copied: bool) -> Problem:
+    """Independent rows of numbers and categories, one-hot, or each of them twice, with a little noise."""
+    generator = torch.Generator().manual_seed(seed)
+    numbers = torch.randn(600, 3, generator=generator)
+    categories = [torch.randint(count, (600,), generator=generator) for count in (3, 4, 2 + seed)]
+    columns = [numbers, *(nn.functional.one_hot(each).float() for each in categories)]
+    x = torch.cat(columns, dim=1)
+    if copied:
+        noise = torch.zeros_like(x)
+        noise[:, :3] = 0.003 * torch.randn(600, 3, generator=generator)
+        x = torch.cat([x, x + noise])
+    x = x[torch.randperm(len(x), generator=generator)]
+    whole = Samples(x, torch.zeros(len(x), dtype=torch.int64))
+    return Problem(whole.at(torch.arange(200, len(x))), whole.at(torch.arange(200)), 2, 32, 32)
+
+
+@pytest.mark.parametrize("copied", [False, True])
+@pytest.mark.parametrize("seed", range(1, 7))
+def test_rows_of_one_category_are_no_copies_of_each_other(seed: int, copied: bool) -> None:
+    found = [finding.code for finding in findings_in_data(table(seed, copied))]
+    assert found == ["validation_leak"] * copied
 
 
 def test_weights_of_a_layer_that_was_never_trained_are_recognized() -> None:

@@ -63,7 +63,7 @@ def inspect_forward(found: Inspection, module: nn.Module, x: Tensor, reorder: bo
         return
     x = x[:FEW]
     try:
-        again, (outputs, of_layers) = as_matrix(module(x), len(x)), outputs_of_layers(module, x)
+        (again, of_again), (outputs, of_layers) = outputs_of_layers(module, x), outputs_of_layers(module, x)
         half, of_half = outputs_of_layers(module, x[: FEW // 2])
         found.randomness = difference(again, outputs) or 0.0
         found.mixing = difference(half, outputs[: FEW // 2], scale=outputs) or 0.0
@@ -74,6 +74,8 @@ def inspect_forward(found: Inspection, module: nn.Module, x: Tensor, reorder: bo
             other = of_half.get(name)
             if other is None or other.shape[1] != first.shape[1]:
                 continue
+            if (difference(of_again.get(name, first), first) or 0.0) > DIFFERS:
+                continue  # it is called again with what is drawn at random
             apart = difference(other, first[: FEW // 2], scale=first)
             if apart is not None and apart > DIFFERS and not found.mixing_layer:
                 found.mixing, found.mixing_layer = max(found.mixing, apart), name

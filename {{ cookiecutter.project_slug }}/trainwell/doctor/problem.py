@@ -129,13 +129,20 @@ def inputs_and_targets(batch: Any) -> tuple[Tensor, Tensor, Collate] | None:
         case [Tensor() as x, Tensor() as y]:
             return x, y, collate_pair
         case dict() if len(batch) <= 2 and all(isinstance(part, Tensor) for part in batch.values()):
-            target = next((key for key in batch if str(key).lower() in TARGETS), None)
+            target = target_of(batch)
             others = [key for key in batch if key != target]
             if len(others) == 1 and target is None:
                 return batch[others[0]], no_targets(batch[others[0]]), lambda x, y: {others[0]: x}
             if len(others) == 1:
                 return batch[others[0]], batch[target], lambda x, y: {others[0]: x, target: y}
     return None
+
+
+def target_of(batch: dict[Any, Tensor]) -> Any:
+    """The key of the targets: by its name, else the one part with a single number for each sample."""
+    named = [key for key in batch if str(key).lower() in TARGETS]
+    single = [key for key, part in batch.items() if part.ndim == 1]
+    return next(iter(named or single), None)
 
 
 def no_targets(x: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from itertools import chain, product
-from math import log, sqrt
+from math import inf, log, sqrt
+from statistics import mean
 
 import torch
 from torch import Tensor
@@ -22,14 +23,16 @@ MOST_OF_TOKENS = 0.1  # the same of texts, which people repeat
 FEWEST_OTHERS = 1 / 3  # share of different ones among these; fewer are states that come again, such as an empty image
 MOST_NEAR = 0.05  # share of the validation samples that are nearly copies
 MOST_OF_WINDOWS = 0.3  # share of those of which a part is also in a train sample, of texts
+FEWEST_WINDOWS = 3  # of the validation samples
 BEYOND = 2.0  # times as many as by chance
 NEAR = 0.1  # distance to the nearest train sample, as a share of that to the next
 BY_CHANCE = 0.1  # share of the validation samples that are five times less near, beyond what the dimension explains
 MOST_EXACT = 100  # features; with more, distances are large enough to be computed by products
 SHIFTS, SHORTEST, FEW = (1, 2), 6, 500  # steps; steps that are compared at least; validation samples
 MOST_SHIFTED, LONGEST = 50, 64  # steps by which windows are moved; equal steps that decide
+MOST_CATEGORIES = 20  # values of a feature
 COPIES, NEARER = 20, 1.5  # of one sample; how much nearer several must be, because classes are groups as well
-ROOM = 50.0  # possible inputs for each sample; where there are fewer, samples must repeat
+ROOM = 50.0  # samples, of which one or more may be equal to a train sample by chance
 OUTLIERS = ((0.01, 0.8), (0.05, 0.95))  # shares of the samples; shares of the squares of all targets that are theirs
 WIDEST_INTERVAL = 0.17  # half the width of the 95 % interval of an accuracy
 SOME = 0.05  # of the loss of a constant guess, which a network explains
@@ -112,11 +115,12 @@ UNCOPIED = (
 
 
 def must_repeat(train: Tensor) -> bool:
-    """Whether there are so few possible inputs, as with a few answers to a few questions, that samples repeat."""
-    room = 0.0
+    """Whether samples repeat by chance, as with a few answers to a few questions, if features are independent."""
+    equal = 0.0  # the logarithm of the probability that two samples are
     for feature in train.T:
-        room += log(len(feature.unique()))
-        if room > log(ROOM * len(train)):
+        shares = feature.unique(return_counts=True)[1] / len(feature)
+        equal += log(shares.square().sum().item())
+        if equal < -log(ROOM * len(train)):
             return False
     return True
 
@@ -160,7 +164,7 @@ def overlapping(train: Tensor, val: Tensor) -> Iterator[tuple[float, str, tuple[
         val_ends, val_starts = (set(in_bytes(val[:, first : first + length])) for first in (shift, 0))
         share = max(len(ends & val_starts), len(starts & val_ends)) / len(val)  # an empty part counts once
         by_chance = len(starts & val_starts) / len(val)  # at the same place, parts are equal by chance alone
-        if share > most + BEYOND * by_chance:
+        if share > most + BEYOND * by_chance and share * len(val) >= FEWEST_WINDOWS:
             yield share, "windows that overlap with", WHOLE
             return
 
@@ -170,18 +174,41 @@ def in_bytes(x: Tensor) -> list[bytes]:
 
 
 def share_near(train: Tensor, val: Tensor) -> float:
-    """0 if samples lie so densely that this happens by chance, as along a line."""
+    """0 if samples lie so densely that this happens by chance, as along a line.
+
+    Only samples with the same categories are compared: those of other ones are always far away.
+    """
     val, train = val.flatten(1), train.flatten(1)
-    exact = "donot_use_mm_for_euclid_dist" if val.shape[1] <= MOST_EXACT else "use_mm_for_euclid_dist"
-    nearest = torch.cdist(val, train, compute_mode=exact)
-    nearest = nearest.topk(min(3 * COPIES, len(train)), dim=1, largest=False).values
+    numbers = varied(train)
+    if not numbers.any():
+        return 0.0
+    between = distances(val, train)
+    nearest = near_by = between.topk(min(3 * COPIES, len(train)), dim=1, largest=False).values
+    if not numbers.all():
+        _, cells = torch.cat([val, train])[:, ~numbers].unique(dim=0, return_inverse=True)
+        between[cells[: len(val), None] != cells[None, len(val) :]] = inf
+        nearest = between.topk(nearest.shape[1], dim=1, largest=False).values
+        near_by = distances(val[:, numbers], train[:, numbers]).topk(nearest.shape[1], dim=1, largest=False).values
     ratios = nearest[:, :COPIES] / nearest[:, 1 : COPIES + 1].clamp(min=1e-12)
+    ratios[nearest[:, 1 : COPIES + 1].isinf()] = 1.0  # there is no next one to compare with
     ratios[:, 1:] *= NEARER
     ratio = ratios.min(dim=1).values
     near, nearer_than_most = ((limit > ratio).double().mean().item() for limit in (NEAR, 5 * NEAR))
     if near > nearer_than_most - near:
         return near
-    return nearer_than_most if nearer_than_most > BY_CHANCE + 3 * 0.5 ** (dimension(nearest) / 2) else 0.0
+    return nearer_than_most if nearer_than_most > BY_CHANCE + 3 * 0.5 ** (dimension(near_by) / 2) else 0.0
+
+
+def distances(val: Tensor, train: Tensor) -> Tensor:
+    exact = "donot_use_mm_for_euclid_dist" if val.shape[1] <= MOST_EXACT else "use_mm_for_euclid_dist"
+    return torch.cdist(val, train, compute_mode=exact)
+
+
+def varied(x: Tensor) -> Tensor:
+    """Which features have more values than categories do; of many features all, as of images."""
+    if x.shape[1] > MOST_EXACT:
+        return torch.ones(x.shape[1], dtype=torch.bool)
+    return torch.tensor([len(feature.unique()) > MOST_CATEGORIES for feature in x.T])
 
 
 def dimension(distances: Tensor) -> float:
@@ -230,8 +257,9 @@ REJOINED = (
 
 
 def unlearnable_numbers(problem: Problem, explained: float | None) -> Iterator[Finding]:
-    """The same of numbers: nothing that is predicted of held-out samples goes with their targets."""
-    if not (problem.train.x.is_floating_point() and problem.train.y.is_floating_point()) or (explained or 0.0) > SOME:
+    """The same of numbers and labels of 0 or 1: nothing that is predicted of held-out samples goes with them."""
+    of_numbers = problem.train.y.is_floating_point() or problem.train.y.max() <= 1
+    if not (problem.train.x.is_floating_point() and of_numbers) or (explained or 0.0) > SOME:
         return
     (x, y), (val, target) = (flat(subsample(part, MOST_COMPARED)) for part in (problem.train, problem.val))
     y, target = (part.reshape(len(part), -1).double() for part in (y, target))
@@ -241,7 +269,8 @@ def unlearnable_numbers(problem: Problem, explained: float | None) -> Iterator[F
         for predicted, true in pairs
         for n in range(y.shape[1])
     ]
-    if max(sigmas) < SIGMAS:
+    by_chance = sqrt(SIGMAS**2 + 2 * log(len(sigmas)))  # of so many, the largest is beyond this as seldom
+    if max(sigmas) < by_chance and mean(sigmas) < SIGMAS:
         evidence = "predictions of a ridge regression for held-out samples do not correlate with the targets: r is "
         evidence += f"{sigmas[-1] / sqrt(len(target)):.2g} on {len(target)} validation samples"
         yield Finding("unlearnable_labels", "error", "targets", evidence, advice=REJOINED)

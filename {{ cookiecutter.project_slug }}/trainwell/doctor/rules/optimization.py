@@ -9,7 +9,8 @@ from itertools import pairwise
 from math import inf, isfinite, log10
 
 from ...findings import Finding
-from ..history import FADED, TOO_LONG, WINDOWS, History
+from ..history import EXPLAINED_DEVIATION, FADED, TOO_LONG, WINDOWS, History
+from ..loss_calls import constant_loss
 from .signal_flow import VANISHED
 
 FAR = 0.3  # of the weights' norm
@@ -21,6 +22,7 @@ UNSTEADY = 0.25  # rises of the train loss, as a share of the loss of equal chan
 APART = 20  # steps between two losses that are compared: those of short epochs are noise
 HEAVY = 0.95  # momentum
 MEMORIZED = 0.98  # train accuracy
+FITTED = 0.2  # of the loss of a constant guess
 GAP = 0.2  # between train and validation accuracy
 REMEMBER = {  # by whether a recurrent layer has gates
     True: (
@@ -42,7 +44,7 @@ ROSE, ROSE_BY = 1.5, 0.1  # validation loss over its minimum, and above it, as a
 def excess_weight_decay(history: History) -> Iterator[Finding]:
     growth, each_step = history.growth(), history.decay * history.learning_rate
     shrank = growth is not None and (growth < WITHERED or (growth < SHRANK and not history.did_all(0.95)))
-    if shrank or (each_step > HARD and not history.reached(0.95)):
+    if shrank or (each_step > HARD and not history.did_all(0.95)):
         evidence = f"after {history.steps} steps the weights have {growth or 1:.2g} times the norm of the start"
         if each_step > HARD:
             evidence += f"; a step takes {each_step:.0%} of them"
@@ -140,8 +142,9 @@ def overfitting(history: History, forgot: float = FORGOT) -> Iterator[Finding]:
     """Validation accuracy was higher before, or training samples are memorized and new ones are not predicted."""
     if history.last is None or wrong(history) < FEWEST_WRONG:
         return
-    forgot = inf if history.guess_loss is not None else forgot  # early epochs lose and regain much of the loss
     last, best = history.last, max(history.scores.values(), key=lambda found: found.val_accuracy)
+    if history.guess_loss is not None:  # early epochs lose and regain much of the loss, unless all is lost
+        forgot = 2 * EXPLAINED_DEVIATION if last.val_accuracy < -EXPLAINED_DEVIATION else inf
     lost = best.val_accuracy - last.val_accuracy
     learned = last.train_accuracy > best.train_accuracy
     memorized = last.train_accuracy > MEMORIZED and last.train_accuracy - last.val_accuracy > GAP
@@ -151,6 +154,17 @@ def overfitting(history: History, forgot: float = FORGOT) -> Iterator[Finding]:
         )
         evidence += f", down from {best.val_accuracy:.1%}" if lost > 0 else ""
         yield Finding("overfitting", "error" if lost > forgot else "warning", "whole network", evidence)
+
+
+def overfitting_by_loss(history: History) -> Iterator[Finding]:
+    """The same where only the loss is known: worse than a constant guess, and far better on training samples."""
+    call = history.inspection.call
+    guess = constant_loss(call) if call else None
+    if history.last is None and history.objective and guess:
+        train, val = history.objective
+        if train < FITTED * guess and val > guess:
+            evidence = f"the loss is {train:.3g} on training samples, {val:.3g} on validation; a constant guess has "
+            yield Finding("overfitting", "error", "whole network", f"{evidence}{guess:.3g}")
 
 
 def wrong(history: History) -> float:

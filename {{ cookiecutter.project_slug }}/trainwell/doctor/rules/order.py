@@ -27,6 +27,7 @@ RULES: tuple[Rule, ...] = (
     optimization.oscillating_loss,
     optimization.overfitting,
     optimization.overconfidence,
+    optimization.overfitting_by_loss,
     optimization.stays_at_chance,
 )
 SEEN: tuple[Rule, ...] = (

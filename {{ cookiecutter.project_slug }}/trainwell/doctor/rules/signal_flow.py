@@ -46,7 +46,7 @@ def excess_dropout(history: History) -> Iterator[Finding]:
         yield Finding("excess_dropout", history.severity, and_more(list(rates)), evidence, remedies)
     elif history.dropout_loss is not None and history.start_loss is not None and history.scores:
         whole = max(min(history.start_loss, history.scores[min(history.scores)].train_loss), 1e-9)
-        if history.dropout_loss / whole > DROPOUT_LOSS:
+        if history.dropout_loss / whole > DROPOUT_LOSS and whole < OFTEN * history.chance_loss:
             evidence = f"the loss before the first step is {history.dropout_loss:.3g} with dropout, {whole:.3g} without"
             yield Finding("excess_dropout", history.severity, "whole network", evidence, remedies)
 
