@@ -151,6 +151,12 @@ def test_it_trains_with_everything_that_the_machinery_records(
     weights = torch.load(run / "checkpoints/best.ckpt", weights_only=True)["state_dict"]
     assert "first.0.weight" in weights
     assert len(list((stranger / "wandb").glob("offline-run-*"))) == 1
+    ended = command("evaluate", "run=latest", trainwell=True)
+    assert re.search(r"^rebuild +0\.\d+ +as its steps log it$", ended.stdout, re.MULTILINE), ended.stdout + ended.stderr
+    found = json.loads((run / "evaluation/val/metrics.json").read_text())["metrics"]
+    assert found == {"rebuild": {"value": pytest.approx(summary["best"]["val/rebuild"], rel=1e-5), "size": 0}}
+    ended = command("evaluate", "run=latest", "split=test", trainwell=True)
+    assert (ended.returncode, ended.stderr) == (2, "Duel needs a method forward, from x to outputs\n")
 
 
 def test_killed_and_resumed_it_comes_to_the_same_weights_and_metrics(

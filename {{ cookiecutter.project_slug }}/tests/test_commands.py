@@ -146,7 +146,7 @@ def test_runs_are_evaluated_and_compared(compose: Compose, empty_folder: Path) -
         train(compose(*SHORT, f"seed={seed}", "trainer.max_epochs=1", "~callbacks.early_stopping"))
     ended = run_in(empty_folder, "-m", "trainwell", "evaluate", "run=latest", "split=test")
     assert ended.returncode == 0, ended.stderr
-    (predictions,) = empty_folder.glob("runs/*/*/predictions.csv")
+    (predictions,) = empty_folder.glob("runs/*/*/evaluation/*/predictions.csv")
     assert len((predictions.parent / "test_evaluations.txt").read_text("utf-8").splitlines()) == 1
     ended = run_in(empty_folder, "-m", "trainwell", "compare", "runs")
     assert ended.returncode == 0, ended.stderr

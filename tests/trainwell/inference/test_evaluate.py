@@ -52,7 +52,7 @@ def test_every_metric_of_the_run_is_that_of_scikit_learn(trained: Path) -> None:
     assert all(interval.low < interval.value < interval.high for interval in found.values())
     summary = json.loads((trained / "summary.json").read_text())
     assert {name: summary["best"][name] for name in found} == pytest.approx({n: i.value for n, i in found.items()})
-    table = pandas.read_csv(trained / "predictions.csv")
+    table = pandas.read_csv(trained / "evaluation" / "val" / "predictions.csv")
     assert table.columns.tolist() == ["sample", "target", "prediction", "confidence"]
     assert (table["sample"] == range(len(targets))).all()
     assert (table["target"] == targets).all()
@@ -156,7 +156,7 @@ def test_an_evaluation_that_is_killed_is_counted(trained: Path, monkeypatch: pyt
     with pytest.raises(KeyboardInterrupt):
         evaluate_run(trained, "test")
     assert len((trained / "test_evaluations.txt").read_text().splitlines()) == 1
-    assert not (trained / "predictions.csv").exists()
+    assert not (trained / "evaluation").exists()
 
 
 def test_predictions_are_written_whole_or_not_at_all(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,13 +164,14 @@ def test_predictions_are_written_whole_or_not_at_all(trained: Path, monkeypatch:
         path.write_text("sample,tar")
         raise OSError("no space")
 
-    (trained / "predictions.csv").write_text("old")
-    before = {path.name for path in trained.iterdir()}
+    table = trained / "evaluation" / "val" / "predictions.csv"
+    table.parent.mkdir(parents=True)
+    table.write_text("old")
     monkeypatch.setattr(pandas.DataFrame, "to_csv", half)
     with pytest.raises(OSError, match="no space"):
         evaluate_run(trained, "val")
-    assert (trained / "predictions.csv").read_text() == "old"
-    assert {path.name for path in trained.iterdir()} == before
+    assert table.read_text() == "old"
+    assert list(table.parent.iterdir()) == [table]
 
 
 def test_files_outside_the_run_folder_are_not_replaced(trained: Path, tmp_path: Path) -> None:
@@ -215,7 +216,7 @@ def test_batches_that_are_no_pairs_are_refused(batch: Any) -> None:
 
 
 def test_a_task_without_forward_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"this needs LightningModule.forward, from x to outputs"):
+    with pytest.raises(ValueError, match=r"LightningModule needs a method forward, from x to outputs"):
         scores.outputs_of(LightningModule(), [], torch.device("cpu"))
 
 
@@ -232,6 +233,7 @@ REFUSED = [
         "output must be a file in a folder that exists",
     ),
     ("export", ["run=latest", "output=no/model.onnx"], "output must be a file in a folder that exists"),
+    ("predict", ["run=latest", "input=a.csv", "output=a.xlsx"], "output must end in .csv, got a.xlsx"),
     ("export", ["run=latest", "format=onyx"], "format must be onnx or torch, got onyx"),
 ]
 

@@ -117,7 +117,7 @@ def test_a_run_beats_its_baseline_and_is_evaluated_and_exported(
 def test_predictions_have_the_names_of_the_targets(task: str, names: bool, columns: list[str], here: Path) -> None:
     run = train(here, task, "trainer.max_epochs=1", "~callbacks.early_stopping", "scheduler=constant", names=names)
     evaluate_run(run, "val")
-    table = pandas.read_csv(run / "predictions.csv")
+    table = pandas.read_csv(run / "evaluation" / "val" / "predictions.csv")
     assert table.columns.tolist() == ["sample", *columns]
     loaded = load_run(run)
     with torch.no_grad():

@@ -11,8 +11,10 @@ from ..runs.folder import find
 RUN = Option(REQUIRED, "a run folder, the short id at its end, latest, or its W&B path")
 
 
-def check_output(value: str) -> str | None:
+def check_output(value: str, suffix: str = "") -> str | None:
     path = Path(value)
+    if not path.name.endswith(suffix):
+        return f"must end in {suffix}"
     return None if path.parent.is_dir() and not path.is_dir() else "must be a file in a folder that exists"
 
 

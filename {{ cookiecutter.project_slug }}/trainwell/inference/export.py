@@ -38,7 +38,7 @@ def export_run(folder: Path, format: str, output: str | None = None) -> Path:
     if format == "onnx" and not all(map(importlib.util.find_spec, ("onnx", "onnxscript", "onnxruntime"))):
         raise ValueError('format=onnx needs more packages: pip install -c constraints.txt ".[export]"')
     target = folder / f"model{SUFFIXES[format]}" if output is None else Path(output)
-    if reason := check_output(str(target)):
+    if reason := check_output(str(target), SUFFIXES[format]):
         raise ValueError(f"output {reason}, got {target}")
     from ..runs.folder import draft
     from ..runs.load import load_run

@@ -1,6 +1,7 @@
 """``trainwell predict``: predictions for new samples, of any number; they are read and written a chunk at a time."""
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,7 @@ def check_input(value: str) -> str | None:
 
 OPTIONS = {
     "input": Option(REQUIRED, "new samples without targets: a .csv, .npy or .parquet file, or images", check_input),
-    "output": Option(REQUIRED, "a .csv file to write", check_output),
+    "output": Option(REQUIRED, "a .csv file to write", partial(check_output, suffix=".csv")),
 }
 
 

@@ -3,11 +3,12 @@
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from math import nan
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from lightning import LightningDataModule, LightningModule
+from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
@@ -16,6 +17,7 @@ from torchmetrics import Metric, MetricCollection
 from ..comparison.statistics import Interval, bootstrap
 from ..data.in_memory import InMemoryDataModule
 from ..outputs import kind_of
+from ..runs.load import TrainedRun
 
 RESAMPLED = 10**7  # samples in all resamples of a metric, which are 200 to 1000; bounds the time
 
@@ -59,7 +61,7 @@ def batches_of(data: LightningDataModule, split: str) -> tuple[Iterable[Any], Te
 def refuse_without_forward(task: LightningModule) -> None:
     """Raises: ValueError: the task cannot be called."""
     if type(task).forward is LightningModule.forward:
-        raise ValueError(f"this needs {type(task).__name__}.forward, from x to outputs")
+        raise ValueError(f"{type(task).__name__} needs a method forward, from x to outputs")
 
 
 @torch.no_grad()
@@ -71,7 +73,10 @@ def outputs_of(task: LightningModule, loader: Iterable[Any], device: torch.devic
     for batch in loader:
         if not (isinstance(batch, tuple | list) and [isinstance(part, Tensor) for part in batch] == [True, True]):
             raise ValueError(f"evaluate needs batches (x, y) of two tensors; the data give a {type(batch).__name__}")
-        outputs.append(task(batch[0].to(device)).float().cpu())
+        returned = task(batch[0].to(device))
+        if not isinstance(returned, Tensor):
+            raise ValueError(f"{type(task).__name__}.forward must return a tensor, got a {type(returned).__name__}")
+        outputs.append(returned.float().cpu())
         targets.append(batch[1].cpu())
     found, y = torch.cat(outputs), torch.cat(targets)
     one_number = y.is_floating_point() and found.shape == (len(y), 1) and y.ndim == 1
@@ -93,6 +98,28 @@ def scores(task: LightningModule, found: Outputs) -> dict[str, Interval]:
         if isinstance(part, MetricCollection):  # one for each split, of the same metrics
             functions |= {name: partial(value_of, metric.clone().cpu()) for name, metric in part.items(keep_base=True)}
     return {name: interval(function, found.outputs, found.y) for name, function in functions.items()}
+
+
+def logged_by_steps(run: TrainedRun, loader: Iterable[Any], split: str) -> dict[str, Interval]:
+    """What the test steps, or the validation steps, of a task log for these batches, by name, without an interval."""
+    name = "test" if split == "test" else "validation"
+    if getattr(type(run.task), f"{name}_step") is getattr(LightningModule, f"{name}_step"):
+        return {}
+    accelerator = device_for(run.config).type.replace("cuda", "gpu")
+    trainer = Trainer(
+        accelerator=accelerator,
+        devices=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    evaluated = trainer.test if split == "test" else trainer.validate
+    (logged,) = evaluated(run.task, dataloaders=loader, verbose=False)
+    run.task.cpu()
+    return {
+        key.removeprefix("val/").removeprefix("test/"): Interval(value, nan, nan, 0) for key, value in logged.items()
+    }
 
 
 def value_of(metric: Metric, outputs: Tensor, y: Tensor) -> Tensor:
