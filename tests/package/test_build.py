@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch.callbacks import BackboneFinetuning
-from my_network.networks.build import all_but_head
+from my_network.networks.build import all_but_head, build
 from my_network.techniques import scheduler
 from tests.fitting import (
     classification_of,
@@ -24,6 +24,20 @@ from torch.optim import SGD, AdamW
 def test_keys_that_a_network_does_not_take_are_refused() -> None:
     with pytest.raises(ValueError, match=r"Own is called with .in_shape, num_outputs. and its own keys: .*'depth'"):
         own(depth=3)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [("def build(*_): pass", "must return an nn.Module, got None"), ("def build(:", r"invalid syntax .*, line 1")],
+)
+def test_a_factory_that_makes_no_network_is_refused(
+    source: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"mine_{len(source)}"
+    (tmp_path / f"{name}.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match=rf"network.factory.*{message}"):
+        build((3,), 2, factory=f"{name}.build", weights=None, weights_strict=True, freeze=[])
 
 
 def test_weights_that_do_not_fit_are_listed_and_refused_unless_that_is_allowed(

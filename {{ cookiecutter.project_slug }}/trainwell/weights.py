@@ -51,7 +51,7 @@ def read(path: str) -> dict[str, Tensor]:
     try:
         content: Any = torch.load(Path(path), map_location="cpu", weights_only=True)
     except UNREADABLE as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
+        reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
         raise ValueError(f"network.weights={path} cannot be read with weights_only=True: {reason}") from error
     checkpoint = content.get("state_dict") if isinstance(content, dict) else None
     tensors = tensors_of(content if checkpoint is None else checkpoint)

@@ -31,6 +31,18 @@ MISTAKES = {
             "seed must be",
         ],
     ),
+    "a key of another option": (
+        ["dropout=none", "dropout.rate=0.3", "data.path=x.csv"],
+        [
+            "dropout.rate=0.3: there is no key dropout.rate here; it belongs to dropout=standard, ",
+            "data.path=x.csv: there is no key data.path here; it belongs to data=arrays, data=images, data=table",
+        ],
+    ),
+    "blanks": (["optimizer.lr", "=", "0.1"], ["=: type KEY=VALUE, without blanks", "0.1: type KEY=VALUE"]),
+    "a word for a list": (
+        ["data=table", "data.path=a.csv", "data.target=b", "data.drop=id"],
+        ["data.drop must be a list"],
+    ),
     "a value out of range": (["dropout.rate=1.5"], ["dropout.rate must be in [0, 1), got 1.5"]),
     "a folder for the run": (["run_folder=here"], ["run_folder cannot be chosen", "got here"]),
     "a missing value": (["dropout.rate="], ["dropout.rate must be a number, got nothing"]),
@@ -130,6 +142,14 @@ def test_a_mistake_in_a_file_is_answered_like_one_on_the_command_line(
 def test_an_experiment_without_its_package_is_told_how_it_begins(command: Command, project: Path) -> None:
     (project / "configs" / "experiment" / "mine.yaml").write_text("optimizer: {lr: 0.1}\n", encoding="utf-8")
     assert "begins with # @package _global_" in command("+experiment=mine").stderr
+
+
+def test_a_key_that_is_null_in_its_file_may_get_keys_of_its_own(command: Command) -> None:
+    """It is a part of the file, whatever its target does with it."""
+    ended = command("--cfg", "job", "optimizer.lr_of={head.*: 0.1}")
+    assert "head.*: 0.1" in ended.stdout
+    ended = command("optimizer.lr_of={head.*: 0.1}", "seed=x")
+    assert ended.stderr.strip() == "seed must be a whole number, got x"
 
 
 def test_another_folder_of_configurations_is_checked_as_it_is(command: Command, project: Path, tmp_path: Path) -> None:

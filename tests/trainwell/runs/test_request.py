@@ -57,6 +57,7 @@ def test_what_lightning_adds_for_a_process_that_it_starts_is_no_change(
         (["resume=nothing"], "resume=nothing: there is no such run in runs/"),
         (["resume=latest", "optimizer.lr=1", "seed=3"], "so leave out optimizer.lr seed"),
         (["reproduce=latest", "trainer.max_epochs=20"], "so leave out trainer.max_epochs"),
+        (["resume=latest", "reproduce=latest"], "so leave out reproduce"),
         (["resume=latest", "trainer.max_epochs=4"], "trainer.max_epochs can only be raised; it is 9, got 4"),
         (["resume=runs/moved"], "this run started as runs/train/2026-01-31_12-00-00_1a2b3c4d; put it back there"),
         (["resume=latest", "trainer.max_epochs=abc"], "trainer.max_epochs must be a whole number, got abc"),

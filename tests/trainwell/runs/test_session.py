@@ -85,6 +85,7 @@ def test_other_choices_train_to_the_end(overrides: tuple[str, ...], project: Pat
     ("overrides", "sentence"),
     [
         (["trainer.accelerator=tpuu"], "invalid accelerator name"),
+        (["monitor=val/f1", "monitor_mode=min"], "monitor_mode=min must fit monitor=val/f1, of which higher is better"),
         (["data.batch_size=5000"], "data.batch_size must be at most the number of train samples, 1151, got 5000"),
         (["scheduler=cosine", "scheduler.warmup_steps=54"], "must be below the number of steps, 54, got 54"),
         (["monitor=val/loss", "task.metrics.accuracy._target_=torchmetrics.Nothing"], "torchmetrics.Nothing"),

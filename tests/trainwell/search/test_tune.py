@@ -134,6 +134,9 @@ def test_a_refused_combination_is_pruned_with_its_reason(searched: Path, command
         (["+search=mine", "dropout.rate=2"], "dropout.rate must be in [0, 1), got 2"),
         (["+search=mine", "optimizer.lr=0.1"], "+search=mine chooses these itself, so leave out optimizer.lr=0.1"),
         (["+search=mine", "+task.api_key=hunter2"], "task.api_key: this looks like a secret"),
+        (["search=mine"], "search=mine: a search is added to the configuration; type +search=mine"),
+        (["+search=mine", "trial=4"], "trial=4: there is no key trial; did you mean trials?"),
+        (["+search=mine", "-m"], "-m: a search has no such option"),
         (["resume=nothing"], "there is no such study"),
         (["resume=nothing", "seed=1"], "a study keeps its overrides, so leave out seed=1"),
     ],
@@ -144,6 +147,13 @@ def test_a_mistake_is_one_sentence(searched: Path, command: Command, arguments: 
     assert sentence in refused.stderr
     assert "Traceback" not in refused.stderr
     assert not (searched / "runs").exists()
+
+
+def test_a_search_that_can_train_nothing_ends_early(searched: Path, command: Command) -> None:
+    (searched / "configs" / "search" / "mine.yaml").write_text("optimizer.lr: {low: 1e-3, high: 1e-2}\n")
+    refused = command("tune", "+search=mine", "trials=30", *TINY, "data.batch_size=5000", trainwell=True)
+    assert refused.returncode == 2, refused.stderr
+    assert "each of the first 10 trials was refused: data.batch_size must be at most the number" in refused.stderr
 
 
 def test_a_mistake_in_the_space_is_found_before_the_first_trial(searched: Path, command: Command) -> None:

@@ -225,10 +225,14 @@ def sentence(config_name: str, override: str, accepted: Sequence[str], complaint
     if wrong := wrong_option(override):
         return wrong
     key = key_of(override)
+    if not key or not ("=" in override or override.startswith("~")):
+        return f"{override}: type KEY=VALUE, without blanks, such as dropout.rate=0.2"
     if key == "experiment" and not override.startswith("+"):
         return f"{override}: an experiment is added to the configuration; type +{override}"
     if "Could not override" in str(complaint):
         leaves = validate.leaves(without_hydra(composed_once(config_name, *accepted)))
+        if others := options_with(key):
+            return f"{override}: there is no key {key} here; it belongs to {', '.join(others)}"
         keys = [name for name, _ in leaves if not name.rpartition(".")[2].startswith("_")]
         groups = GlobalHydra.instance().config_loader().list_groups("")
         return f"{override}: there is no key {key}{did_you_mean(key, [*keys, *groups])}"
@@ -253,13 +257,20 @@ def first_line(complaint: Exception) -> str:
 def wrong_option(override: str) -> str | None:
     """What is wrong with the option of a group, as far as the names of files tell: Hydra may know better."""
     key, value = key_of(override), override.partition("=")[2]
-    options = options_of(key) if "." not in key else []  # no group has a dot in its name
+    options = options_of(key) if key and "." not in key else []  # no group has a dot in its name
     unknown = [option for option in value.strip("[]").split(",") if option not in options]
     if options and override.startswith("~"):
         return f"{override}: {key} cannot be left out; it is one of {', '.join(options)}"
     if options and unknown and value != "null":
         return f"{override}: {key} is one of {', '.join(options)}{did_you_mean(unknown[0], options, f'{key}=')}"
     return None
+
+
+def options_with(key: str) -> list[str]:
+    """The options of a group that have a key, such as ``data.path``."""
+    group, *names = key.split(".")
+    files = sorted((project_root() / "configs" / group).glob("*.yaml")) if group and names else []
+    return [f"{group}={file.stem}" for file in files if names[0] in map(str, OmegaConf.load(file))]
 
 
 def did_you_mean(wrong: str, right: Sequence[str], before: str = "") -> str:

@@ -12,7 +12,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from . import constraints
 
@@ -60,12 +60,12 @@ def unread(config: DictConfig, as_written: DictConfig) -> Iterator[str]:
 
 def refused_by_targets(config: DictConfig, as_written: DictConfig) -> Iterator[str]:
     """Keys that were added below a ``_target_`` that does not take them."""
-    known = {key for key, _ in leaves(as_written)}
+    known = {key for key, _ in leaves(as_written)} | set(missing(as_written))
     for key in [key for key, _ in leaves(config) if key not in known and key.partition(".")[0] in OPEN]:
         steps = key.split(".")
         for depth in range(1, len(steps)):
             owner, name = ".".join(steps[:depth]), steps[depth]
-            added = OmegaConf.select(as_written, f"{owner}.{name}") is None
+            added = f"{owner}.{name}" not in known and OmegaConf.select(as_written, f"{owner}.{name}") is None
             target = OmegaConf.select(config, f"{owner}._target_")
             if added and target and not name.startswith("_") and not takes(target, name):
                 yield f"{owner}.{name}: {target} has no such argument"
@@ -109,6 +109,8 @@ def wrong_kinds(config: DictConfig, as_written: DictConfig, ranges: Mapping[str,
             yield f"{key} must be {KINDS.get(type(default), 'given')}, got null"
         elif isinstance(default, bool) and key in ranges:
             continue
+        elif isinstance(value, str) and isinstance(default, ListConfig):
+            yield f"{key} must be a list, such as [{value}], got {value}"
         elif value is not None and type(default) in KINDS and not same_kind(value, default):
             yield f"{key} must be {KINDS[type(default)]}, got {shown(value)}"
 

@@ -51,7 +51,10 @@ ADVICE = {
         "look for a logarithm, a root or a division of values at or below 0:",
         "    torch.autograd.set_detect_anomaly(True)",
     ),
-    "validation_too_small": ("validate on more samples, or in folds:", "    data.split.val=0.3, or data.fold=0"),
+    "validation_too_small": (
+        "validate on more samples, or train and validate in every fold:",
+        "    data.split.val=0.3, or -m data.fold=0,1,2,3,4",
+    ),
 }
 
 

@@ -63,7 +63,7 @@ def reasons(
     typed = [override.partition("=")[0].lstrip("+") for override in overrides]
     if not (run / ".hydra" / "hydra.yaml").is_file():
         yield f"{run} lacks .hydra/, which says what was typed"
-    allowed = (*KEYS, *DISPLAY, *((EPOCHS, MAX_TIME) if request.key == "resume" else ()))
+    allowed = (request.key, *DISPLAY, *((EPOCHS, MAX_TIME) if request.key == "resume" else ()))
     allowed += ADDED if os.environ.get("LOCAL_RANK", "0") != "0" else ()
     if changing := [name for name in typed if name not in allowed]:
         yield f"a run keeps its own configuration, so leave out {' '.join(changing)}"

@@ -126,8 +126,11 @@ class Run:
 
         Raises: ValueError: neither the metric nor the configuration says so.
         """
-        if self.config.monitor_mode is None:
-            better = higher_is_better(module, self.config.monitor)
+        better, mode = higher_is_better(module, self.config.monitor), self.config.monitor_mode
+        if mode is not None and better is not None and (mode == "max") != better:
+            what = "higher" if better else "lower"
+            raise ValueError(f"monitor_mode={mode} must fit monitor={self.config.monitor}, of which {what} is better")
+        if mode is None:
             if better is None:
                 raise ValueError(
                     f"monitor={self.config.monitor}: whether higher is better is not known; type monitor_mode=max or "
@@ -207,7 +210,7 @@ class Run:
         complaints = ("Early stopping conditioned on metric", "could not find the monitored key")
         if self.fit_trainer is None or not any(complaint in str(error) for complaint in complaints):
             return None
-        logged = sorted(self.fit_trainer.callback_metrics, key=lambda name: "loss" not in name)
+        logged = sorted(self.fit_trainer.callback_metrics, key=lambda n: (not n.startswith("val"), "loss" not in n))
         known = f", such as monitor={logged[0]}" if logged else ""
         return RunFailed(f"{self.config.monitor} is not logged: log it, or type another metric{known}")
 

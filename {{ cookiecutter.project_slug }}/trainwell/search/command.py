@@ -4,7 +4,8 @@ import importlib.util
 import logging
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SPACES = Path("configs", "search")
+HOPELESS = 10  # trials, of which one at least would train if any could
 HELP = """trainwell tune +search=NAME [trials=30] [OVERRIDE ...]
 trainwell tune resume=STUDY [trials=30]
 
@@ -38,6 +40,8 @@ def main(arguments: list[str]) -> int:
         return 0
     if importlib.util.find_spec("optuna") is None:
         raise Refused(['trainwell tune needs Optuna: pip install -c constraints.txt ".[search]"'])
+    if mistakes := list(mistyped(arguments)):
+        raise Refused(mistakes)
     own = dict(argument.partition("=")[::2] for argument in arguments if is_own(argument))
     overrides = [argument for argument in arguments if not is_own(argument)]
     trials = number_of_trials(own)
@@ -50,6 +54,18 @@ def main(arguments: list[str]) -> int:
 
 def is_own(argument: str) -> bool:
     return argument.partition("=")[0] in ("trials", "resume", "+search")
+
+
+def mistyped(arguments: Sequence[str]) -> Iterator[str]:
+    """Options of other commands, and what looks like an option of this one."""
+    for argument in arguments:
+        key = argument.partition("=")[0]
+        if argument.startswith("-"):
+            yield f"{argument}: a search has no such option; its runs are its trials"
+        elif key == "search":
+            yield f"{argument}: a search is added to the configuration; type +{argument}"
+        elif not is_own(argument) and get_close_matches(key, ["trials"], cutoff=0.8):
+            yield f"{argument}: there is no key {key}; did you mean trials?"
 
 
 def searches() -> list[str]:
@@ -137,9 +153,11 @@ def work_on(study: "Study", trials: int) -> bool:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that a run that is terminated writes its summary
     try:
         with study.worker() as worker:
+            refusals: list[str | None] = []
             while (trial := study.ask(worker, space, trials)) is not None:
-                run_trial(study, trial)
+                refusals.append(run_trial(study, trial))
                 log.info(report.line(study, trial.number))
+                refuse_hopeless(refusals)
     except (KeyboardInterrupt, SystemExit):
         log.info(f"resume  trainwell tune resume={study.folder} trials={trials}")
         raise
@@ -148,8 +166,15 @@ def work_on(study: "Study", trials: int) -> bool:
     return bool(study.completed())
 
 
-def run_trial(study: "Study", trial: Any) -> None:
-    """Train once with the values of a trial, and tell the study how it ended."""
+def refuse_hopeless(refusals: Sequence[str | None]) -> None:
+    """Raises: Refused: the first trials were all refused, and for the same reason."""
+    first = refusals[0]
+    if first is not None and len(refusals) == HOPELESS and set(refusals) == {first}:
+        raise Refused([f"each of the first {HOPELESS} trials was refused: {first}"])
+
+
+def run_trial(study: "Study", trial: Any) -> str | None:
+    """Train once with the values of a trial, and tell the study how it ended. Returns: why it was refused."""
     import torch
     from optuna.trial import TrialState
 
@@ -164,9 +189,13 @@ def run_trial(study: "Study", trial: Any) -> None:
     try:
         with quiet_terminal(), further_callbacks(ReportToStudy(trial, study.plan.monitor)):
             value = train([*study.plan.overrides, *sampled, *shown])
-    except (Refused, Pruned) as error:
+    except Refused as error:
+        study.end(trial, TrialState.PRUNED, str(error))
+        return str(error)
+    except Pruned as error:
         study.end(trial, TrialState.PRUNED, str(error))
     except (RunFailed, torch.OutOfMemoryError) as error:
         study.end(trial, TrialState.FAIL, str(error).partition("\n")[0])
     else:
         study.record(trial, float("nan") if value is None else value)
+    return None

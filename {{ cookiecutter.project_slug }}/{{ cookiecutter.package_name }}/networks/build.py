@@ -37,6 +37,8 @@ def build(
     make = named(factory)
     refuse_wrong_keys(factory, make, in_shape, num_outputs, keys)
     network = make(in_shape, num_outputs, **keys)
+    if not isinstance(network, nn.Module):
+        raise ValueError(f"network.factory={factory} must return an nn.Module, got {network!r:.60}")
     if weights is not None:
         load_weights(network, weights, strict=weights_strict)
     for pattern in freeze:
@@ -54,7 +56,7 @@ def build(
 def named(factory: str) -> Callable[..., nn.Module]:
     try:
         return resolve_name(factory)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, ValueError, SyntaxError) as error:
         raise ValueError(
             "network.factory must name a function or class that can be imported from here, such as my_models.build; "
             f"got {factory} ({error})"
