@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
@@ -88,6 +89,7 @@ def run_with_hydra(task: Callable[[DictConfig], Any], config_name: str = "train"
 
 def with_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:
     import hydra
+    from hydra.core.hydra_config import HydraConfig
 
     from ..config import compose
     from ..lightning_internals import hydra_arguments
@@ -103,12 +105,14 @@ def with_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:
     this_process = os.getpid()
     multirun = arguments.multirun or "hydra.mode=MULTIRUN" in arguments.overrides
     shown = arguments.cfg or arguments.info or arguments.shell_completion or arguments.hydra_help
+    sweeps: set[str] = set()  # the folder of this sweep, when a job of it has begun
     refusals: list[str] = []  # collected, not raised: Hydra would print lines of its own around an error
 
     @functools.wraps(task)
     def checked(config: DictConfig) -> Any:
         if os.getpid() != this_process:
             return launched_job(task, config)
+        sweeps.add(HydraConfig.get().sweep.dir)
         try:
             return task_of_job(task, config, multirun)
         except Refused as refused:
@@ -131,6 +135,9 @@ def with_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:
             raise Refused(compose.explain(config_name, arguments.overrides, complaint)) from complaint
     if refusals:
         raise Refused(refusals)
+    for sweep in sweeps if multirun else ():
+        if Path(sweep, "runs.txt").exists():  # of trainings, but not of examinations
+            log.info(f"\ncompare trainwell compare {sweep}")
 
 
 def prepare_process() -> None:

@@ -98,21 +98,21 @@ def new_study(search: str | None, overrides: Sequence[str]) -> "Study":
     with compose.hydra_here():
         config = compose.checked("train", overrides)
         refuse_secrets(compose.without_hydra(config), config.hydra)  # before the study's folder keeps what was typed
-        where = f"+search={search}: "
-        checks = [partial(refuse_mistakes, [*overrides, each], f"{where}{each}: ") for each in space.deviations(lines)]
+        checks = [partial(refuse_mistakes, search, overrides, each) for each in space.deviations(lines)]
         together(*checks)
     plan = study.Plan(search, list(overrides), lines, config.monitor, mode_of(config), config.seed)
     return study.create(plan)
 
 
-def refuse_mistakes(overrides: Sequence[str], where: str) -> None:
-    """Raises: ValueError: the configuration has mistakes, a line each."""
+def refuse_mistakes(search: str, overrides: Sequence[str], sampled: str) -> None:
+    """Raises: ValueError: the configuration with a sampled value has mistakes, a line each."""
     from ..config import compose
 
     try:
-        compose.checked("train", overrides)
+        compose.checked("train", [*overrides, sampled])
     except Refused as refused:
-        raise ValueError("\n".join(f"{where}{mistake}" for mistake in refused.mistakes)) from refused
+        said = [mistake.removeprefix(f"{sampled}: ") for mistake in refused.mistakes]
+        raise ValueError("\n".join(f"+search={search}: {sampled}: {mistake}" for mistake in said)) from refused
 
 
 def mode_of(config: Any) -> str:
