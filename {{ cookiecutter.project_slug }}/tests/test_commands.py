@@ -147,7 +147,7 @@ def test_runs_are_evaluated_and_compared(compose: Compose, empty_folder: Path) -
     ended = run_in(empty_folder, "-m", "trainwell", "evaluate", "run=latest", "split=test")
     assert ended.returncode == 0, ended.stderr
     (predictions,) = empty_folder.glob("runs/*/*/evaluation/*/predictions.csv")
-    assert len((predictions.parent / "test_evaluations.txt").read_text("utf-8").splitlines()) == 1
+    assert len((predictions.parents[2] / "test_evaluations.txt").read_text("utf-8").splitlines()) == 1
     ended = run_in(empty_folder, "-m", "trainwell", "compare", "runs")
     assert ended.returncode == 0, ended.stderr
     assert "2 runs in 1 group" in ended.stdout
