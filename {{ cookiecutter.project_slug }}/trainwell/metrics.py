@@ -49,7 +49,7 @@ class EpochMetrics(nn.Module):
         self.total_loss.update(self.loss_sum)
         self.total_samples.update(self.samples)
         if self.metrics:
-            self.metrics.update(torch.cat(self.outputs).float(), torch.cat(self.targets))
+            self.metrics.update(*as_compared(torch.cat(self.outputs), torch.cat(self.targets)))
         self.buffers_reset()
 
     def compute(self) -> dict[str, Tensor]:
@@ -57,10 +57,10 @@ class EpochMetrics(nn.Module):
         self.feed()
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="No (positive|negative) samples in targets")  # of a small split
-            values = {"loss": self.total_loss.compute() / self.total_samples.compute(), **self.metrics.compute()}
+            found = {"loss": self.total_loss.compute() / self.total_samples.compute(), **self.metrics.compute()}
         for part in (self.total_loss, self.total_samples, self.metrics):
             part.reset()
-        return values
+        return {name: value.float() for name, value in found.items()}
 
     def collected(self) -> dict[str, Any]:
         """What has not been fed yet, as a checkpoint stores it."""
@@ -74,6 +74,13 @@ class EpochMetrics(nn.Module):
             self.loss_sum, self.samples = state["loss_sum"].to(device), state["samples"]
             self.outputs, self.targets = ([part.to(device)] for part in state["batches"])
             self.values = self.outputs[0].numel()
+
+
+def as_compared(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """As metrics take them: numbers in double precision, for sums of squares far from 0 would lose the deviations."""
+    if targets.is_floating_point() and targets.device.type != "mps":  # which has no double precision
+        return outputs.double(), targets.double()
+    return outputs.float(), targets
 
 
 def metric_states(module: nn.Module) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from torchmetrics import Metric, MetricCollection
 
 from ..comparison.statistics import Interval, bootstrap
 from ..data.in_memory import InMemoryDataModule
+from ..metrics import as_compared
 from ..outputs import kind_of
 from ..runs.load import TrainedRun
 
@@ -124,7 +125,7 @@ def logged_by_steps(run: TrainedRun, loader: Iterable[Any], split: str) -> dict[
 
 def value_of(metric: Metric, outputs: Tensor, y: Tensor) -> Tensor:
     metric.reset()
-    metric.update(outputs, y)
+    metric.update(*as_compared(outputs, y))
     return metric.compute()
 
 

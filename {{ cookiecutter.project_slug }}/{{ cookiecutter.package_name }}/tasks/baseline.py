@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 from lightning import LightningDataModule
 from trainwell.data.targets import val_targets
-from trainwell.metrics import EpochMetrics
+from trainwell.metrics import EpochMetrics, as_compared
 
 if TYPE_CHECKING:
     from .supervised import SupervisedTask
@@ -24,6 +24,6 @@ def constant_outputs_scored(task: "SupervisedTask", data: LightningDataModule) -
             alone = metric.clone()
             alone.sync_on_compute = False
             alone.reset()
-            alone.update(outputs.float(), task.compared(y))
+            alone.update(*as_compared(outputs, task.compared(y)))
             values[f"val/{name}"] = alone.compute().item()
     return values
