@@ -28,7 +28,7 @@ from trainwell.data.batches import Samples
 from trainwell.doctor.inspection import is_as_torch_starts
 from trainwell.doctor.loss_calls import LossCall, constant_loss
 from trainwell.doctor.problem import Problem, problem_of
-from trainwell.doctor.rules.data import baseline_share, findings_in_data
+from trainwell.doctor.rules.data import baseline_share, findings_in_data, unlearnable
 from trainwell.findings import Finding, healthy
 
 TOKENS, LENGTH = 20, 16
@@ -495,6 +495,18 @@ def table(seed: int, copied: bool) -> Problem:
 def test_rows_of_one_category_are_no_copies_of_each_other(seed: int, copied: bool) -> None:
     found = [finding.code for finding in findings_in_data(table(seed, copied))]
     assert found == ["validation_leak"] * copied
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_a_rare_class_that_few_samples_show_can_be_learned(shuffled: bool) -> None:
+    """Scores by which a fifth of the samples is chosen: of so few, accuracy is that of a constant guess."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(420, 30, generator=generator)
+    score = x[:, :4].sum(dim=1) / 2 + 0.7 * torch.randn(420, generator=generator)
+    y = (score > score.quantile(0.8)).long()
+    whole = Samples(x, y[torch.randperm(420, generator=generator)] if shuffled else y)
+    samples = Problem(whole.at(torch.arange(80, 420)), whole.at(torch.arange(80)), 2, 32, 32)
+    assert [finding.code for finding in unlearnable(samples, None)] == ["unlearnable_labels"] * shuffled
 
 
 def test_weights_of_a_layer_that_was_never_trained_are_recognized() -> None:

@@ -239,7 +239,10 @@ def unlearnable(problem: Problem, reached: float | None) -> Iterator[Finding]:
     above = (best - guess) / deviation
     if above >= SIGMAS or not problem.train.x.is_floating_point():
         return
-    x, y = flat(subsample(problem.train, MOST_COMPARED))
+    (x, y), (val, target) = (flat(subsample(part, MOST_COMPARED)) for part in (problem.train, problem.val))
+    votes, val_votes = (one_hot(labels, problem.num_classes).double() for labels in (y, target))
+    if strongest_correlation(x, votes, val, val_votes)[0]:
+        return
     nearest = measure.likeliest(votes_of_neighbours(x, x, y, leave_out=1))
     within = max(measure.of_classes(guesses, y) for guesses in (nearest, of_other_folds(x, y, measure)))
     common, error = measure.chance(y)
@@ -263,17 +266,23 @@ def unlearnable_numbers(problem: Problem, explained: float | None) -> Iterator[F
         return
     (x, y), (val, target) = (flat(subsample(part, MOST_COMPARED)) for part in (problem.train, problem.val))
     y, target = (part.reshape(len(part), -1).double() for part in (y, target))
-    pairs = ((held_out(x, y), y), (ridge(x, val, y), target))
-    sigmas = [
-        sqrt(len(predicted)) * correlation(predicted[:, n], true[:, n])
-        for predicted, true in pairs
-        for n in range(y.shape[1])
-    ]
-    by_chance = sqrt(SIGMAS**2 + 2 * log(len(sigmas)))  # of so many, the largest is beyond this as seldom
-    if max(sigmas) < by_chance and mean(sigmas) < SIGMAS:
+    correlated, strongest = strongest_correlation(x, y, val, target)
+    if not correlated:
         evidence = "predictions of a ridge regression for held-out samples do not correlate with the targets: r is "
-        evidence += f"{sigmas[-1] / sqrt(len(target)):.2g} on {len(target)} validation samples"
+        evidence += f"{strongest:.2g} at most, on {len(target)} validation samples"
         yield Finding("unlearnable_labels", "error", "targets", evidence, advice=REJOINED)
+
+
+def strongest_correlation(x: Tensor, y: Tensor, val: Tensor, target: Tensor) -> tuple[bool, float]:
+    """Whether predictions of a ridge regression for held-out samples go with their targets (N, K), and r at most.
+
+    Held out are folds of the train samples, and the validation samples.
+    """
+    pairs = ((held_out(x, y), y), (ridge(x, val, y), target))
+    found = [[correlation(*columns) for columns in zip(*(part.T for part in pair), strict=True)] for pair in pairs]
+    sigmas = [sqrt(len(true)) * r for (_, true), of_columns in zip(pairs, found, strict=True) for r in of_columns]
+    by_chance = sqrt(SIGMAS**2 + 2 * log(len(sigmas)))  # of so many, the largest is beyond this as seldom
+    return max(sigmas) >= by_chance or mean(sigmas) >= SIGMAS, max(found[1])
 
 
 def scaled(x: Tensor, val: Tensor) -> tuple[Tensor, Tensor]:
