@@ -87,7 +87,7 @@ def test_bad_trials_are_pruned_refused_ones_recorded_and_failed_ones_survived(se
     assert states == {"COMPLETE", "PRUNED", "FAIL"}
     pruned = [trial for trial in trials if trial["state"] == "PRUNED"]
     assert all("worse than the median" in trial["user_attrs_reason"] for trial in pruned)
-    summary = json.loads((Path(searched, pruned[0]["user_attrs_run"]).parent / "summary.json").read_text())
+    summary = json.loads((Path(searched, pruned[0]["user_attrs_run"]) / "summary.json").read_text())
     assert summary["status"] == "pruned"
     assert summary["epochs"] < 5
     failed = next(trial for trial in trials if trial["state"] == "FAIL")

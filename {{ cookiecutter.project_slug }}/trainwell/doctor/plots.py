@@ -1,7 +1,7 @@
 """Plots of a training: the gradient of each layer over the steps, and other statistics of the layers."""
 
 from collections.abc import Sequence
-from math import inf, isfinite
+from math import inf, isfinite, nan
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ TITLES = {
     "activation_std": "standard deviation of the layer's output",
     "dead_units": "share of dead units at the layer's input",
 }
-FLOOR = 1e-12  # shown for zero on a logarithmic scale
 
 
 def draw(folder: Path, order: Sequence[str]) -> list[Path]:
@@ -51,10 +50,10 @@ def measured(path: Path) -> dict[int, Numbers]:
 
 
 def draw_gradient_flow(figure: Any, history: dict[int, Numbers], layers: Sequence[str]) -> None:
-    flow = [[max(FLOOR, numbers["gradient_norm"].get(layer, 0.0)) for numbers in history.values()] for layer in layers]
+    flow = [[or_gap(numbers["gradient_norm"].get(layer, 0.0)) for numbers in history.values()] for layer in layers]
     finite = [norm for norms in flow for norm in norms if isfinite(norm)]
-    axes = figure.add_subplot(xlabel="step", title="gradient norm of each layer, before clipping")
-    ends = {"vmin": min(finite, default=FLOOR), "vmax": max(finite, default=1.0)}
+    axes = figure.add_subplot(xlabel="step", title="gradient norm of each layer, before clipping (white: 0)")
+    ends = {"vmin": min(finite, default=0.1), "vmax": max(finite, default=1.0)}
     figure.colorbar(axes.imshow(flow, aspect="auto", norm="log", interpolation="nearest", **ends))
     axes.set_yticks(range(len(layers)), layers, fontsize=6)
     ticks = range(0, len(history), max(1, len(history) // 8))
@@ -64,7 +63,15 @@ def draw_gradient_flow(figure: Any, history: dict[int, Numbers], layers: Sequenc
 def draw_statistic(axes: Any, history: dict[int, Numbers], layers: Sequence[str], what: str) -> None:
     values = [numbers.get(what, {}) for numbers in history.values()]
     for number, layer in enumerate(layers):
-        curve = [of_layers.get(layer, float("nan")) for of_layers in values]
+        curve = [of_layers.get(layer, nan) for of_layers in values]
+        curve = curve if what == "dead_units" else [or_gap(value) for value in curve]
         axes.plot(list(history), curve, color=(number / max(1, len(layers) - 1), 0.3, 0.6), linewidth=1)
-    if what != "dead_units" and any(0 < value < inf for of_layers in values for value in of_layers.values()):
-        axes.set_yscale("log", nonpositive="clip")
+    if what == "dead_units":
+        axes.set_ylim(-0.02, 1.02)
+    elif any(0 < value < inf for of_layers in values for value in of_layers.values()):
+        axes.set_yscale("log")
+
+
+def or_gap(value: float) -> float:
+    """Nothing to draw on a logarithmic scale, where a value is 0."""
+    return value if value > 0 else nan

@@ -1,5 +1,6 @@
 """Report a run to a study while it trains, and end it where the study has seen better."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lightning import Callback, LightningModule, Trainer
@@ -19,7 +20,7 @@ class ReportToStudy(Callback):
         self.validations = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.trial.set_user_attr("run", str(trainer.default_root_dir))
+        self.trial.set_user_attr("run", str(Path(trainer.default_root_dir).parent))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.sanity_checking or self.monitor not in trainer.callback_metrics:

@@ -49,7 +49,7 @@ def write(study: Study) -> Iterator[str]:
     study.optuna.trials_dataframe(("number", "value", "state", "duration", "params", "user_attrs")).to_csv(
         study.folder / "trials.csv", index=False
     )
-    runs = [Path(trial.user_attrs["run"]).parent for trial in trials if "run" in trial.user_attrs]
+    runs = [Path(trial.user_attrs["run"]) for trial in trials if "run" in trial.user_attrs]
     write_whole(study.folder / "runs.txt", "".join(f"{os.path.relpath(run, study.folder)}\n" for run in runs))
     counts = {name: [*map(state, trials)].count(name) for name in ("complete", "pruned", "failed", "running")}
     yield "\n" + ", ".join(f"{count} {name}" for name, count in counts.items() if count)
@@ -69,13 +69,17 @@ def importances(study: Study) -> Iterator[str]:
     """Optuna's importance of each key, and its plots; needs two different results."""
     if len({trial.value for trial in study.completed()}) < 2:
         return
+    from matplotlib.ticker import MaxNLocator
     from optuna.visualization import matplotlib as plots
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         found = optuna.importance.get_param_importances(study.optuna)
-        save(plots.plot_optimization_history(study.optuna), study.folder / "history.png")
-        save(plots.plot_param_importances(study.optuna), study.folder / "importances.png")
+        history = plots.plot_optimization_history(study.optuna, target_name=study.plan.monitor)
+        history.xaxis.set_major_locator(MaxNLocator(integer=True))  # whole trials
+        save(history, study.folder / "history.png")
+        bars = plots.plot_param_importances(study.optuna, target_name=study.plan.monitor)
+        save(bars, study.folder / "importances.png")
     yield "importance  " + ", ".join(f"{key} {share:.2f}" for key, share in found.items())
     yield f"plots   {study.folder / 'history.png'}, importances.png"
 
