@@ -39,6 +39,7 @@ MISTAKES = {
         ],
     ),
     "blanks": (["optimizer.lr", "=", "0.1"], ["=: type KEY=VALUE, without blanks", "0.1: type KEY=VALUE"]),
+    "an option of other programs": (["--activation", "tanh"], ["--activation: there is no such option; settings are"]),
     "a word for a list": (
         ["data=table", "data.path=a.csv", "data.target=b", "data.drop=id"],
         ["data.drop must be a list"],

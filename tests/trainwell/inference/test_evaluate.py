@@ -223,6 +223,7 @@ def test_a_task_without_forward_is_refused() -> None:
 REFUSED = [
     ("evaluate", ["run=latest"], "run=latest: there is no such run"),
     ("evaluate", [], "run must be given"),
+    ("evaluate", ["latest"], "latest: type run=latest\n"),
     ("evaluate", ["run=latest", "split=tset"], "split must be train or val or test, got tset"),
     ("evaluate", ["rum=latest"], "did you mean run=?"),
     ("predict", ["run=latest", "input=none.csv", "output=a.csv"], "input must be a .csv, .npy or .parquet file that"),

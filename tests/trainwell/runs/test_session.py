@@ -102,6 +102,16 @@ def test_what_only_the_parts_know_is_refused_too_and_leaves_nothing(
     assert not (project / "runs").exists()
 
 
+def test_a_sweep_of_which_no_run_can_begin_is_answered_once_and_leaves_nothing(
+    command: Callable[..., Any], project: Path
+) -> None:
+    ended = command(*SHORT, "trainer=ddp", "-m", "seed=0,1")
+    assert ended.returncode == 2
+    assert len(ended.stderr.splitlines()) == 1
+    assert "a sweep cannot start further processes" in ended.stderr
+    assert not (project / "runs").exists()
+
+
 UNDIRECTED = """
 from torchmetrics import MeanMetric
 

@@ -3,6 +3,7 @@
 A mistake gets a readable message and exit status 2, and leaves nothing behind. Nothing heavy is imported here.
 """
 
+import contextlib
 import errno
 import functools
 import logging
@@ -96,6 +97,8 @@ def with_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would print before it exits
     arguments, apart = hydra_arguments().parse_known_args()
+    if unknown := [word for word in apart if word.startswith("-")]:
+        raise Refused([f"{word}: there is no such option; settings are typed KEY=VALUE (--help)" for word in unknown])
     if apart:  # overrides before and after an option such as -m, which Hydra takes on one side alone
         arguments = hydra_arguments().parse_intermixed_args()
         options = [word for word in sys.argv[1:] if word not in arguments.overrides]
@@ -133,11 +136,21 @@ def with_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:
     except compose.COMPLAINTS as complaint:
         with compose.hydra_here(arguments.config_dir, arguments.config_path):
             raise Refused(compose.explain(config_name, arguments.overrides, complaint)) from complaint
-    if refusals:
-        raise Refused(refusals)
     for sweep in sweeps if multirun else ():
         if Path(sweep, "runs.txt").exists():  # of trainings, but not of examinations
             log.info(f"\ncompare trainwell compare {sweep}")
+        elif refusals:
+            remove_unused(Path(sweep))
+    if refusals:
+        raise Refused(list(dict.fromkeys(refusals)))
+
+
+def remove_unused(sweep: Path) -> None:
+    """Remove the folder of a sweep in which no run has begun, and those around it that are empty then."""
+    (sweep / "multirun.yaml").unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        for folder in (sweep, *sweep.parents[:2]):
+            folder.rmdir()
 
 
 def prepare_process() -> None:

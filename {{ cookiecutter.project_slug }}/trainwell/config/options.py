@@ -27,6 +27,11 @@ def parsed(arguments: Sequence[str], options: dict[str, Option]) -> dict[str, st
     mistakes = []
     for argument in arguments:
         key, equals, value = argument.partition("=")
+        required = next((name for name, known in values.items() if known == REQUIRED), None)
+        if not equals and required and not argument.startswith("-"):
+            values[required] = None
+            mistakes.append(f"{argument}: type {required}={argument}")
+            continue
         if not equals or key not in options:
             near = get_close_matches(key, options, n=1)
             hint = f"; did you mean {near[0]}=?" if near else f"; the keys are {', '.join(options)}"
