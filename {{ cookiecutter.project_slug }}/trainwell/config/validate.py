@@ -168,7 +168,7 @@ def patience_that_never_runs_out(config: DictConfig) -> Iterator[str]:
         yield (
             f"callbacks.early_stopping.patience must be below the number of validations, {validations} in "
             f"{trainer.max_epochs} epochs, or it can never stop anything; got {stopping.patience} "
-            "(lower it, raise trainer.max_epochs, or remove it with ~callbacks.early_stopping)"
+            "(lower it, raise trainer.max_epochs, remove it with ~callbacks.early_stopping, or try with trainer=smoke)"
         )
 
 
