@@ -213,6 +213,8 @@ def test_the_shell_completes_options_and_keys(command: Command) -> None:
         "train.py activation=relo",
         "train.py resume=nothing",
         "trainwell export run=a",
+        "trainwell doctor dropout.rate=2",
+        "trainwell tune +search=basics dropout.rate=2",
         "trainwell --help",
     ],
 )

@@ -32,12 +32,12 @@ def main(arguments: list[str]) -> int:
         print(HELP)
     from hydra.core.hydra_config import HydraConfig
 
-    from ..doctor.command import examine_config
-
     healthy: list[bool] = []  # each configuration of a sweep
 
     def examine_job(config: DictConfig) -> None:
         from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+        from ..doctor.command import examine_config
 
         try:
             overrides = list(HydraConfig.get().overrides.task)

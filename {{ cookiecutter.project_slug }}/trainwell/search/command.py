@@ -88,18 +88,19 @@ def new_study(search: str | None, overrides: Sequence[str]) -> "Study":
     """
     from ..config import compose
     from ..runs.secrets import refuse_secrets
-    from . import space, study
 
     if search not in searches():
         raise ValueError(f"+search must be one of {', '.join(searches())}, got {search or 'nothing'}")
+    with compose.hydra_here():
+        config = compose.checked("train", overrides)
+        refuse_secrets(compose.without_hydra(config), config.hydra)  # before the study's folder keeps what was typed
+    from . import space, study  # which import Optuna and torch
+
     lines = space.read_space(compose.project_root() / SPACES / f"{search}.yaml")
     if chosen := [override for override in overrides if compose.key_of(override) in lines]:
         raise ValueError(f"+search={search} chooses these itself, so leave out {' '.join(chosen)}")
     with compose.hydra_here():
-        config = compose.checked("train", overrides)
-        refuse_secrets(compose.without_hydra(config), config.hydra)  # before the study's folder keeps what was typed
-        checks = [partial(refuse_mistakes, search, overrides, each) for each in space.deviations(lines)]
-        together(*checks)
+        together(*[partial(refuse_mistakes, search, overrides, each) for each in space.deviations(lines)])
     plan = study.Plan(search, list(overrides), lines, config.monitor, mode_of(config), config.seed)
     return study.create(plan)
 
