@@ -153,6 +153,13 @@ def test_a_key_that_is_null_in_its_file_may_get_keys_of_its_own(command: Command
     assert ended.stderr.strip() == "seed must be a whole number, got x"
 
 
+def test_a_cluster_is_not_asked_for_where_there_is_none(command: Command, project: Path) -> None:
+    ended = command("-m", "hydra/launcher=slurm", "seed=0,1", env={"PATH": "/nowhere"})
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("hydra/launcher=slurm needs SLURM, and there is no srun here")
+    assert not (project / "runs").exists()
+
+
 def test_another_folder_of_configurations_is_checked_as_it_is(command: Command, project: Path, tmp_path: Path) -> None:
     configs = shutil.copytree(project / "configs", tmp_path / "configs")
     shutil.copy(configs / "activation" / "relu.yaml", configs / "activation" / "own.yaml")

@@ -8,6 +8,7 @@ import errno
 import functools
 import logging
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -126,6 +127,8 @@ def with_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:
             print(compose.help_text(config_name))
             return
         refuse(null_groups(arguments.overrides))
+        if "hydra/launcher=slurm" in arguments.overrides and shutil.which("srun") is None:
+            raise Refused(["hydra/launcher=slurm needs SLURM, and there is no srun here; try submitit_local"])
         if arguments.multirun and (arguments.cfg or arguments.info):
             raise Refused(["--cfg and --info show one configuration, so leave out -m"])
         if not shown:
