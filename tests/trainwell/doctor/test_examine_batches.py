@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss, softplus
 from torch.optim import Adam, AdamW
 from torch.utils.data import DataLoader
+from trainwell.data import standardize
 from trainwell.data.batches import Samples
 from trainwell.doctor.inspection import is_as_torch_starts
 from trainwell.doctor.loss_calls import LossCall, constant_loss
@@ -495,6 +496,18 @@ def table(seed: int, copied: bool) -> Problem:
 def test_rows_of_one_category_are_no_copies_of_each_other(seed: int, copied: bool) -> None:
     found = [finding.code for finding in findings_in_data(table(seed, copied))]
     assert found == ["validation_leak"] * copied
+
+
+@pytest.mark.parametrize("stride", [6, 24])
+def test_windows_that_overlap_are_seen_behind_a_standardization_of_each_step(stride: int) -> None:
+    steps = torch.arange(24 + 300 * stride, dtype=torch.float64)
+    series = 500 + (steps / 7).sin() + 0.1 * torch.randn(len(steps), generator=torch.Generator().manual_seed(0))
+    x = series.unfold(0, 24, stride)[:300]
+    x = x[torch.randperm(300, generator=torch.Generator().manual_seed(1))]
+    standardizer = standardize.fit([x[60:]])
+    whole = Samples(standardizer(x), torch.zeros(300))
+    samples = Problem(whole.at(torch.arange(60, 300)), whole.at(torch.arange(60)), 0, 32, 32, standardizer=standardizer)
+    assert [finding.code for finding in findings_in_data(samples)] == ["validation_leak"] * (stride < 24)
 
 
 @pytest.mark.parametrize("shuffled", [False, True])

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..data.batches import Batches, Samples
 from ..data.in_memory import InMemoryDataModule
+from ..data.standardize import Standardizer
 
 CALL_ERRORS = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)  # of methods with other arguments
 MOST_COLLECTED = 5_000  # samples taken from a loader that does not hold them in memory
@@ -49,6 +50,7 @@ class Problem:
     in_memory: bool = True
     scored: int = MOST_AT_ONCE  # samples of a split on which a network is evaluated during a trial
     collate: Collate = collate_pair
+    standardizer: Standardizer | None = None  # by which the data module has standardized the samples
 
     def batch(self, samples: Samples, device: torch.device, convert: Callable[[Tensor], Tensor] = lambda x: x) -> Batch:
         x, y = (part.to(device) for part in samples)
@@ -89,6 +91,7 @@ def problem_of(data: LightningDataModule) -> Problem | None:
         share=len(train) / len(loader) if isinstance(loader, Sized) and not in_memory else 1.0,
         in_memory=in_memory,
         collate=collate,
+        standardizer=data.standardizer if isinstance(data, InMemoryDataModule) else None,
     )
 
 

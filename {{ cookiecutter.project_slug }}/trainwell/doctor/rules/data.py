@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from ...data.batches import Samples
+from ...data.standardize import Standardizer
 from ...findings import Finding
 from ..problem import Problem, subsample
 from ..scoring import Measure
@@ -54,10 +55,10 @@ def findings_in_data(problem: Problem) -> Iterator[Finding]:
                 return
         yield from constant(train.flatten(1))
         yield from unscaled(train.flatten(1))
-        yield from leaked(train, val, share=problem.share * len(train) / len(problem.train.y))
+        yield from leaked(train, val, problem.share * len(train) / len(problem.train.y), problem.standardizer)
     elif problem.train.x.dtype == torch.int64:
         train, val = thinned(problem.train.x), thinned(problem.val.x)
-        yield from leaked(train, val, share=problem.share * len(train) / len(problem.train.y))
+        yield from leaked(train, val, problem.share * len(train) / len(problem.train.y), problem.standardizer)
     if problem.num_classes:
         yield from too_small(problem.val)
 
@@ -90,7 +91,7 @@ def unscaled(x: Tensor) -> Iterator[Finding]:
         yield Finding("unscaled_input", "error", "train samples", evidence)
 
 
-def leaked(train: Tensor, val: Tensor, share: float) -> Iterator[Finding]:
+def leaked(train: Tensor, val: Tensor, share: float, standardizer: Standardizer | None) -> Iterator[Finding]:
     """``share`` of the train samples are looked at; the others are expected to contain as many validation samples."""
     known = set(in_bytes(train))
     again = [each for each in in_bytes(val) if each in known]
@@ -101,7 +102,8 @@ def leaked(train: Tensor, val: Tensor, share: float) -> Iterator[Finding]:
         evidence = f"{found:.1%} of the validation samples are also train samples"
         yield Finding("validation_leak", "error", "validation samples", evidence, advice=UNCOPIED)
     elif share == 1.0:
-        near = next(chain(nearly_copied(train, val), overlapping(train, val)), None)
+        parts = overlapping(as_read(train, standardizer), as_read(val, standardizer))
+        near = next(chain(nearly_copied(train, val), parts), None)
         if near:
             evidence = f"{near[0]:.1%} of the validation samples are {near[1]} train samples"
             yield Finding("validation_leak", "error", "validation samples", evidence, advice=near[2])
@@ -167,6 +169,14 @@ def overlapping(train: Tensor, val: Tensor) -> Iterator[tuple[float, str, tuple[
         if share > most + BEYOND * by_chance and share * len(val) >= FEWEST_WINDOWS:
             yield share, "windows that overlap with", WHOLE
             return
+
+
+def as_read(x: Tensor, standardizer: Standardizer | None) -> Tensor:
+    """The samples before each step was standardized by itself, to four digits, so that equal parts are equal again."""
+    if standardizer is None or standardizer.mean.shape != x.shape[1:]:
+        return x
+    raw = x.double() * standardizer.deviation + standardizer.mean
+    return (raw / standardizer.deviation.mean()).round(decimals=4).float()
 
 
 def in_bytes(x: Tensor) -> list[bytes]:
