@@ -300,7 +300,8 @@ def against(code: str, history: History) -> Iterator[Treatment]:
     if code == "learning_rate_too_low":
         longest = history.longest_step()
         factor = min(10 ** (-2.3 - longest), 1e6) if longest > -12 else 100.0
-        yield from (rate_times(history, each) for each in dict.fromkeys((max(factor, 10.0), max(factor / 10, 3.0))))
+        rates = (max(factor, 10.0), max(3 * factor, 30.0), max(factor / 10, 3.0))
+        yield from (rate_times(history, each) for each in dict.fromkeys(rates))
     elif code in ("learning_rate_too_high", "oscillating_loss"):
         yield from lower
         if history.momentum > GENTLE_MOMENTUM:
