@@ -15,6 +15,7 @@ from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
 from ..comparison.statistics import Interval, bootstrap
+from ..console import quiet_lightning
 from ..data.in_memory import InMemoryDataModule
 from ..metrics import as_compared
 from ..outputs import kind_of
@@ -106,6 +107,7 @@ def logged_by_steps(run: TrainedRun, loader: Iterable[Any], split: str) -> dict[
     name = "test" if split == "test" else "validation"
     if getattr(type(run.task), f"{name}_step") is getattr(LightningModule, f"{name}_step"):
         return {}
+    quiet_lightning()  # after its import, which sets another level
     accelerator = device_for(run.config).type.replace("cuda", "gpu")
     trainer = Trainer(
         accelerator=accelerator,
