@@ -510,6 +510,15 @@ def test_windows_that_overlap_are_seen_behind_a_standardization_of_each_step(str
     assert [finding.code for finding in findings_in_data(samples)] == ["validation_leak"] * (stride < 24)
 
 
+@pytest.mark.parametrize("overlapping", [1, 3])
+def test_one_window_of_eight_that_overlaps_may_be_chance(overlapping: int) -> None:
+    x = torch.randn(248, 24, generator=torch.Generator().manual_seed(0))
+    x[:overlapping, :18] = x[8 : 8 + overlapping, 6:]
+    whole = Samples(x, torch.zeros(248))
+    samples = Problem(whole.at(torch.arange(8, 248)), whole.at(torch.arange(8)), 0, 32, 32)
+    assert [finding.code for finding in findings_in_data(samples)] == ["validation_leak"] * (overlapping > 1)
+
+
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_a_rare_class_that_few_samples_show_can_be_learned(shuffled: bool) -> None:
     """Scores by which a fifth of the samples is chosen: of so few, accuracy is that of a constant guess."""
