@@ -1,4 +1,4 @@
-"""Networks: what each layer is told, and which shapes are refused."""
+"""Networks: the arguments of each layer, and refused shapes."""
 
 from collections.abc import Callable
 

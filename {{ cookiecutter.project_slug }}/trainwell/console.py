@@ -59,7 +59,7 @@ class Terminal(logging.StreamHandler[TextIO]):
     """Standard output, above progress bars; where a pipe such as ``| head`` closes it, the command goes on without."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        tqdm = sys.modules.get("tqdm")  # without which there are no bars
+        tqdm = sys.modules.get("tqdm")  # not imported: there are no progress bars
         with tqdm.tqdm.external_write_mode() if tqdm else contextlib.nullcontext():
             super().emit(record)
 

@@ -77,7 +77,7 @@ class EpochMetrics(nn.Module):
 
 
 def as_compared(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """As metrics take them: numbers in double precision, for sums of squares far from 0 would lose the deviations."""
+    """Outputs and targets for a metric: float64 for numbers, because sums of squares far from 0 lose digits."""
     if targets.is_floating_point() and targets.device.type != "mps":  # which has no double precision
         return outputs.double(), targets.double()
     return outputs.float(), targets

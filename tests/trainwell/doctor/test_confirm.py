@@ -40,7 +40,7 @@ def test_remedies_that_gain_little_beside_the_best_one_are_not_offered() -> None
     confirmation = Confirmation(history(), lambda tried: history(after.get(tried.remedy, NO_BETTER)), history)
     (finding,) = confirmation.judged([exploding])
     assert finding.remedies == ("initialisation=torch_default",)
-    assert {"trainer.gradient_clip_val=1.0", "activation=relu initialisation=he"} <= confirmation.fruitless
+    assert {"trainer.gradient_clip_val=1.0", "activation=relu initialisation=he"} <= confirmation.ineffective
 
 
 def test_a_fact_is_shown_with_what_its_remedies_gain() -> None:
@@ -55,4 +55,4 @@ def test_a_fact_is_shown_with_what_its_remedies_gain() -> None:
     (finding,) = confirmation.judged([offered])
     assert finding.gains == {"weight_decay=l2 weight_decay.strength=0.01": "validation accuracy 70.0% instead of 40.0%"}
     assert finding.remedies == (*finding.gains, *offered.remedies)
-    assert confirmation.fruitless == {"dropout=standard"}
+    assert confirmation.ineffective == {"dropout=standard"}

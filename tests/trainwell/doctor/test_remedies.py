@@ -46,7 +46,7 @@ def test_offers_come_after_the_remedies_derived_from_the_evidence(tmp_path: Path
     (tmp_path / "activation" / "snake.yaml").write_text("# Remedy for: dead_units\n")
     (finding,) = treated([Finding("dead_units", "error", "head", "1", ("optimizer.lr=0.1",))], tmp_path)
     assert finding.remedies == ("optimizer.lr=0.1", "activation=snake")
-    (finding,) = treated([finding], tmp_path, fruitless={"activation=snake"})
+    (finding,) = treated([finding], tmp_path, ineffective={"activation=snake"})
     assert finding.remedies == ("optimizer.lr=0.1",)
 
 

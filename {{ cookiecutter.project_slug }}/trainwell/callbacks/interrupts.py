@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from lightning import Trainer
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 
-CLEAR = b"\r\x1b[J"  # a terminal from this line on, on which progress bars are drawn again
+CLEAR = b"\r\x1b[J"  # clears the terminal from this line on; progress bars redraw themselves
 MESSAGE = b"Stopping after this step or the validation in progress; repeat to stop at once\n"
 
 

@@ -246,7 +246,7 @@ def sentence(config_name: str, override: str, accepted: Sequence[str], complaint
 
 
 def first_line(complaint: Exception) -> str:
-    """What an error says, or of a file that is no YAML the line and what is wrong there."""
+    """The first line of an error; for invalid YAML the file, the line and the problem."""
     if isinstance(complaint, MarkedYAMLError) and complaint.problem_mark:
         mark = complaint.problem_mark
         return f"{os.path.relpath(mark.name)}, line {mark.line + 1}: invalid YAML: {complaint.problem}"

@@ -59,7 +59,7 @@ def unread(config: DictConfig, as_written: DictConfig) -> Iterator[str]:
 
 
 def refused_by_targets(config: DictConfig, as_written: DictConfig) -> Iterator[str]:
-    """Keys that were added below a ``_target_`` that does not take them."""
+    """Added keys that are no arguments of the ``_target_`` above them."""
     known = {key for key, _ in leaves(as_written)} | set(missing(as_written))
     for key in [key for key, _ in leaves(config) if key not in known and key.partition(".")[0] in OPEN]:
         steps = key.split(".")
@@ -72,10 +72,10 @@ def refused_by_targets(config: DictConfig, as_written: DictConfig) -> Iterator[s
 
 
 def takes(target: str, name: str) -> bool:
-    """Whether a function or class has an argument of this name, as far as can be told."""
+    """Whether a function or class has an argument of this name; True if its signature is not known."""
     try:
         parameters = inspect.signature(pydoc.locate(target)).parameters  # type: ignore[arg-type]
-    except (pydoc.ErrorDuringImport, TypeError, ValueError):  # it says itself, later, what is wrong with it
+    except (pydoc.ErrorDuringImport, TypeError, ValueError):  # building it reports what is wrong
         return True
     return name in parameters or any(each.kind is each.VAR_KEYWORD for each in parameters.values())
 

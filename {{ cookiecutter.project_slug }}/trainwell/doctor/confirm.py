@@ -21,7 +21,7 @@ MOST_TRIALS = 9
 LESS_LOSS = 0.15  # share of the validation loss that a remedy saves, and
 LESS_OF_CHANCE = 0.02  # the same as a share of the loss of equal chances
 MORE_ACCURACY = 0.03
-WORTH = 0.5  # share of what the best remedy gains, below which another one is no cure
+WORTH = 0.5  # share of the best remedy's gain, below which a remedy is not offered
 FAR_OFF = 10.0  # times the loss of a constant guess, at the start, if the network does not come down to it either
 MUCH_MORE = 0.15  # accuracy that training what is frozen gains; less is the usual price of a frozen backbone
 SMALL = 1e-3  # so that any gain in accuracy counts more than one in loss alone
@@ -39,7 +39,7 @@ class Confirmation:
     run: Run
     longer: Callable[[], History | None]  # the same trial with more steps
     tried: dict[str, History | None] = field(default_factory=dict)
-    fruitless: set[str] = field(default_factory=set)  # remedies that were tried, and of which none cured a finding
+    ineffective: set[str] = field(default_factory=set)  # overrides that were tried and did not help
 
     def judged(self, findings: Sequence[Finding]) -> list[Finding]:
         """Facts and confirmed suspicions in their order, then what is left, mostly as notes."""
@@ -111,7 +111,7 @@ class Confirmation:
         kept = [each for each in found if each[1] >= WORTH * found[0][1]]
         cures = {treatment.remedy for treatment, _, _ in kept}
         tried = {treatment.remedy for treatment in self.treatments(finding) if key_of(treatment) in self.tried}
-        self.fruitless |= tried - cures
+        self.ineffective |= tried - cures
         return kept
 
     def gains_of(self, finding: Finding) -> Iterator[tuple[Treatment, float, str]]:
@@ -126,7 +126,7 @@ class Confirmation:
             if found and finding.code in OF_UNITS and found[0] <= SMALL and self.history.reached(0.9):
                 continue  # units at the ends of their range may be meant, such as bits
             if found and finding.code == "overfitting" and after and not after.beats_chance:
-                continue  # it is less sure of what it knows no better
+                continue  # a lower loss alone: the network only became less confident
             if found:
                 yield treatment, *found
 

@@ -81,7 +81,7 @@ def examination(
             return treated(in_data), None
         trials = Trials(module, data, problem, uses_targets, shown, {"seed": seed, **trainer}, steps)
         history = trials.first()
-        findings = treated(judged(trials, history, in_data), fruitless=trials.fruitless)
+        findings = treated(judged(trials, history, in_data), ineffective=trials.ineffective)
     gc.collect()  # trainers and modules refer to each other, and hold tensors that the collector does not count
     return findings, history
 
@@ -98,7 +98,7 @@ class Trials:
     settings: dict[str, Any]
     steps: int
     begun: float = field(default_factory=thread_time)
-    fruitless: set[str] = field(default_factory=set)  # remedies that helped in none of the trials
+    ineffective: set[str] = field(default_factory=set)  # overrides that were tried and did not help
     longest: float = 0.0  # seconds of computing of the longest trial of ``steps``
 
     def first(self) -> History:
@@ -150,7 +150,7 @@ def set_baselines(history: History, problem: Problem | None, uses_targets: bool)
 def judged(trials: Trials, history: History, in_data: list[Finding]) -> list[Finding]:
     """All findings, root cause first: what is seen, then what trials with remedies confirm."""
     problem = trials.problem
-    confirmation = Confirmation(history, trials.treated, trials.longer, fruitless=trials.fruitless)
+    confirmation = Confirmation(history, trials.treated, trials.longer, ineffective=trials.ineffective)
     findings = confirmation.judged(facts(trials, history, [judged_inputs(finding, history) for finding in in_data]))
     if problem and all(finding.severity == "note" or finding.code == "validation_leak" for finding in findings):
         reached = history.last.val_accuracy if history.last else None
@@ -213,7 +213,9 @@ def ahead_of(trials: Trials, problem: Problem, history: History) -> list[Finding
     fewer = replace(problem, train=train.at(chosen), in_memory=True)
     ahead = trials.trial(fewer, trials.steps)
     ahead.chance = history.chance
-    confirmation = Confirmation(ahead, partial(trials.treated, problem=fewer), lambda: None, fruitless=trials.fruitless)
+    confirmation = Confirmation(
+        ahead, partial(trials.treated, problem=fewer), lambda: None, ineffective=trials.ineffective
+    )
     return [confirmation.with_gains(finding) for finding in will_overfit(ahead)]
 
 

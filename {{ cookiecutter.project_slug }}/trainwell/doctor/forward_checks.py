@@ -75,7 +75,7 @@ def inspect_forward(found: Inspection, module: nn.Module, x: Tensor, reorder: bo
             if other is None or other.shape[1] != first.shape[1]:
                 continue
             if (difference(of_again.get(name, first), first) or 0.0) > DIFFERS:
-                continue  # it is called again with what is drawn at random
+                continue  # a layer that is called again with random inputs
             apart = difference(other, first[: FEW // 2], scale=first)
             if apart is not None and apart > DIFFERS and not found.mixing_layer:
                 found.mixing, found.mixing_layer = max(found.mixing, apart), name

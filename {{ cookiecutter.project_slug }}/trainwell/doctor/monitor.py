@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 FIRST_STEPS = 200  # that the rules are made for
 EARLY = 10  # one more measured step, for gradients before much is learned
-LASTING = 3  # validations in a row in which a network overfits; the next epoch may mend what one has lost
+LASTING = 3  # consecutive validations that must overfit before it is reported; one bad epoch is common
 CHANCE_DEVIATION = 0.02  # standard deviation of an accuracy on a few hundred samples
 
 
@@ -46,7 +46,7 @@ class Monitor(Probe):
         self.history: History | None = None
         self.judged = False
         self.epoch_ended = False
-        self.overfitted = 0  # validations in a row
+        self.overfitted = 0  # consecutive validations
         self.restored: dict[str, Any] | None = None  # state of the activations, from a checkpoint
 
     def state_dict(self) -> dict[str, Any]:
@@ -123,7 +123,7 @@ class Monitor(Probe):
     def judge_last_epoch(self, trainer: Trainer, validations: int = LASTING) -> None:
         """Look for overfitting in the epoch that has ended, now that all its metrics are known.
 
-        It is reported if it lasted for so many ``validations``.
+        It is reported after this number of consecutive ``validations`` that overfit.
         """
         if not self.epoch_ended:  # when a run is resumed within an epoch, none has
             return
@@ -154,7 +154,9 @@ class Monitor(Probe):
         return Scores(train_loss, 1 - train_loss / guess, val_loss, 1 - val_loss / guess) if guess > 0 else None
 
     def judge_first_steps(self, trainer: Trainer) -> None:
-        if self.judged or self.history is None or self.history.steps < EARLY:  # at first units may be equal, say
+        if (
+            self.judged or self.history is None or self.history.steps < EARLY
+        ):  # before, units of a zero initialisation are still equal
             return
         self.judged = True
         self.history.end(self.statistics, self.history.last_dead, [])

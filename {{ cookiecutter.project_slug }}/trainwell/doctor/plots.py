@@ -73,5 +73,5 @@ def draw_statistic(axes: Any, history: dict[int, Numbers], layers: Sequence[str]
 
 
 def or_gap(value: float) -> float:
-    """Nothing to draw on a logarithmic scale, where a value is 0."""
+    """NaN instead of 0, which a logarithmic scale cannot show."""
     return value if value > 0 else nan

@@ -67,10 +67,10 @@ def offers(configs: Path = CONFIGS) -> Iterator[tuple[str, str]]:
                 yield code, overrides or f"{path.parent.name}={path.stem}"
 
 
-def treated(findings: Iterable[Finding], configs: Path = CONFIGS, fruitless: Collection[str] = ()) -> list[Finding]:
+def treated(findings: Iterable[Finding], configs: Path = CONFIGS, ineffective: Collection[str] = ()) -> list[Finding]:
     """The findings, each with the offers against it after the remedies derived from its evidence.
 
-    What is ``fruitless`` has been tried, and helped none of them.
+    ``ineffective`` overrides were tried without success and are left out.
     """
     listed = list(findings)
     known = list(offers(configs)) if listed else []
@@ -78,7 +78,7 @@ def treated(findings: Iterable[Finding], configs: Path = CONFIGS, fruitless: Col
     for finding in listed:
         offered = [remedy for code, remedy in known if code == finding.code]
         remedies = dict.fromkeys([*finding.remedies, *offered])
-        found.append(advised(finding.with_remedies(each for each in remedies if each not in fruitless)))
+        found.append(advised(finding.with_remedies(each for each in remedies if each not in ineffective)))
     return found
 
 

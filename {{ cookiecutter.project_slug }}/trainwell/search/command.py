@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SPACES = Path("configs", "search")
-HOPELESS = 10  # trials, of which one at least would train if any could
+HOPELESS = 10  # first trials; if all are refused for one reason, so are the others
 HELP = """trainwell tune +search=NAME [trials=30] [OVERRIDE ...]
 trainwell tune resume=STUDY [trials=30]
 
@@ -57,7 +57,7 @@ def is_own(argument: str) -> bool:
 
 
 def mistyped(arguments: Sequence[str]) -> Iterator[str]:
-    """Options of other commands, and what looks like an option of this one."""
+    """Arguments that this command does not have, and misspelt ones."""
     for argument in arguments:
         key = argument.partition("=")[0]
         if argument.startswith("-"):

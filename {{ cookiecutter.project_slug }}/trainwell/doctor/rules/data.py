@@ -33,7 +33,7 @@ SHIFTS, SHORTEST, FEW = (1, 2), 6, 500  # steps; steps that are compared at leas
 MOST_SHIFTED, LONGEST = 50, 64  # steps by which windows are moved; equal steps that decide
 MOST_CATEGORIES = 20  # values of a feature
 COPIES, NEARER = 20, 1.5  # of one sample; how much nearer several must be, because classes are groups as well
-ROOM = 50.0  # samples, of which one or more may be equal to a train sample by chance
+ROOM = 50.0  # validation samples for each one that equals a train sample by chance; with fewer, copies are expected
 OUTLIERS = ((0.01, 0.8), (0.05, 0.95))  # shares of the samples; shares of the squares of all targets that are theirs
 WIDEST_INTERVAL = 0.17  # half the width of the 95 % interval of an accuracy
 SOME = 0.05  # of the loss of a constant guess, which a network explains
@@ -118,7 +118,7 @@ UNCOPIED = (
 
 def must_repeat(train: Tensor) -> bool:
     """Whether samples repeat by chance, as with a few answers to a few questions, if features are independent."""
-    equal = 0.0  # the logarithm of the probability that two samples are
+    equal = 0.0  # log-probability that two samples are equal
     for feature in train.T:
         shares = feature.unique(return_counts=True)[1] / len(feature)
         equal += log(shares.square().sum().item())
@@ -172,7 +172,7 @@ def overlapping(train: Tensor, val: Tensor) -> Iterator[tuple[float, str, tuple[
 
 
 def as_read(x: Tensor, standardizer: Standardizer | None) -> Tensor:
-    """The samples before each step was standardized by itself, to four digits, so that equal parts are equal again."""
+    """Undo the standardization and round to four digits, so that equal parts of a series compare as equal."""
     if standardizer is None or standardizer.mean.shape != x.shape[1:]:
         return x
     raw = x.double() * standardizer.deviation + standardizer.mean
@@ -200,7 +200,7 @@ def share_near(train: Tensor, val: Tensor) -> float:
         nearest = between.topk(nearest.shape[1], dim=1, largest=False).values
         near_by = distances(val[:, numbers], train[:, numbers]).topk(nearest.shape[1], dim=1, largest=False).values
     ratios = nearest[:, :COPIES] / nearest[:, 1 : COPIES + 1].clamp(min=1e-12)
-    ratios[nearest[:, 1 : COPIES + 1].isinf()] = 1.0  # there is no next one to compare with
+    ratios[nearest[:, 1 : COPIES + 1].isinf()] = 1.0  # no further neighbour to compare with
     ratios[:, 1:] *= NEARER
     ratio = ratios.min(dim=1).values
     near, nearer_than_most = ((limit > ratio).double().mean().item() for limit in (NEAR, 5 * NEAR))
@@ -215,7 +215,7 @@ def distances(val: Tensor, train: Tensor) -> Tensor:
 
 
 def varied(x: Tensor) -> Tensor:
-    """Which features have more values than categories do; of many features all, as of images."""
+    """Which features have too many values to be categories, (F,); all of them where there are many, as in images."""
     if x.shape[1] > MOST_EXACT:
         return torch.ones(x.shape[1], dtype=torch.bool)
     return torch.tensor([len(feature.unique()) > MOST_CATEGORIES for feature in x.T])
@@ -291,7 +291,7 @@ def strongest_correlation(x: Tensor, y: Tensor, val: Tensor, target: Tensor) -> 
     pairs = ((held_out(x, y), y), (ridge(x, val, y), target))
     found = [[correlation(*columns) for columns in zip(*(part.T for part in pair), strict=True)] for pair in pairs]
     sigmas = [sqrt(len(true)) * r for (_, true), of_columns in zip(pairs, found, strict=True) for r in of_columns]
-    by_chance = sqrt(SIGMAS**2 + 2 * log(len(sigmas)))  # of so many, the largest is beyond this as seldom
+    by_chance = sqrt(SIGMAS**2 + 2 * log(len(sigmas)))  # corrected for the number of comparisons
     return max(sigmas) >= by_chance or mean(sigmas) >= SIGMAS, max(found[1])
 
 
