@@ -44,7 +44,7 @@ SETTINGS = {
     "early stopping and a plateau": ["scheduler=plateau", "scheduler.patience=0", "optimizer=sgd", "optimizer.lr=0.3"],
     "two validations an epoch": ["+trainer.val_check_interval=0.5", "scheduler=plateau"],
     "epochs that are left early": ["trainer.limit_train_batches=7", "trainer.max_epochs=7"],
-    "a number of steps": ["+trainer.max_steps=45", "callbacks.last_checkpoint.steps=null"],
+    "a number of steps": ["trainer.max_epochs=-1", "+trainer.max_steps=45", "callbacks.last_checkpoint.steps=null"],
     "validation every other epoch": ["trainer.check_val_every_n_epoch=2", "trainer.max_epochs=4", "monitor=train/loss"],
 }
 WHOLE: dict[tuple[str, ...], dict[str, Any]] = {}

@@ -53,6 +53,12 @@ MISTAKES = {
     "a key that nothing reads": (["+dropout.slope=1"], ["dropout.slope: nothing reads such a key"]),
     "decay that the optimizer couples": (["weight_decay=decoupled", "optimizer=adam"], ["type optimizer=adamw"]),
     "patience that never runs out": (["trainer.max_epochs=5"], ["callbacks.early_stopping.patience", "~callbacks"]),
+    "epochs without end": (["trainer.max_epochs=-1"], ["trainer.max_epochs=-1 needs", "type +trainer.max_steps="]),
+    "no epoch": (["trainer.max_epochs=0"], ["trainer.max_epochs must be 1 or more, or -1 beside trainer.max_steps"]),
+    "a word for a share": (
+        ["trainer=smoke", "trainer.limit_train_batches=half"],
+        ["trainer.limit_train_batches must be a number, got half"],
+    ),
     "a monitor that nobody logs": (["monitor=val/kappa"], ["monitor must be one of train/loss", "got val/kappa"]),
     "a callback that is null": (["callbacks.early_stopping=null"], ["type ~callbacks.early_stopping"]),
     "data without a path": (["data=arrays"], ["data.path must be given"]),
@@ -150,6 +156,13 @@ def test_a_key_that_is_null_in_its_file_may_get_keys_of_its_own(command: Command
     ended = command("--cfg", "job", "optimizer.lr_of={head.*: 0.1}")
     assert "head.*: 0.1" in ended.stdout
     ended = command("optimizer.lr_of={head.*: 0.1}", "seed=x")
+    assert ended.stderr.strip() == "seed must be a whole number, got x"
+
+
+@pytest.mark.parametrize("trainer", ["trainer=gpu", "trainer=smoke", "trainer=ddp"])
+def test_arguments_of_the_trainer_take_every_kind_that_lightning_takes(trainer: str, command: Command) -> None:
+    typed = ["trainer.devices=[1]", "trainer.limit_train_batches=0.5", "trainer.limit_val_batches=null"]
+    ended = command(trainer, *typed, "trainer.max_epochs=-1", "+trainer.max_steps=1000", "seed=x")
     assert ended.stderr.strip() == "seed must be a whole number, got x"
 
 

@@ -17,7 +17,12 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from . import constraints
 
 KINDS = {bool: "true or false", int: "a whole number", float: "a number"}
-NULLABLE = ("trainer.gradient_clip_val", "trainer.gradient_clip_algorithm", "trainer.check_val_every_n_epoch")
+LIMITS = ("trainer.limit_train_batches", "trainer.limit_val_batches")  # a number of batches, or a share of them
+NULLABLE = (
+    *("trainer.gradient_clip_val", "trainer.gradient_clip_algorithm", "trainer.check_val_every_n_epoch"),
+    *LIMITS,
+)
+DEVICES = "trainer.devices"  # a number, a list or auto: Lightning checks it
 READ_BY_A_RUN = ("data", "task", "trainer", "callbacks", "logger")
 REFERENCE = re.compile(r"\$\{(\w+)")
 WAYS_TO_SPLIT = ("column", "group", "time", "val_path", "test_path")  # keys of data.split
@@ -105,10 +110,11 @@ def wrong_kinds(config: DictConfig, as_written: DictConfig, ranges: Mapping[str,
     """A number stays a number, a whole number a whole one, a switch without further choices a switch."""
     for key, default in leaves(as_written):
         value = OmegaConf.select(config, key, default=default)
+        default = 1.0 if key in LIMITS else default
+        if key == DEVICES or (isinstance(default, bool) and key in ranges and value is not None):
+            continue
         if value is None and default is not None and key not in NULLABLE:
             yield f"{key} must be {KINDS.get(type(default), 'given')}, got null"
-        elif isinstance(default, bool) and key in ranges:
-            continue
         elif isinstance(value, str) and isinstance(default, ListConfig):
             yield f"{key} must be a list, such as [{value}], got {value}"
         elif value is not None and type(default) in KINDS and not same_kind(value, default):
@@ -154,7 +160,7 @@ def shown(value: Any) -> str:
 
 def patience_that_never_runs_out(config: DictConfig) -> Iterator[str]:
     stopping, trainer = config.callbacks.get("early_stopping"), config.trainer
-    if stopping is None or trainer.get("max_epochs") is None or trainer.max_epochs < 0:
+    if stopping is None or trainer.get("max_epochs") is None or trainer.max_epochs < 1:
         return
     if trainer.get("max_steps", -1) > 0 or trainer.check_val_every_n_epoch is None:
         return  # the number of validations depends on the data
@@ -174,6 +180,11 @@ def patience_that_never_runs_out(config: DictConfig) -> Iterator[str]:
 
 def steps_and_validations(config: DictConfig) -> Iterator[str]:
     trainer, interval = config.trainer, config.trainer.get("val_check_interval")
+    epochs = trainer.get("max_epochs", 1)
+    if epochs == -1 and trainer.get("max_steps", -1) < 1:
+        yield "trainer.max_epochs=-1 needs the number of steps as well: type +trainer.max_steps=..."
+    elif epochs < 1 and epochs != -1:
+        yield f"trainer.max_epochs must be 1 or more, or -1 beside trainer.max_steps, got {epochs}"
     if trainer.get("fast_dev_run"):
         yield "trainer.fast_dev_run saves nothing that a run needs; for a quick check type trainer=smoke"
     if isinstance(interval, float) and not 0 < interval <= 1:

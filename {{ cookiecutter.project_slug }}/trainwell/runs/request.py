@@ -101,6 +101,8 @@ def nothing_left(request: Request, config: DictConfig) -> str | None:
         return f"{run} has ended: it stopped early, so more epochs would change nothing"
     own = read_values(run)
     more = EPOCHS in request.limits and config.trainer.max_epochs > own.trainer.max_epochs
+    if status == "finished" and own.trainer.max_epochs == -1:
+        return f"{run} has finished its {own.trainer.max_steps} steps, a number that a resumed run keeps"
     if status == "finished" and not more:
         return f"{run} has finished; for more epochs:  python train.py resume={run} {EPOCHS}=..."
     return None
