@@ -63,3 +63,17 @@ def test_settings_and_metrics_may_have_the_names_of_columns(make: Make) -> None:
     assert list(table.lines(compared))
     assert len(csv_rows("runs")) == 2
     page.write(compared, Path("page.html"))
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"), [(24, [["a"], ["bb"], ["c"]]), (29, [["a", "bb"], ["c"]]), (99, [["a", "bb", "c"]])]
+)
+def test_a_table_is_no_wider_than_the_terminal(
+    width: int, shown: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    rows = [{"number": 1, "group": "relu", "a": 0.25, "bb": "finished", "c": "-"}]
+    tables = list(table.side_by_side(rows, ["number", "group"], ["a", "bb", "c"]))
+    assert [lines[0].split()[2:] for lines in tables] == shown
+    assert max(len(line) for lines in tables for line in lines) <= width
+    assert all(lines[1].split()[:2] == ["1", "relu"] for lines in tables)

@@ -2,6 +2,8 @@
 
 import csv
 import math
+import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,9 +66,9 @@ def lines(comparison: Comparison) -> Iterator[str]:
     intervals = [name for name, value in rows[0].items() if isinstance(value, Interval)]
     differences = [name for name in intervals if any(row[name].size > 1 for row in rows)]
     yield headline(comparison)
-    yield from ["", *aligned(rows, ["number", "group", "runs", "status", *comparison.metrics])]
-    if differences:
-        yield from ["", *aligned(rows, ["number", "group", *differences])]
+    for columns in (["runs", "status", *comparison.metrics], differences):
+        for part in side_by_side(rows, ["number", "group"], columns):
+            yield from ["", *part]
     yield from ["", *notes(comparison)]
     if comparison.differing:
         yield f"Settings that differ: {', '.join(comparison.differing)}"
@@ -74,10 +76,18 @@ def lines(comparison: Comparison) -> Iterator[str]:
         yield f"{len(comparison.groups) - LONGEST} more groups are in the files below"
 
 
-def aligned(rows: Sequence[Row], columns: Sequence[str]) -> Iterator[str]:
-    cells = [[*map(cell, columns)], *([cell(row[column]) for column in columns] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    yield from ("  ".join(map(str.ljust, line, widths)).rstrip() for line in cells)
+def side_by_side(rows: Sequence[Row], first: Sequence[str], columns: Sequence[str]) -> Iterator[list[str]]:
+    """Tables no wider than the terminal, as lines: ``first`` in each, then as many columns as there is room for."""
+    texts = {column: [column, *(cell(row[column]) for row in rows)] for column in (*first, *columns)}
+    widths = {column: max(map(len, text)) + 2 for column, text in texts.items()}
+    terminal = shutil.get_terminal_size((sys.maxsize, 0)).columns
+    waiting = list(columns)
+    while waiting:
+        shown = [*first, waiting.pop(0)]
+        while waiting and sum(widths[column] for column in (*shown, waiting[0])) - 2 <= terminal:
+            shown.append(waiting.pop(0))
+        lines = zip(*([text.ljust(widths[column]) for text in texts[column]] for column in shown), strict=True)
+        yield ["".join(line).rstrip() for line in lines]
 
 
 def cell(value: object) -> str:
