@@ -5,7 +5,7 @@ augmentation, on ``(seed, epoch, batch)`` alone.
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ Key = tuple[int, int, int]  # the epoch, the place in its order among all proces
 
 
 class ResumableLoader(DataLoader[Any]):
-    """A DataLoader over a map-style dataset, with its keywords, that leaves the global random states alone.
+    """A DataLoader over a dataset or a list, with its keywords, that leaves the global random states alone.
 
     With several processes each gets every n-th sample of the order. The last ones, too few to share evenly, are left
     out where samples are shuffled, and otherwise only where some processes would have a batch more than others.
@@ -27,7 +27,9 @@ class ResumableLoader(DataLoader[Any]):
 
     sampler: "EpochOrder"
 
-    def __init__(self, dataset: Dataset[Any], batch_size: int, *, seed: int, shuffle: bool = True, **kw: Any) -> None:
+    def __init__(
+        self, dataset: Dataset[Any] | Sequence[Any], batch_size: int, *, seed: int, shuffle: bool = True, **kw: Any
+    ) -> None:
         sampler = kw.pop("sampler", None)  # Lightning makes the loader again with one for trainer.overfit_batches
         if sampler is not None and not isinstance(sampler, SequentialSampler):
             raise ValueError("ResumableLoader has an order of its own and takes no sampler")
