@@ -26,10 +26,11 @@ from torch.optim import Adam, AdamW
 from torch.utils.data import DataLoader
 from trainwell.data import standardize
 from trainwell.data.batches import Samples
+from trainwell.doctor.baselines import baseline_share
 from trainwell.doctor.inspection import is_as_torch_starts
 from trainwell.doctor.loss_calls import LossCall, constant_loss
 from trainwell.doctor.problem import Problem, problem_of
-from trainwell.doctor.rules.data import baseline_share, findings_in_data, unlearnable
+from trainwell.doctor.rules.data import findings_in_data, unlearnable
 from trainwell.findings import Finding, healthy
 
 TOKENS, LENGTH = 20, 16

@@ -27,7 +27,7 @@ from trainwell.data.batches import Samples
 from trainwell.doctor.examine import examine
 from trainwell.doctor.history import History
 from trainwell.doctor.inspection import Inspection
-from trainwell.doctor.rules.network import lagging_statistics, linear_network
+from trainwell.doctor.rules.forward_pass import lagging_statistics, linear_network
 from trainwell.findings import WHY, Finding, healthy
 
 WIDTH = 24

@@ -16,12 +16,14 @@ from tqdm import tqdm
 from ..findings import Finding, healthy
 from ..metrics import higher_is_better
 from ..rng import preserved_random_states
+from .baselines import baseline_accuracy, baseline_share, chance, guessing
 from .confirm import Confirmation
 from .cost import affordable
 from .history import EXPLAINED_DEVIATION, History
 from .problem import CALL_ERRORS, Problem, problem_of
 from .remedies import treated
-from .rules import data as data_rules
+from .rules.copies import UNCOPIED
+from .rules.data import findings_in_data, outlying_targets, unlearnable, unlearnable_numbers
 from .rules.optimization import will_overfit
 from .rules.order import EXPLAIN_TRAINING, findings_in_network, findings_in_training
 from .rules.splits import findings_between_splits, outputs_without_class
@@ -76,7 +78,7 @@ def examination(
         uses_targets = bool(problem and predicts_targets(module, problem))
         if problem and not uses_targets:
             problem = replace(problem, num_classes=0)
-        in_data = list(data_rules.findings_in_data(problem)) if problem else []
+        in_data = list(findings_in_data(problem)) if problem else []
         if any(finding.code == "non_finite" for finding in in_data):
             return treated(in_data), None
         trials = Trials(module, data, problem, uses_targets, shown, {"seed": seed, **trainer}, steps)
@@ -137,14 +139,14 @@ class Trials:
 def set_baselines(history: History, problem: Problem | None, uses_targets: bool) -> None:
     """Give a history what accuracy and loss can be expected of guesses and of simple learners."""
     if problem and problem.num_classes:
-        history.chance, history.baseline = data_rules.chance(problem), data_rules.baseline_accuracy(problem)
-        history.guessing = data_rules.guessing(problem)
+        history.chance, history.baseline = chance(problem), baseline_accuracy(problem)
+        history.guessing = guessing(problem)
     elif problem and history.scores:
         first = history.scores[min(history.scores)]
         history.score = "explained loss"
         history.guess_loss = first.val_loss / max(1 - first.val_accuracy, 1e-9)  # which the share was taken from
         history.chance = (0.0, EXPLAINED_DEVIATION)
-        history.baseline = data_rules.baseline_share(problem) if uses_targets else 0.0
+        history.baseline = baseline_share(problem) if uses_targets else 0.0
 
 
 def judged(trials: Trials, history: History, in_data: list[Finding]) -> list[Finding]:
@@ -154,7 +156,7 @@ def judged(trials: Trials, history: History, in_data: list[Finding]) -> list[Fin
     findings = confirmation.judged(facts(trials, history, [judged_inputs(finding, history) for finding in in_data]))
     if problem and all(finding.severity == "note" or finding.code == "validation_leak" for finding in findings):
         reached = history.last.val_accuracy if history.last else None
-        of_kind = data_rules.unlearnable if problem.num_classes else data_rules.unlearnable_numbers
+        of_kind = unlearnable if problem.num_classes else unlearnable_numbers
         labels = list(of_kind(problem, reached)) if trials.uses_targets else []
         longer = trials.longer() if labels else None
         if longer and longer.learns:
@@ -179,11 +181,11 @@ def facts(trials: Trials, history: History, in_data: list[Finding]) -> list[Find
         return found
     found += [*findings_between_splits(problem), *outputs_without_class(problem, history)]
     if trials.uses_targets and call is not None and call.name == "mse_loss":
-        found += data_rules.outlying_targets(problem)
+        found += outlying_targets(problem)
     explained = {code for finding in found for code in EXPLAINED_FACTS.get(finding.code, ())}
     if not problem.train.y.numel() and any(finding.code == "unscaled_input" for finding in in_data):
         explained.add("unscaled_target")  # targets are inputs
-    copied = any(finding.advice == data_rules.UNCOPIED for finding in in_data)  # then any feature gives answers away
+    copied = any(finding.advice == UNCOPIED for finding in in_data)  # then any feature gives answers away
     kept = [finding for finding in found if finding.code not in explained]
     return kept if copied else sorted(kept, key=lambda finding: finding.code != "target_leak")
 
@@ -192,9 +194,9 @@ def judged_inputs(finding: Finding, history: History) -> Finding:
     """Inputs that the network learns from all the same are a warning; constant ones that leave enough, a note."""
     if finding.code not in BAD_INPUTS:
         return finding
-    chance = history.chance[0]
+    guess = history.chance[0]
     best = max(history.baseline, history.last.val_accuracy if history.last else 0.0)
-    enough = finding.code == "constant_input" and best > chance + ENOUGH * (1 - chance)
+    enough = finding.code == "constant_input" and best > guess + ENOUGH * (1 - guess)
     return finding.as_note() if enough else replace(finding, severity=history.severity)
 
 

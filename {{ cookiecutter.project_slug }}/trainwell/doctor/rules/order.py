@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from ...findings import Finding
 from ..history import History
-from . import network, optimization, signal_flow
+from . import forward_pass, optimization, outputs, parameters, signal_flow
 
 Rule = Callable[[History], Iterator[Finding]]
 
@@ -31,20 +31,20 @@ RULES: tuple[Rule, ...] = (
     optimization.stays_at_chance,
 )
 SEEN: tuple[Rule, ...] = (
-    network.optimizer_never_steps,
-    network.unregistered_layers,
-    network.frozen_parameters,
-    network.accumulated_gradients,
-    network.output_activation,
-    network.mixed_samples,
-    network.leaking_tokens,
-    network.dropout_in_evaluation,
-    network.loss_mismatch,
-    network.dropped_outputs,
-    network.lagging_statistics,
-    network.tiny_batches,
-    network.unscaled_target,
-    network.linear_network,
+    parameters.optimizer_never_steps,
+    parameters.unregistered_layers,
+    parameters.frozen_parameters,
+    parameters.accumulated_gradients,
+    outputs.output_activation,
+    forward_pass.mixed_samples,
+    forward_pass.leaking_tokens,
+    forward_pass.dropout_in_evaluation,
+    outputs.loss_mismatch,
+    outputs.dropped_outputs,
+    forward_pass.lagging_statistics,
+    forward_pass.tiny_batches,
+    outputs.unscaled_target,
+    forward_pass.linear_network,
 )
 EXPLAIN_TRAINING = {  # what comes of these is not judged
     "optimizer_never_steps", "unregistered_layers", "frozen_parameters", "accumulated_gradients", "output_activation",

@@ -9,9 +9,9 @@ from torch.nn.functional import one_hot
 from torchmetrics.functional.classification import binary_auroc
 
 from ...findings import Finding
+from ..baselines import MOST_COMPARED, pairs, ridge, scaled
 from ..history import History
 from ..problem import Problem, subsample
-from .data import MOST_COMPARED, flat, ridge, scaled
 
 MOST_MISSING = 0.02  # share of the validation samples of classes without a train sample
 APART = 0.25  # above 0.5: how well train and validation samples can be separated; their shares of classes
@@ -153,7 +153,7 @@ def leaking_number(problem: Problem) -> Iterator[Finding]:
     """One feature says nearly all of a number, and all others together do not."""
     if problem.num_classes or not problem.train.y.is_floating_point() or problem.train.y[0].numel() != 1:
         return
-    (x, y), (val, target) = (flat(subsample(part, MOST_COMPARED)) for part in (problem.train, problem.val))
+    (x, y), (val, target) = pairs(problem)
     y, target = y.reshape(-1, 1).double(), target.reshape(-1, 1).double()
     if not 2 <= x.shape[1] <= MOST_FEATURES:
         return

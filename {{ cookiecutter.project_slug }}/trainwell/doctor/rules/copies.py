@@ -1,0 +1,166 @@
+"""Rules about validation samples that are, nearly or in part, train samples."""
+
+from collections.abc import Iterator
+from itertools import chain, product
+from math import inf, log
+
+import torch
+from torch import Tensor
+
+from ...data.standardize import Standardizer
+from ...findings import Finding
+from ..baselines import MOST_COMPARED
+
+MOST_LEAKED = 0.01  # share of the validation samples that are train samples
+MOST_OF_TOKENS = 0.1  # the same of texts, which people repeat
+FEWEST_OTHERS = 1 / 3  # share of different ones among these; fewer are states that come again, such as an empty image
+MOST_NEAR = 0.05  # share of the validation samples that are nearly copies
+MOST_OF_WINDOWS = 0.3  # share of those of which a part is also in a train sample, of texts
+FEWEST_WINDOWS = 3  # of the validation samples
+BEYOND = 2.0  # times as many as by chance
+NEAR = 0.1  # distance to the nearest train sample, as a share of that to the next
+BY_CHANCE = 0.1  # share of the validation samples that are five times less near, beyond what the dimension explains
+MOST_EXACT = 100  # features; with more, distances are large enough to be computed by products
+SHIFTS, SHORTEST, FEW = (1, 2), 6, 500  # steps; steps that are compared at least; validation samples
+MOST_SHIFTED, LONGEST = 50, 64  # steps by which windows are moved; equal steps that decide
+MOST_CATEGORIES = 20  # values of a feature
+COPIES, NEARER = 20, 1.5  # of one sample; how much nearer several must be, because classes are groups as well
+ROOM = 50.0  # validation samples for each one that equals a train sample by chance; with fewer, copies are expected
+WHOLE = ("split the series, then cut windows from each part:", "    data.split.time=COLUMN, or data.split.group=COLUMN")
+UNCOPIED = (
+    "keep duplicates of a sample in one split:",
+    "    data.split.group=COLUMN, or drop them before splitting",
+)
+
+
+def copied_samples(train: Tensor, val: Tensor, share: float, standardizer: Standardizer | None) -> Iterator[Finding]:
+    """``share`` of the train samples are looked at; the others are expected to contain as many validation samples."""
+    known = set(in_bytes(train))
+    again = [each for each in in_bytes(val) if each in known]
+    found = min(1.0, len(again) / len(val) / share)
+    if must_repeat(train.flatten(1)) or len(set(again)) < FEWEST_OTHERS * len(again):
+        return
+    if found > (MOST_LEAKED if train.is_floating_point() else MOST_OF_TOKENS):
+        evidence = f"{found:.1%} of the validation samples are also train samples"
+        yield Finding("validation_leak", "error", "validation samples", evidence, advice=UNCOPIED)
+    elif share == 1.0:
+        parts = overlapping(as_read(train, standardizer), as_read(val, standardizer))
+        near = next(chain(nearly_copied(train, val), parts), None)
+        if near:
+            evidence = f"{near[0]:.1%} of the validation samples are {near[1]} train samples"
+            yield Finding("validation_leak", "error", "validation samples", evidence, advice=near[2])
+
+
+def must_repeat(train: Tensor) -> bool:
+    """Whether samples repeat by chance, as with a few answers to a few questions, if features are independent."""
+    equal = 0.0  # log-probability that two samples are equal
+    for feature in train.T:
+        shares = feature.unique(return_counts=True)[1] / len(feature)
+        equal += log(shares.square().sum().item())
+        if equal < -log(ROOM * len(train)):
+            return False
+    return True
+
+
+def nearly_copied(train: Tensor, val: Tensor) -> Iterator[tuple[float, str, tuple[str, str]]]:
+    """The share of validation samples that are much nearer to one or a few train samples than to any other.
+
+    As they are, with every feature standardized, or as windows that overlap: moved by a step or two along an axis.
+    """
+    if not train.is_floating_point() or (train[:100] == train[:100].round()).all():
+        return
+    train, val = train[:MOST_COMPARED], val[:MOST_COMPARED]
+    deviation, mean = torch.std_mean(train, dim=0)
+    scaled, val_scaled = ((part - mean) / deviation.clamp(min=1e-12) for part in (train, val))
+    if (share := max(share_near(train, val), share_near(scaled, val_scaled))) > MOST_NEAR:
+        yield share, "nearly copies of", UNCOPIED
+        return
+    for axis, shift in product(range(1, train.ndim), SHIFTS):
+        length = train.shape[axis] - shift
+        if length < SHORTEST:
+            continue
+        for of_train, of_val in ((0, shift), (shift, 0)):
+            moved = (scaled.narrow(axis, of_train, length), val_scaled[:FEW].narrow(axis, of_val, length))
+            if (share := share_near(*moved)) > MOST_NEAR:
+                yield share, "windows that overlap with", WHOLE
+                return
+
+
+def overlapping(train: Tensor, val: Tensor) -> Iterator[tuple[float, str, tuple[str, str]]]:
+    """The share of validation samples of which a part is equal to a part of a train sample, moved by some steps.
+
+    Samples are (N, T) or (N, T, F).
+    """
+    if train.ndim > 3:
+        return
+    train, val = train[:MOST_COMPARED], val[:FEW]
+    most = MOST_NEAR if train.is_floating_point() else MOST_OF_WINDOWS
+    for shift in range(1, min(train.shape[1] - SHORTEST, train.shape[1] // 2, MOST_SHIFTED) + 1):
+        length = min(train.shape[1] - shift, LONGEST)
+        ends, starts = (set(in_bytes(train[:, first : first + length])) for first in (shift, 0))
+        val_ends, val_starts = (set(in_bytes(val[:, first : first + length])) for first in (shift, 0))
+        share = max(len(ends & val_starts), len(starts & val_ends)) / len(val)  # an empty part counts once
+        by_chance = len(starts & val_starts) / len(val)  # at the same place, parts are equal by chance alone
+        if share > most + BEYOND * by_chance and share * len(val) >= FEWEST_WINDOWS:
+            yield share, "windows that overlap with", WHOLE
+            return
+
+
+def as_read(x: Tensor, standardizer: Standardizer | None) -> Tensor:
+    """Undo the standardization and round to four digits, so that equal parts of a series compare as equal."""
+    if standardizer is None or standardizer.mean.shape != x.shape[1:]:
+        return x
+    raw = x.double() * standardizer.deviation + standardizer.mean
+    return (raw / standardizer.deviation.mean()).round(decimals=4).float()
+
+
+def in_bytes(x: Tensor) -> list[bytes]:
+    return [sample.tobytes() for sample in x.numpy()]
+
+
+def share_near(train: Tensor, val: Tensor) -> float:
+    """0 if samples lie so densely that this happens by chance, as along a line.
+
+    Only samples with the same categories are compared: those of other ones are always far away.
+    """
+    val, train = val.flatten(1), train.flatten(1)
+    numbers = varied(train)
+    if not numbers.any():
+        return 0.0
+    between = distances(val, train)
+    nearest = near_by = between.topk(min(3 * COPIES, len(train)), dim=1, largest=False).values
+    if not numbers.all():
+        _, cells = torch.cat([val, train])[:, ~numbers].unique(dim=0, return_inverse=True)
+        between[cells[: len(val), None] != cells[None, len(val) :]] = inf
+        nearest = between.topk(nearest.shape[1], dim=1, largest=False).values
+        near_by = distances(val[:, numbers], train[:, numbers]).topk(nearest.shape[1], dim=1, largest=False).values
+    ratios = nearest[:, :COPIES] / nearest[:, 1 : COPIES + 1].clamp(min=1e-12)
+    ratios[nearest[:, 1 : COPIES + 1].isinf()] = 1.0  # no further neighbour to compare with
+    ratios[:, 1:] *= NEARER
+    ratio = ratios.min(dim=1).values
+    near, nearer_than_most = ((limit > ratio).double().mean().item() for limit in (NEAR, 5 * NEAR))
+    if near > nearer_than_most - near:
+        return near
+    return nearer_than_most if nearer_than_most > BY_CHANCE + 3 * 0.5 ** (dimension(near_by) / 2) else 0.0
+
+
+def distances(val: Tensor, train: Tensor) -> Tensor:
+    exact = "donot_use_mm_for_euclid_dist" if val.shape[1] <= MOST_EXACT else "use_mm_for_euclid_dist"
+    return torch.cdist(val, train, compute_mode=exact)
+
+
+def varied(x: Tensor) -> Tensor:
+    """Which features have too many values to be categories, (F,); all of them where there are many, as in images."""
+    if x.shape[1] > MOST_EXACT:
+        return torch.ones(x.shape[1], dtype=torch.bool)
+    return torch.tensor([len(feature.unique()) > MOST_CATEGORIES for feature in x.T])
+
+
+def dimension(distances: Tensor) -> float:
+    """The dimension in which samples lie around others, by the distances to those beyond ``COPIES``, ascending.
+
+    Source: Levina and Bickel, Maximum Likelihood Estimation of Intrinsic Dimension (2004), equation 8.
+    """
+    beyond = distances[:, COPIES:].clamp(min=1e-12)
+    logs = (beyond[:, -1:] / beyond[:, :-1]).log().mean(dim=1)
+    return 1 / max(logs.mean().item(), 1e-3)

@@ -1,0 +1,146 @@
+"""Rules about outputs, targets and the loss that compares them."""
+
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from ...findings import Finding
+from ..history import History
+from ..loss_calls import LossCall, constant_loss
+
+SUM_OFF = 1e-3  # of probabilities, from 1
+OUTSIDE = 0.05  # share of the targets
+DROPOUT = ("NativeDropout", "Mul")  # how operations that may drop values are called
+DROPPED = (0.1, 0.95)  # share of outputs that are exactly 0
+SCALES = (0.01, 10.0)  # standard deviations of targets that suit initial weights and learning rates
+LOGITS = ("cross_entropy", "binary_cross_entropy_with_logits")
+NUMBERS = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
+SHAPED = {name: f"F.{name}(outputs.squeeze(1), y)" for name in (*NUMBERS, "poisson_nll_loss")}
+SHAPED["difference"] = "(outputs.squeeze(1) - y).square().mean()"
+RANGES = {"Sigmoid": (0.0, 1.0), "Softmax": (0.0, 1.0), "Tanh": (-1.0, 1.0), "Relu": (0.0, float("inf"))}
+POSITIVE = {"Exp": "an exponential", "Softplus": "a softplus", "Relu": "a ReLU", "Sigmoid": "a sigmoid"}
+SQUASHED = {"Sigmoid": "a sigmoid", "Softmax": "a softmax", "Relu": "a ReLU", "Tanh": "a tanh"}
+
+
+def output_activation(history: History) -> Iterator[Finding]:
+    """The loss expects other outputs than it gets."""
+    call = history.inspection.call
+    if call is None or not call.outputs.numel() or not call.outputs.isfinite().all():
+        return
+    kind = call.operation.removeprefix("Log").partition("Backward")[0].replace("SafeSoftmax", "Softmax")
+    if call.name in LOGITS:
+        yield from no_logits(call, kind)
+        if kind not in SQUASHED and call.name == "cross_entropy" and are_probabilities(call.outputs):
+            evidence = "cross_entropy expects logits and gets probabilities: those of every sample sum to 1"
+            yield output_finding(evidence, "", "return the logits, or the logarithm of the probabilities")
+    elif call.name == "nll_loss":
+        yield from no_likelihoods(call)
+    elif call.name == "poisson_nll_loss" and call.log_input and kind in POSITIVE and call.outputs.min() >= 0:
+        evidence = f"poisson_nll_loss expects the logarithm of a rate and gets the outputs of {POSITIVE[kind]}, "
+        evidence += f"from {call.outputs.min().item():.3g} to {call.outputs.max().item():.3g}"
+        yield output_finding(evidence, kind.lower(), "return the logarithms, or set log_input=False")
+    elif call.name in NUMBERS and kind in RANGES and not call.shifted:
+        low, high = RANGES[kind]
+        outside = ((call.targets < low) | (call.targets > high)).double().mean().item()
+        if outside > OUTSIDE:
+            evidence = f"{outside:.0%} of the targets lie outside of the range of the outputs, {low:g} to {high:g}"
+            yield output_finding(evidence, kind.lower(), "return the numbers as the last layer gives them")
+
+
+def no_logits(call: LossCall, kind: str) -> Iterator[Finding]:
+    if call.operation.startswith("LogSoftmax"):
+        sums = call.outputs.double().exp().sum(dim=1)
+        if call.name == "cross_entropy" and (sums - 1).abs().max() > SUM_OFF:
+            evidence = f"log-softmax along the wrong axis: the probabilities of a sample sum to {sums.mean():.3g}"
+            yield output_finding(evidence, "log_softmax", "return the logits; cross_entropy takes the softmax itself")
+    elif kind in SQUASHED:
+        low, high = call.outputs.min().item(), call.outputs.max().item()
+        evidence = f"{call.name} expects logits and gets the outputs of {SQUASHED[kind]}, from {low:.3g} to {high:.3g}"
+        yield output_finding(evidence, kind.lower(), f"return the logits; {call.name} does the rest itself")
+
+
+def are_probabilities(outputs: Tensor) -> bool:
+    sums = outputs.double().sum(dim=1)
+    return bool(outputs.shape[1] > 1 and outputs.min() >= 0 and (sums - 1).abs().max() <= SUM_OFF)
+
+
+def no_likelihoods(call: LossCall) -> Iterator[Finding]:
+    sums = call.outputs.double().exp().sum(dim=1)
+    if (sums - 1).abs().max() > SUM_OFF:
+        positive = "probabilities" if call.outputs.min() >= 0 and call.outputs.max() <= 1 else "logits"
+        evidence = f"nll_loss expects log-probabilities and gets {positive}; the loss is {call.value:.3g}"
+        yield output_finding(evidence, "", "use F.cross_entropy(logits, y), or return logits.log_softmax(dim=1)")
+
+
+def output_finding(evidence: str, operation: str, advice: str) -> Finding:
+    lines = (f"at the end of the network, remove the {operation}:", f"    {advice}") if operation else (advice,)
+    return Finding("output_activation", "warning", "outputs", evidence, advice=lines)
+
+
+def loss_mismatch(history: History) -> Iterator[Finding]:
+    """Outputs and targets that the loss compares although they do not belong together."""
+    call = history.inspection.call
+    if call is not None and call.name == "cross_entropy" and call.targets.shape == call.outputs.shape:
+        sums = call.targets.double().sum(dim=1)
+        if (sums - 1).abs().max() > SUM_OFF:
+            evidence = f"the targets of a sample sum to {sums.min():.3g} to {sums.max():.3g}; cross_entropy takes "
+            evidence += "probabilities, one class or several that sum to 1"
+            advice = (
+                "of several labels each is decided by itself:",
+                "    loss = F.binary_cross_entropy_with_logits(outputs, y)",
+            )
+            yield Finding("loss_mismatch", "error", "loss", evidence, advice=advice)
+    if call is not None and call.name.startswith("binary_cross_entropy"):
+        low, high = call.targets.min().item(), call.targets.max().item()
+        if low < 0 or high > 1:
+            evidence = f"{call.name} takes targets from 0 to 1 and gets {low:.3g} to {high:.3g}"
+            advice = ("make them 0 or 1, such as masks of 0 and 255:", "    y = (y > 0).float()")
+            yield Finding("loss_mismatch", "error", "loss", evidence, advice=advice)
+    if call is None or call.name not in SHAPED:
+        return
+    shapes = tuple(call.outputs.shape), tuple(call.targets.shape)
+    if shapes[0] != shapes[1]:
+        evidence = f"{call.name} compares outputs {shapes[0]} with targets {shapes[1]}, each with all others"
+        one_column = len(shapes[0]) == 2 and shapes[0][1] == 1
+        loss = SHAPED[call.name] if one_column else f"F.{call.name}(outputs, y.expand_as(outputs))  # or fewer outputs"
+        advice = ("give both one shape:", f"    loss = {loss}")
+        yield Finding("loss_mismatch", "error", "loss", evidence, advice=advice)
+    elif call.name in NUMBERS and history.num_classes > 2 and call.outputs[0].numel() == 1:
+        evidence = f"{call.name} takes {history.num_classes} classes for numbers, of which 2 lies between 1 and 3"
+        advice = ("return a logit for each class:", "    loss = F.cross_entropy(logits, y)")
+        yield Finding("loss_mismatch", "warning", "loss", evidence, advice=advice)
+
+
+def unscaled_target(history: History) -> Iterator[Finding]:
+    """Numbers in units in which the network has to grow a lot before it is near them, and has not."""
+    calls = history.inspection.calls
+    if history.num_classes or history.reached(0.5):
+        return
+    for call in reversed(calls):
+        if call.name not in NUMBERS or is_near(call):
+            continue
+        y = call.targets.double()
+        deviation, mean = y.std().item(), y.mean().abs().item()
+        if not SCALES[0] <= deviation <= SCALES[1] or mean > SCALES[1] * deviation:
+            evidence = "the targets that the loss gets have "
+            evidence += f"a mean of {mean:.3g} and a standard deviation of {deviation:.3g}"
+            advice = ("train on standardized targets:", "    y = (y - y_train.mean()) / y_train.std()")
+            yield Finding("unscaled_target", history.severity, "targets", evidence, advice=advice)
+            return
+
+
+def is_near(call: LossCall) -> bool:
+    """Whether the outputs save half of the loss of a constant guess."""
+    guess = constant_loss(call)
+    return guess is not None and call.value < guess / 2
+
+
+def dropped_outputs(history: History) -> Iterator[Finding]:
+    call = history.inspection.call
+    if call is None or not call.operation.startswith(DROPOUT):
+        return
+    share = (call.outputs == 0).double().mean().item()
+    if DROPPED[0] < share < DROPPED[1]:
+        evidence = f"{share:.0%} of the outputs that the loss gets are exactly 0, others than in evaluation"
+        advice = ("leave out the dropout behind the last layer:", "    return self.head(x)")
+        yield Finding("excess_dropout", "warning", "outputs", evidence, advice=advice)
