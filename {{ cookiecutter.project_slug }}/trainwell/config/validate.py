@@ -42,7 +42,7 @@ def mistakes(
     ``as_written`` is what the YAML files alone make of the same ``choices``: it tells which keys there are and the kind
     of each value. ``changed`` maps each group that was changed to what was typed.
     """
-    found = [f"{key} must be given: {key}=..." for key in missing(config)]
+    found = [f"{key} must be given: {key}=..." for key in sorted(OmegaConf.missing_keys(config))]
     found += [f"{key}: nothing reads such a key{without_package(key)}" for key in unread(config, as_written)]
     found += dict.fromkeys(refused_by_targets(config, as_written))
     ranges = constraints.ranges(configs, choices)
@@ -57,7 +57,7 @@ def mistakes(
 
 def unread(config: DictConfig, as_written: DictConfig) -> Iterator[str]:
     """Keys that were added where no function takes them. What stands in OPEN is passed on as it is."""
-    known = {key for key, _ in leaves(as_written)} | set(missing(as_written)) | set(as_written)
+    known = {key for key, _ in leaves(as_written)} | OmegaConf.missing_keys(as_written) | set(as_written)
     for key, _ in leaves(config):
         if key not in known and (key.partition(".")[0] not in OPEN or key.startswith("data.split.")):
             yield key
@@ -65,7 +65,7 @@ def unread(config: DictConfig, as_written: DictConfig) -> Iterator[str]:
 
 def refused_by_targets(config: DictConfig, as_written: DictConfig) -> Iterator[str]:
     """Added keys that are no arguments of the ``_target_`` above them."""
-    known = {key for key, _ in leaves(as_written)} | set(missing(as_written))
+    known = {key for key, _ in leaves(as_written)} | OmegaConf.missing_keys(as_written)
     for key in [key for key, _ in leaves(config) if key not in known and key.partition(".")[0] in OPEN]:
         steps = key.split(".")
         for depth in range(1, len(steps)):
@@ -119,15 +119,6 @@ def wrong_kinds(config: DictConfig, as_written: DictConfig, ranges: Mapping[str,
             yield f"{key} must be a list, such as [{value}], got {value}"
         elif value is not None and type(default) in KINDS and not same_kind(value, default):
             yield f"{key} must be {KINDS[type(default)]}, got {shown(value)}"
-
-
-def missing(node: Any, prefix: str = "") -> Iterator[str]:
-    """The keys, in full, that have no value yet."""
-    for key in node:
-        if OmegaConf.is_missing(node, key) and not OmegaConf.is_interpolation(node, key):
-            yield f"{prefix}{key}"
-        elif not OmegaConf.is_interpolation(node, key) and isinstance(node[key], DictConfig):
-            yield from missing(node[key], f"{prefix}{key}.")
 
 
 def leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
