@@ -123,15 +123,53 @@ def test_what_its_module_cannot_do_is_refused_before_it_trains(
     assert not (stranger / "runs").exists()
 
 
+def test_a_validation_that_does_not_log_the_monitor_is_refused_before_training(
+    stranger: Path, command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    ended = command(*SETTINGS, "monitor=val/other")
+    assert ended.returncode == 2
+    expected = "val/other is not logged: log it, or type another metric, such as monitor=val/rebuild"
+    assert ended.stderr.strip() == expected
+    assert not (stranger / "runs").exists()
+    assert not list((stranger / "wandb").glob("*"))
+
+
 @pytest.mark.parametrize("stopping", [(), ("~callbacks.early_stopping",)])
-def test_a_monitor_that_it_does_not_log_is_named(
+def test_training_that_does_not_log_the_monitor_ends_in_a_sentence(
     stopping: tuple[str, ...], stranger: Path, command: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
-    ended = command(*SETTINGS, "monitor=val/other", "logger=none", *stopping)
+    ended = command(*SETTINGS, "monitor=train/other", "logger=none", *stopping)
     assert ended.returncode == 1
-    assert "val/other is not logged: log it, or type another metric, such as monitor=val/rebuild" in ended.stdout
+    assert "train/other is not logged: log it, or type another metric, such as monitor=val/rebuild" in ended.stdout
     assert "Traceback" not in ended.stderr
     assert json.loads((run_of(stranger) / "summary.json").read_text())["status"] == "failed"
+
+
+def test_metrics_keep_the_names_that_the_module_gives_them(
+    stranger: Path, command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    """``val_loss`` is how Lightning's own pages call it; its direction is known from its name."""
+    (stranger / "elsewhere.py").write_text(MODULE.replace("val/rebuild", "val_loss"))
+    ended = command(*SETTINGS, "monitor=val_loss", "monitor_mode=null", "logger=csv")
+    assert ended.returncode == 0, ended.stderr
+    summary = json.loads((run_of(stranger) / "summary.json").read_text())
+    assert summary["best"]["val_loss"] <= summary["last"]["val_loss"]
+    assert re.search(r"^epoch +11 .*val_loss 0\.\d+", ended.stdout, re.MULTILINE)
+    assert re.search(r"^best +\d+ +0\.\d+ +validation samples", ended.stdout, re.MULTILINE)
+    compared = command("compare", str(run_of(stranger)), trainwell=True)
+    assert f"{summary['best']['val_loss']:.4f}" in compared.stdout
+
+
+def test_an_error_of_its_own_is_reported_with_its_line(
+    stranger: Path, command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    code = MODULE.replace('x = batch["inputs"]', 'x = batch["values"]')
+    (stranger / "elsewhere.py").write_text(code)
+    line = 1 + code.splitlines().index('        x = batch["values"]')
+    ended = command(*SETTINGS, "logger=none")
+    assert ended.returncode == 1
+    assert f"why     KeyError: 'values' (elsewhere.py, line {line})\n" in ended.stdout
+    assert "Traceback" in ended.stderr
 
 
 def test_it_trains_with_everything_that_the_machinery_records(

@@ -1,6 +1,8 @@
 """The ways in which a command or a run ends without a traceback."""
 
+import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from .findings import Finding
@@ -37,3 +39,15 @@ def together(*checks: Callable[[], Any]) -> list[Any]:
 
 class Pruned(Exception):
     """A search has ended the run early, because its others do better."""
+
+
+def with_place(error: BaseException) -> str:
+    """The error's kind and first line, and the last line of the project's own code that led to it."""
+    own, machinery = Path.cwd(), Path(__file__).parent
+    frames = ((Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__))
+    places = [
+        f" ({path.relative_to(own)}, line {line})"
+        for path, line in frames
+        if path.is_relative_to(own) and not path.is_relative_to(machinery) and "site-packages" not in path.parts
+    ]
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}{places[-1] if places else ''}"

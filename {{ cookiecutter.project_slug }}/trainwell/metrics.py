@@ -1,5 +1,6 @@
 """Metrics of an epoch: fed to torchmetrics in few large updates, part of an exact resume."""
 
+import re
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.aggregation import SumMetric
 
+VALIDATION = re.compile(r"val(id|idation)?[/_.]")  # how names of validation metrics begin: val/loss, val_loss
 BUFFERED_VALUES = 2**20  # of outputs, before they are fed to the metrics
 
 

@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from tqdm import tqdm
 
 from ..console import quiet_terminal, terminal_is_quiet
+from ..metrics import VALIDATION
 
 log = logging.getLogger(__name__)
 
@@ -114,8 +115,8 @@ def epoch_text(trainer: Trainer) -> str:
 
 def validation_metrics(trainer: Trainer) -> dict[str, float]:
     """The first few of the validation metrics that were logged last, the loss first."""
-    metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
-    names = sorted(metrics, key=lambda name: name != "val/loss")[:SHOWN]
+    metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if VALIDATION.match(name)}
+    names = sorted(metrics, key=lambda name: not name.endswith("loss"))[:SHOWN]
     return {name: metrics[name] for name in names}
 
 

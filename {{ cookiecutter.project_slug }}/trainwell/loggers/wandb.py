@@ -12,6 +12,7 @@ from lightning import Trainer
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.loggers.logger import DummyExperiment, rank_zero_experiment
 
+from ..metrics import VALIDATION
 from .wandb_run import WANDB_ID_FILE, delete, failures, group_of, pieces, reason, start_run, tags_of
 
 log = logging.getLogger(__name__)
@@ -97,7 +98,7 @@ class SafeWandbLogger(WandbLogger):
         self.higher_is_better = higher_is_better
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        for name in [name for name in metrics if name.startswith("val/") and name not in self.summarized]:
+        for name in [name for name in metrics if VALIDATION.match(name) and name not in self.summarized]:
             self.summarized.add(name)
             if (higher := self.higher_is_better(name)) is not None:
                 self.summarize_best(name, "max" if higher else "min")

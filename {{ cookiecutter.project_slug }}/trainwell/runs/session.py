@@ -24,7 +24,7 @@ from ..callbacks.resumable_checkpoint import ResumableCheckpoint
 from ..config.compose import hydra_config
 from ..errors import Pruned, Refused, RunFailed
 from ..loggers.wandb import SafeWandbLogger, safe_wandb_loggers
-from ..metrics import higher_is_better
+from ..metrics import VALIDATION, higher_is_better
 from . import checkpoint_io, folder, load, metrics_csv, processes, provenance, request, restore
 from . import summary as run_summary
 from .secrets import refuse_secrets
@@ -102,6 +102,8 @@ class Run:
         assert self.module is not None, "run.task(data) comes before run.trainer()"
         self.set_monitor_mode(self.module)
         settings = {key: value for key, value in self.config.trainer.items() if key != "max_time"}
+        if not self.config.task.get("metrics"):  # only a validation shows what a module of the user's own logs
+            settings["num_sanity_val_steps"] = settings.get("num_sanity_val_steps") or 1
         with load.mistakes_as_value_errors():
             callbacks = list(instantiate(self.config.callbacks).values())
             callbacks += [*FURTHER_CALLBACKS.get(), Started(self)]
@@ -191,7 +193,7 @@ class Run:
     ) -> bool:
         try:
             is_mistake = isinstance(error, ValueError | MisconfigurationException) and not self.has_started
-            if is_mistake and str(error):  # of the configuration: it came before the first step
+            if (is_mistake and str(error)) or isinstance(error, Refused):  # it came before the first step
                 self.discard()
                 raise Refused(str(error).splitlines()) from error
             if self.is_recorded:
@@ -210,9 +212,7 @@ class Run:
         complaints = ("Early stopping conditioned on metric", "could not find the monitored key")
         if self.fit_trainer is None or not any(complaint in str(error) for complaint in complaints):
             return None
-        logged = sorted(self.fit_trainer.callback_metrics, key=lambda n: (not n.startswith("val"), "loss" not in n))
-        known = f", such as monitor={logged[0]}" if logged else ""
-        return RunFailed(f"{self.config.monitor} is not logged: log it, or type another metric{known}")
+        return RunFailed(not_logged(self.config.monitor, self.fit_trainer))
 
     def report_reproduction(self, first: Path) -> None:
         """Report whether every metric is the same as in the run that was reproduced.
@@ -255,13 +255,14 @@ class Run:
         for logger in wandb:
             logger.finish(exit_code=int(error is not None))
         views = [view for logger in wandb for view in logger.how_to_view()]
-        for line in run_summary.report(summary, self.config.monitor, self.folder, views, failed):
+        for line in run_summary.report(summary, self.config.monitor, self.folder, views, error):
             log.info(line)
 
     def summary(self, trainer: Trainer, status: str) -> dict[str, Any]:
         """The run in numbers, as ``summary.json`` holds it."""
         epochs = metrics_csv.epochs_of(self.folder)
-        test = {name: value.item() for name, value in trainer.callback_metrics.items() if name.startswith("test/")}
+        logged = trainer.callback_metrics.items()
+        test = {name: value.item() for name, value in logged if name.startswith(("test/", "test_", "test."))}
         of_callbacks: dict[str, Any] = {"samples_per_second": None, "gradient": None, "findings": []}
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             of_callbacks |= callback.summary(trainer) if hasattr(callback, "summary") else {}
@@ -299,6 +300,15 @@ class Started(Callback):
             if hasattr(callback, "baseline"):
                 callback.baseline = self.run.baseline
 
+    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.run.has_started = True
+
+    def on_sanity_check_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Raises: Refused: the validation logs no such metric as the monitor."""
+        monitor = self.run.config.monitor
+        if VALIDATION.match(monitor) and monitor not in trainer.callback_metrics:
+            raise Refused([not_logged(monitor, trainer)])
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.run.has_started = True
         if trainer.is_global_zero and not self.run.start.resumes:
@@ -313,6 +323,12 @@ class Started(Callback):
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:
             folder.note_test_evaluation(self.run.folder, provenance.read(self.run.folder)["command"])
+
+
+def not_logged(monitor: str, trainer: Trainer) -> str:
+    logged = sorted(trainer.callback_metrics, key=lambda name: (not VALIDATION.match(name), "loss" not in name))
+    known = f", such as monitor={logged[0]}" if logged else ""
+    return f"{monitor} is not logged: log it, or type another metric{known}"
 
 
 def status_of(trainer: Trainer, error: BaseException | None) -> str:
