@@ -23,7 +23,7 @@ from .history import EXPLAINED_DEVIATION, History
 from .problem import CALL_ERRORS, Problem, problem_of
 from .remedies import treated
 from .rules.copies import UNCOPIED
-from .rules.data import findings_in_data, outlying_targets, unlearnable, unlearnable_numbers
+from .rules.data import findings_in_data, narrow_code, outlying_targets, unlearnable, unlearnable_numbers
 from .rules.optimization import will_overfit
 from .rules.order import EXPLAIN_TRAINING, findings_in_network, findings_in_training
 from .rules.splits import findings_between_splits, outputs_without_class
@@ -179,7 +179,10 @@ def facts(trials: Trials, history: History, in_data: list[Finding]) -> list[Find
     problem, call = trials.problem, history.inspection.call
     if problem is None:
         return found
-    found += [*findings_between_splits(problem), *outputs_without_class(problem, history)]
+    between = findings_between_splits(problem)
+    if history.learns is False:  # what gives answers away would be learned at once
+        between = (finding.as_note() if finding.code == "target_leak" else finding for finding in between)
+    found += [*between, *outputs_without_class(problem, history), *narrow_code(problem, history)]
     if trials.uses_targets and call is not None and call.name == "mse_loss":
         found += outlying_targets(problem)
     explained = {code for finding in found for code in EXPLAINED_FACTS.get(finding.code, ())}
@@ -187,7 +190,7 @@ def facts(trials: Trials, history: History, in_data: list[Finding]) -> list[Find
         explained.add("unscaled_target")  # targets are inputs
     copied = any(finding.advice == UNCOPIED for finding in in_data)  # then any feature gives answers away
     kept = [finding for finding in found if finding.code not in explained]
-    return kept if copied else sorted(kept, key=lambda finding: finding.code != "target_leak")
+    return kept if copied else sorted(kept, key=lambda each: (each.severity == "note", each.code != "target_leak"))
 
 
 def judged_inputs(finding: Finding, history: History) -> Finding:

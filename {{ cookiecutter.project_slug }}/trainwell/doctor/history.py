@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 from .inspection import TINY, Inspection
-from .layer_statistics import LayerStatistics, Numbers, weights_of
+from .layer_statistics import LayerStatistics, Numbers, layers_of, weights_of
 
 WINDOWS = ((2, 20), (21, 60), (61, 190))  # steps
 TOO_LONG = -1.2  # power of ten of the share by which a step changes the weights
@@ -62,6 +62,7 @@ class History:
     order: list[str] = field(default_factory=list)  # layers in the order of the forward pass
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     duplicates: dict[str, float] = field(default_factory=dict)  # layer -> share of its units that equal another
+    equal_at_start: dict[str, float] = field(default_factory=dict)  # the same before the first step, unless all are 0
     dead: dict[str, float] = field(default_factory=dict)  # layer -> share of dead units at its input, at the end
     start_loss: float | None = None  # before the first step, without dropout
     dropout_loss: float | None = None  # before the first step, with dropout
@@ -82,6 +83,9 @@ class History:
         momenta = [part.momentum or 1.0 for part in module.modules() if isinstance(part, _BatchNorm)]
         self.lowest_norm_momentum, self.highest_norm_momentum = min(momenta, default=None), max(momenta, default=None)
         self.dropout = {name: part.p for name, part in module.named_modules() if isinstance(part, DROPOUTS)}
+        weights = {name: weights_of(layer)[0] for name, layer in layers_of(module).items()}
+        trained = {name: weight.detach() for name, weight in weights.items() if weight.requires_grad and weight.any()}
+        self.equal_at_start = {name: share_of_duplicates(weight) for name, weight in trained.items()}
 
     def add(self, step: int, numbers: Numbers, norm: float, optimizers: Sequence[Optimizer]) -> None:
         self.measured[step], self.gradient[step] = numbers, norm

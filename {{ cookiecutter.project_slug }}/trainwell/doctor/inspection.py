@@ -36,10 +36,13 @@ class Inspection:
     uncleared: int = 0  # steps of which the gradient was added to that of the step before
     steps: int = 0
     batches: int = 0
+    optimizers: int = 0
+    idle: int = 0  # optimizers that have not stepped, though others have
     calls: Sequence[LossCall] = ()
     mixing: float | None = None  # how far outputs depend on the other samples of a batch, in evaluation mode
     mixing_layer: str = ""  # the first in which they do
     dropped: float = 0.0  # share of units, in evaluation mode
+    normalises_batches: bool = False  # whether a validation step puts batch normalisation into training mode
     randomness: float | None = None  # how far two evaluations of the same samples differ
     curvature: float | None = None  # how far the network is from an affine map
     rank: int | None = None  # directions of the input, of those that there are, that can change outputs; a median
@@ -72,6 +75,7 @@ class Inspector:
         self.foreign: dict[int, Tensor] = {}
         self.foreign_of_batch: list[set[int]] = []
         self.cleared: dict[int, bool] = {}  # optimizer -> whether its gradients were empty since its last step
+        self.stepped: set[int] = set()  # optimizers
 
     def start(self, module: nn.Module, optimizers: Sequence[Optimizer]) -> None:
         named = {name: parameter for name, parameter in module.named_parameters() if is_known(parameter)}
@@ -118,7 +122,10 @@ class Inspector:
 
     def before_step(self, optimizers: Sequence[Optimizer], optimizer: Optimizer) -> None:
         for number, each in enumerate(optimizers):
-            if each is getattr(optimizer, "optimizer", optimizer) and self.found.batches < 2 * BLOCKED_STEPS:
+            if each is not getattr(optimizer, "optimizer", optimizer):
+                continue
+            self.stepped.add(number)
+            if self.found.batches < 2 * BLOCKED_STEPS:
                 self.found.uncleared += not self.cleared[number]
                 self.cleared[number] = False
 
@@ -146,6 +153,7 @@ class Inspector:
         if len(batches) > 1 and all(batches) and not set.intersection(*batches):  # kept alive, so that ids differ
             found.renewed = True
             found.unregistered = {"forward": sum(self.foreign[key].numel() for key in batches[0] & self.foreign.keys())}
+        found.optimizers, found.idle = len(optimizers), len(optimizers) - len(self.stepped) if self.stepped else 0
         found.calls = [call for call in calls if call.name != "difference"] or calls
         return found
 

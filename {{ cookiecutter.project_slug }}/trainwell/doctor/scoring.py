@@ -185,10 +185,15 @@ def network_of_step(module: LightningModule, batch: Batch) -> nn.Module | None:
     return next((part for part, place in given if place in taken), None)
 
 
-def dropped_in_evaluation(module: LightningModule, batch: Any) -> float:
-    """The highest share of units that a validation step of a module in evaluation mode drops."""
-    calls = recorded_step(deepcopy(module).eval(), batch, ("validation_step",))
-    return calls.dropped if calls else 0.0
+def dropped_in_evaluation(module: LightningModule, batch: Any) -> tuple[float, bool]:
+    """The highest share of units that a validation step of a module in evaluation mode drops.
+
+    And whether it puts batch normalisation into training mode.
+    """
+    alone = deepcopy(module).eval()
+    calls = recorded_step(alone, batch, ("validation_step",))
+    normalises = any(part.training for part in alone.modules() if isinstance(part, _BatchNorm))
+    return calls.dropped if calls else 0.0, normalises
 
 
 def predicts_targets(module: LightningModule, problem: Problem) -> bool:

@@ -1,6 +1,7 @@
 """A short training of a copy of the module, measured on the way."""
 
 import warnings
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from copy import deepcopy
 from functools import partial
@@ -16,6 +17,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from tqdm import tqdm
 
+from ..callbacks.training_stats import tensors_in
 from ..data.batches import Samples
 from ..lightning_internals import is_compiled
 from ..rng import preserved_random_states
@@ -185,7 +187,9 @@ class Recorder(Probe):
         self.inspect(trainer, pl_module)
         if not self.history.scores and pl_module.automatic_optimization:
             with preserved_random_states():
-                of_splits = [objective_of(pl_module, batches) for batches in self.some_batches(trainer)]
+                batches = self.some_batches(trainer)
+                differ = len(batches) == 2 and not are_same(*batches)  # else both hold one graph, say, with masks
+                of_splits = [objective_of(pl_module, of_split) for of_split in batches if differ]
             known = [loss for loss in of_splits if loss is not None]
             self.history.objective = (known[0], known[1]) if len(known) == 2 else None
 
@@ -195,7 +199,8 @@ class Recorder(Probe):
         if batches and batches[1]:
             with preserved_random_states(), suppress(RuntimeError):  # a module that cannot be copied
                 first = move_data_to_device(batches[1][0], pl_module.device)
-                self.history.inspection.dropped = dropped_in_evaluation(pl_module, first)
+                found = self.history.inspection
+                found.dropped, found.normalises_batches = dropped_in_evaluation(pl_module, first)
 
     def some_batches(self, trainer: Trainer) -> list[Any]:
         """A few batches of either split."""
@@ -225,7 +230,7 @@ class Recorder(Probe):
                 alone = with_forward(pl_module, few)
             except RuntimeError:  # it keeps a tensor with a graph
                 return
-            found.dropped = dropped_in_evaluation(alone, few.collated)
+            found.dropped, found.normalises_batches = dropped_in_evaluation(alone, few.collated)
             by_step = type(pl_module).forward is LightningModule.forward and "forward" not in vars(alone)
             if by_step:  # bound, so that a copy calls its own step
                 alone.forward = MethodType(partial(outputs_of_step, problem, few.y), alone)  # type: ignore[method-assign]
@@ -247,6 +252,11 @@ class Recorder(Probe):
             loss = batch_statistics_loss(alone, many, problem.num_classes)
         if loss is not None and last is not None:
             found.batch_norm = (last.train_loss, loss)
+
+
+def are_same(some: Sequence[Any], others: Sequence[Any]) -> bool:
+    first, second = (list(tensors_in(batches[:1])) for batches in (some, others))
+    return len(first) == len(second) and all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
 def prepared_batch(problem: Problem, samples: Samples, trainer: Trainer, module: LightningModule) -> Batch:

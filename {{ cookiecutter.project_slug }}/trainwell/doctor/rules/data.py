@@ -10,6 +10,7 @@ from torch.nn.functional import one_hot
 from ...data.batches import Samples
 from ...findings import Finding
 from ..baselines import (
+    MOST_COMPARED,
     SIGMAS,
     baseline_accuracy,
     of_other_folds,
@@ -17,6 +18,7 @@ from ..baselines import (
     strongest_correlation,
     votes_of_neighbours,
 )
+from ..history import History
 from ..problem import Problem
 from ..scoring import Measure
 from .copies import copied_samples
@@ -30,6 +32,7 @@ WIDEST_INTERVAL = 0.17  # half the width of the 95 % interval of an accuracy
 SOME = 0.05  # of the loss of a constant guess, which a network explains
 MOST_READ = 500_000  # samples of a split; of more, every n-th
 MOST_VALUES = 2**25
+COMPONENTS, MUCH_MORE = 4, 0.15  # of a code; share of the loss
 
 
 def findings_in_data(problem: Problem) -> Iterator[Finding]:
@@ -46,6 +49,7 @@ def findings_in_data(problem: Problem) -> Iterator[Finding]:
         yield from copied_samples(train, val, problem.share * len(train) / len(problem.train.y), problem.standardizer)
     elif problem.train.x.dtype == torch.int64:
         train, val = thinned(problem.train.x), thinned(problem.val.x)
+        yield from without_content(train.flatten(1))
         yield from copied_samples(train, val, problem.share * len(train) / len(problem.train.y), problem.standardizer)
     if problem.num_classes:
         yield from too_small(problem.val)
@@ -60,6 +64,16 @@ def constant(x: Tensor) -> Iterator[Finding]:
     if share > MOST_CONSTANT:
         evidence = f"{share:.0%} of the features have the same value in every sample"
         yield Finding("constant_input", "error", "train samples", evidence)
+
+
+def without_content(x: Tensor) -> Iterator[Finding]:
+    """Texts (N, T) of one token and padding, such as those of a tokenizer that knows none of the words."""
+    changes = (x[:, 1:] != x[:, :-1]).sum(dim=1)
+    if len(x.unique()) <= 2 and changes.max() <= 1:
+        tokens = " and ".join(map(str, x.unique().tolist()))
+        evidence = f"the samples hold no other tokens than {tokens}, in one order"
+        advice = ("build the vocabulary from the train texts, in the same spelling:", "    print(x[:3])")
+        yield Finding("constant_input", "error", "train samples", evidence, advice=advice)
 
 
 def unscaled(x: Tensor) -> Iterator[Finding]:
@@ -144,3 +158,21 @@ def outlying_targets(problem: Problem) -> Iterator[Finding]:
         advice = ("are they right? else leave them out; or predict logarithms:", "    y = numpy.log1p(y)")
         yield Finding("target_outliers", "warning", "targets", evidence, ("loss=huber",), advice=advice)
         return
+
+
+def narrow_code(problem: Problem, history: History) -> Iterator[Finding]:
+    """An autoencoder whose code is one number, where a few principal components explain much more of the inputs."""
+    call, last = history.inspection.call, history.last
+    narrow = [layer for layer in history.order[:-1] if history.shapes.get(layer, (0,))[0] == 1]
+    if call is None or last is None or not narrow or call.name != "mse_loss" or not problem.train.x.is_floating_point():
+        return
+    x = problem.train.x[:MOST_COMPARED].flatten(1).double()
+    if call.targets[0].numel() != x.shape[1]:
+        return
+    squares = torch.linalg.svdvals(x - x.mean(dim=0)).square()
+    share = (squares[:COMPONENTS].sum() / squares.sum().clamp(min=1e-300)).item()
+    if share > last.val_accuracy + MUCH_MORE:
+        evidence = f"the code in {narrow[0]} is one number and explains {last.val_accuracy:.0%} of the loss of a "
+        evidence += f"constant guess; {COMPONENTS} principal components explain {share:.0%} of the inputs"
+        advice = ("give the code more numbers, and the layer behind it as many inputs:", "    nn.Linear(..., 8)")
+        yield Finding("too_narrow", "warning", narrow[0], evidence, advice=advice)

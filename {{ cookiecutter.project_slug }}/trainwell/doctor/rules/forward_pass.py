@@ -74,6 +74,14 @@ def dropout_in_evaluation(history: History) -> Iterator[Finding]:
         yield Finding("dropout_in_evaluation", "warning", "whole network", evidence, advice=advice)
 
 
+def batch_statistics_in_evaluation(history: History) -> Iterator[Finding]:
+    if history.inspection.normalises_batches:
+        evidence = "a validation step puts batch normalisation into training mode: outputs for a sample depend on the "
+        evidence += "others in its batch, and validation samples change the running statistics"
+        advice = ("leave modes to Lightning, which sets them before each step: remove", "    self.net.train()")
+        yield Finding("batch_norm", "warning", "validation_step", evidence, advice=advice)
+
+
 def lagging_statistics(history: History) -> Iterator[Finding]:
     """Running statistics of batch normalisation that are not those of the samples."""
     seen = history.inspection

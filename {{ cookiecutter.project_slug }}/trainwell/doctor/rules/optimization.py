@@ -35,7 +35,7 @@ AT_CHANCE, JUMPS = 0.9, -1.7  # share of the loss of equal chances; power of ten
 ENOUGH = 90  # steps in which any network that can learn shows it
 NARROW = 2  # outputs of a layer
 WIDE_ENOUGH = 0.9  # of the way from chance to simple learners, which a narrow layer does not keep from
-ENDED, EARLY = 0.02, 0.5  # share of the highest learning rate; share of the steps
+ENDED, EARLY, LASTING = 0.02, 0.5, 50  # share of the highest learning rate; share of the steps; steps
 FEWEST_WRONG = 3  # misclassified validation samples, below which overfitting is not reported
 FORGOT, WILL_FORGET = 0.08, 0.12  # validation accuracy lost since its best; the same on fewer samples
 ROSE, ROSE_BY = 1.5, 0.1  # validation loss over its minimum, and above it, as a share of the loss of equal chances
@@ -112,9 +112,10 @@ def schedule_too_fast(history: History) -> Iterator[Finding]:
     """The schedule has taken the learning rate to nearly nothing while most of the training is to come."""
     highest = max(history.rates.values(), default=0.0)
     ended = next((step for step, rate in history.rates.items() if rate < ENDED * highest), None)
-    started = next(iter(history.rates.values()), 0.0) == highest  # else it warms up
+    started = next(iter(history.rates.values()), 0.0) == highest  # else it warms up, maybe again and again
     stays = ended is not None and all(rate < ENDED * highest for step, rate in history.rates.items() if step >= ended)
-    if ended is not None and stays and started and ended < EARLY * history.planned and not history.did_all(0.95):
+    lasts = started or (ended is not None and history.steps - ended >= LASTING)
+    if ended is not None and stays and lasts and ended < EARLY * history.planned and not history.did_all(0.95):
         evidence = f"the schedule has taken the learning rate from {highest:.2g} to {history.rates[ended]:.2g} "
         evidence += f"in {ended} of {history.planned:.0f} steps"
         advice = ("move the schedule by epochs, or give it the number of steps:", '    "interval": "epoch"')
@@ -128,7 +129,7 @@ def too_narrow(history: History) -> Iterator[Finding]:
     narrow = [layer for layer, width in widths.items() if width <= NARROW]
     if seen.rank is None or not narrow or history.reached(WIDE_ENOUGH):
         return
-    if 0 < seen.rank <= widths[narrow[0]] and seen.full_rank >= 3 * seen.rank:
+    if seen.rank <= widths[narrow[0]] and seen.full_rank >= 3 * max(seen.rank, 1):
         evidence = f"{narrow[0]} has {widths[narrow[0]]} outputs; only {seen.rank} of {seen.full_rank} directions pass"
         width = max(history.num_classes, 16)
         advice = (

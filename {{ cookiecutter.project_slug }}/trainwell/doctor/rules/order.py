@@ -41,6 +41,7 @@ SEEN: tuple[Rule, ...] = (
     forward_pass.dropout_in_evaluation,
     outputs.loss_mismatch,
     outputs.dropped_outputs,
+    forward_pass.batch_statistics_in_evaluation,
     forward_pass.lagging_statistics,
     forward_pass.tiny_batches,
     outputs.unscaled_target,

@@ -11,6 +11,7 @@ from ..inspection import Inspection
 from .signal_flow import and_more
 
 MUCH, ALL = 0.02, 0.999  # of all parameters
+SOON = 100  # batches, after which every optimizer should have stepped
 
 
 def optimizer_never_steps(history: History) -> Iterator[Finding]:
@@ -19,6 +20,10 @@ def optimizer_never_steps(history: History) -> Iterator[Finding]:
         evidence = f"no optimizer has stepped in {seen.batches} batches"
         advice = ("in training_step, after self.manual_backward(loss):", "    self.optimizers().step()")
         yield Finding("optimizer_never_steps", "error", "training_step", evidence, advice=advice)
+    elif seen.idle and seen.batches >= SOON:
+        evidence = f"{seen.idle} of {seen.optimizers} optimizers have not stepped in {seen.batches} batches"
+        advice = ("in training_step, step each of them:", "    for optimizer in self.optimizers(): optimizer.step()")
+        yield Finding("optimizer_never_steps", "warning", "training_step", evidence, advice=advice)
 
 
 def accumulated_gradients(history: History) -> Iterator[Finding]:

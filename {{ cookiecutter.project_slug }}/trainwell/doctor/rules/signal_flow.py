@@ -4,7 +4,8 @@ The thresholds lie between the values measured of healthy and of sick networks.
 """
 
 from collections.abc import Iterator
-from math import isfinite
+from math import isfinite, log
+from statistics import median
 
 from ...findings import Finding
 from ..history import TOO_LONG, History
@@ -23,6 +24,9 @@ DROPOUT_LOSS = 3.0  # loss with dropout over loss without, at the start
 SURE = 3.5  # loss at the start above that of equal chances
 OFTEN = 3.0  # times that loss
 DUPLICATES = 0.5  # share of a layer's units
+ENOUGH = 0.9  # of the way from chance to simple learners
+LATEST = 20  # batches
+HIGH = 100.0  # the first loss over the last ones, or over that of a constant guess, where no score is known
 
 
 def symmetric_units(history: History) -> Iterator[Finding]:
@@ -36,6 +40,11 @@ def symmetric_units(history: History) -> Iterator[Finding]:
         layer = next(iter(found))
         evidence = f"{found[layer]:.0%} of the units have the same weights as another one after {history.steps} steps"
         yield Finding("symmetric_units", history.severity, and_more(list(found)), evidence)
+        return
+    equal = {layer: share for layer, share in history.equal_at_start.items() if share > DUPLICATES}
+    if equal and not history.reached(ENOUGH):  # noise, such as dropout, has set them apart since
+        evidence = f"{next(iter(equal.values())):.0%} of the units start with the same weights as another one"
+        yield Finding("symmetric_units", history.severity, and_more(list(equal)), evidence)
 
 
 def excess_dropout(history: History) -> Iterator[Finding]:
@@ -136,6 +145,8 @@ def dead_units(history: History) -> Iterator[Finding]:
 
 def bad_initial_loss(history: History) -> Iterator[Finding]:
     """Large for any number of classes, or a few times the loss of a constant guess, which a trial has to confirm."""
+    if history.last is None and history.losses:
+        yield from high_initial_loss(history)
     start, guess = history.first_loss, history.chance_loss
     sure = history.start_loss is not None and history.start_loss - guess > SURE
     if start is None or not (sure or start > OFTEN * guess):
@@ -143,6 +154,18 @@ def bad_initial_loss(history: History) -> Iterator[Finding]:
     if not (history.recovered and growth_of_signal(history)[0] > GREW):
         what = "equal chances give" if history.guess_loss is None else "a constant guess has"
         evidence = f"the first loss is {start:.3g}; {what} {guess:.3g}"
+        yield Finding("bad_initial_loss", history.severity, history.order[-1] if history.order else "head", evidence)
+
+
+def high_initial_loss(history: History) -> Iterator[Finding]:
+    """The same of a module of which only losses are known."""
+    call, start = history.inspection.call, history.losses[0]
+    usual = median(map(abs, history.losses[-LATEST:]))
+    if call is not None and call.name == "poisson_nll_loss":
+        mean = call.targets.double().mean().item()
+        usual = min(usual, abs(mean - mean * log(mean)) if mean > 0 else usual)  # of a constant guess
+    if start > HIGH * usual and history.gradient.get(0, 0.0) > EXPLODED:
+        evidence = f"the first loss is {start:.3g}, where {usual:.3g} is usual"
         yield Finding("bad_initial_loss", history.severity, history.order[-1] if history.order else "head", evidence)
 
 

@@ -16,7 +16,7 @@ from ..problem import Problem, subsample
 MOST_MISSING = 0.02  # share of the validation samples of classes without a train sample
 APART = 0.25  # above 0.5: how well train and validation samples can be separated; their shares of classes
 GIVES_AWAY = 0.98  # accuracy of one feature alone
-OTHERS = 0.1  # below it: what all the other features reach; of numbers also a tenth of what those leave unexplained
+OTHERS = 0.1  # below it: what all the other features reach; or a tenth of what those leave unexplained, or wrong
 NEAREST = 2
 MOST_FEATURES, MOST_TRIED = 5000, 200
 MOST_TOKENS = 512
@@ -124,7 +124,7 @@ def leaking_feature(problem: Problem) -> Iterator[Finding]:
     votes = one_hot(y, problem.num_classes).double()
     rest = ridge(x[:, others], val[:, others], votes).argmax(dim=1) if others else None
     without = common if rest is None else (rest == target).double().mean().item()
-    if without < reached[best] - OTHERS:
+    if without < reached[best] - OTHERS or 1 - reached[best] < OTHERS * (1 - without):
         found, left_out = best, f"numpy.delete(x, {best}, axis=1)"
         if kind == "token":  # several may share a column
             behind = train.x[train.x % MOST_TOKENS == best].unique().tolist()

@@ -1,0 +1,265 @@
+"""Mistakes that few projects make: each is named first, and its twin without the mistake gets notes at most."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from doctor_examples import InMemory
+from test_examine import CLASSES, FEATURES, problem
+from test_examine_batches import Loaders
+from test_examine_networks import SEQUENCES, WIDTH, Own, Recurrent, Steps, by
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, mse_loss, poisson_nll_loss
+from torch.optim import SGD, Adam
+from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import DataLoader
+from trainwell.data.batches import Samples
+from trainwell.doctor.history import History
+from trainwell.doctor.inspection import Inspection
+from trainwell.doctor.rules.optimization import too_narrow
+from trainwell.findings import Finding, healthy
+
+UNKNOWN, PADDING = 1, 0
+
+
+class StartsEqual(Own):
+    """All weights are equal; dropout sets the units apart, slowly."""
+
+    def __init__(self, equal: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        layers = (nn.Linear(FEATURES, 64), nn.Linear(64, 64), nn.Linear(64, CLASSES))
+        for layer in layers if equal else ():
+            nn.init.constant_(layer.weight, 0.05)
+        self.network = nn.Sequential(layers[0], nn.ReLU(), nn.Dropout(0.1), layers[1], nn.ReLU(), layers[2])
+
+    def configure_optimizers(self) -> Any:
+        return SGD(self.parameters(), lr=0.1)
+
+
+class TwoOptimizers(Steps):
+    """A second network tells the outputs of the first apart from the labels; one of them never trains."""
+
+    def __init__(self, steps_both: bool) -> None:
+        super().__init__()
+        self.automatic_optimization, self.steps_both = False, steps_both
+        self.other = nn.Sequential(nn.Linear(FEATURES, WIDTH), nn.ReLU(), nn.Linear(WIDTH, CLASSES))
+
+    def training_step(self, batch: Any, batch_index: int) -> None:
+        first, second = self.optimizers()
+        for optimizer, network in ((first, self.net), (second, self.other)):
+            optimizer.zero_grad()
+            self.manual_backward(cross_entropy(network(batch[0]), batch[1]))
+            if optimizer is first or self.steps_both:
+                optimizer.step()
+
+    def configure_optimizers(self) -> Any:
+        return Adam(self.net.parameters(), lr=0.003), Adam(self.other.parameters(), lr=0.003)
+
+
+class Validated(Steps):
+    """Sets the mode of its network in the validation step."""
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__()
+        self.mode = mode
+        self.net = nn.Sequential(
+            nn.Linear(FEATURES, WIDTH), nn.BatchNorm1d(WIDTH), nn.ReLU(), nn.Linear(WIDTH, CLASSES)
+        )
+
+    def validation_step(self, batch: Any, batch_index: int) -> None:
+        self.net.train(self.mode)
+        self.log("val/loss", self.loss(batch))
+
+
+class WarmsUp(Own):
+    """The learning rate rises, and falls to 0 by a given step."""
+
+    def __init__(self, end: int) -> None:
+        super().__init__()
+        self.end = end
+
+    def configure_optimizers(self) -> Any:
+        optimizer = Adam(self.parameters(), lr=0.0005)
+        falls = self.end - 10
+        schedule = LambdaLR(optimizer, lambda step: max(0.0, min(step / 10, (self.end - step) / falls)))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+class Code(Steps):
+    """An autoencoder with a code of so many numbers."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Linear(FEATURES, 32), nn.ReLU(), nn.Linear(32, width), nn.Linear(width, 32), nn.ReLU()
+        )
+        self.out = nn.Linear(32, FEATURES)
+
+    def loss(self, batch: Any) -> Tensor:
+        return mse_loss(self.out(self.net(batch[0])), batch[0])
+
+    def configure_optimizers(self) -> Any:
+        return Adam(self.parameters(), lr=0.01)
+
+
+class Counts(Steps):
+    """The logarithm of a rate, whose bias is set at the start; batches hold the time of observation as well."""
+
+    def __init__(self, bias: float) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = nn.Sequential(nn.Linear(FEATURES, WIDTH), nn.ReLU(), nn.Linear(WIDTH, 1))
+        nn.init.constant_(self.net[-1].bias, bias)
+
+    def loss(self, batch: Any) -> Tensor:
+        x, times, y = batch
+        return poisson_nll_loss(self.net(x)[:, 0] + times.log(), y)
+
+
+class OneGraph(Steps):
+    """Every batch is the same graph with masks; validation reads other nodes of it. Half of the units are dropped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(FEATURES, 64), nn.ReLU(), nn.Dropout(0.5), nn.Linear(64, CLASSES))
+
+    def training_step(self, batch: Any, batch_index: int) -> Tensor:
+        return cross_entropy(self.net(batch["x"])[batch["train"]], batch["y"][batch["train"]])
+
+    def validation_step(self, batch: Any, batch_index: int) -> None:
+        self.log("val/loss", cross_entropy(self.net(batch["x"])[~batch["train"]], batch["y"][~batch["train"]]))
+
+    def configure_optimizers(self) -> Any:
+        return Adam(self.parameters(), lr=0.01)
+
+
+class OfOneGraph(Loaders):
+    def train_dataloader(self) -> DataLoader:
+        return DataLoader(self.train, batch_size=None)
+
+    def val_dataloader(self) -> DataLoader:
+        return DataLoader(self.val, batch_size=None)
+
+
+def graph() -> OfOneGraph:
+    train, _ = problem().train, problem().val
+    mask = torch.rand(len(train.y), generator=torch.Generator().manual_seed(0)) < 0.5
+    item = {"x": train.x, "y": train.y, "train": mask}
+    return OfOneGraph([item] * 20, [item])
+
+
+def counts() -> Loaders:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1200, FEATURES, generator=generator)
+    times = torch.rand(1200, generator=generator) + 0.5
+    y = torch.poisson(times * (0.5 * x[:, 0]).exp(), generator=generator)
+    examples = list(zip(x, times, y, strict=True))
+    return Loaders(examples[200:], examples[:200])
+
+
+def curves() -> InMemory:
+    """Inputs that vary in four directions."""
+    generator = torch.Generator().manual_seed(0)
+    basis = torch.randn(4, FEATURES, generator=generator)
+    x = torch.randn(1200, 4, generator=generator) @ basis / 2 + 0.05 * torch.randn(1200, FEATURES, generator=generator)
+    y = torch.zeros(1200, dtype=torch.int64)
+    return InMemory(Samples(x[:1000], y[:1000]), Samples(x[1000:], y[1000:]), 1)
+
+
+def texts(known: bool) -> InMemory:
+    """Tokens and padding; of an unknown vocabulary all tokens are the same."""
+    generator = torch.Generator().manual_seed(0)
+    y = torch.randint(2, (1200,), generator=generator)
+    tokens = torch.randint(2, 12, (1200, 12), generator=generator) + 10 * y[:, None]
+    lengths = torch.randint(4, 13, (1200,), generator=generator)
+    tokens = tokens if known else torch.full_like(tokens, UNKNOWN)
+    x = tokens.masked_fill(torch.arange(12) >= lengths[:, None], PADDING)
+    return InMemory(Samples(x[:1000], y[:1000]), Samples(x[1000:], y[1000:]), 2)
+
+
+class Pooled(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.tokens, self.head = nn.Embedding(24, WIDTH, padding_idx=PADDING), nn.Linear(WIDTH, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.tokens(x).mean(dim=1).relu())
+
+
+def reads_texts() -> Own:
+    module = Own()
+    module.network = Pooled()
+    return module
+
+
+def wards(leaks: bool) -> InMemory:
+    """One of ten patients returns; the code of a ward that only those get gives it away."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2000, FEATURES, generator=generator)
+    y = ((x[:, 0] + x[:, 1] + 0.3 * torch.randn(2000, generator=generator)) > 1.8).long()
+    codes = torch.randint(3, (2000,), generator=generator)
+    x[:, 5] = torch.where(y == 1, 3, codes) if leaks else codes
+    return InMemory(Samples(x[:1500], y[:1500]), Samples(x[1500:], y[1500:]), 2)
+
+
+def of_two_classes() -> Own:
+    module = Own()
+    torch.manual_seed(0)
+    module.network = nn.Sequential(nn.Linear(FEATURES, WIDTH), nn.ReLU(), nn.Linear(WIDTH, 2))
+    return module
+
+
+FAULTY: dict[str, tuple[str, Callable[[], list[Finding]]]] = {
+    "units that start equal, and dropout": ("symmetric_units", lambda: by(StartsEqual(True))),
+    "one of two optimizers": ("optimizer_never_steps", lambda: by(TwoOptimizers(False))),
+    "a validation step in training mode": ("batch_norm", lambda: by(Validated(True))),
+    "a warm-up and an early end": ("schedule_too_fast", lambda: by(WarmsUp(60), max_epochs=20)),
+    "a code of one number": ("too_narrow", lambda: by(Code(1), curves())),
+    "a bias far from the counts": ("bad_initial_loss", lambda: by(Counts(8.0), counts())),
+    "no word of the vocabulary": ("constant_input", lambda: by(reads_texts(), texts(known=False))),
+    "a code that few samples have": ("target_leak", lambda: by(of_two_classes(), wards(leaks=True))),
+}
+HEALTHY: dict[str, Callable[[], list[Finding]]] = {
+    "units that differ, and dropout": lambda: by(StartsEqual(False)),
+    "both optimizers": lambda: by(TwoOptimizers(True)),
+    "a validation step in evaluation mode": lambda: by(Validated(False)),
+    "a warm-up and a late end": lambda: by(WarmsUp(600), max_epochs=20),
+    "a code of four numbers": lambda: by(Code(4), curves()),
+    "a bias near the counts": lambda: by(Counts(0.0), counts()),
+    "words of the vocabulary": lambda: by(reads_texts(), texts(known=True)),
+    "a code that all samples have": lambda: by(of_two_classes(), wards(leaks=False)),
+    "one graph with masks": lambda: by(OneGraph(), graph()),
+}
+
+
+@pytest.mark.parametrize("name", FAULTY)
+def test_a_rare_mistake_is_named_first(name: str) -> None:
+    code, examination = FAULTY[name]
+    findings = examination()
+    assert [findings[0].code, healthy(findings)] == [code, False], findings
+
+
+@pytest.mark.parametrize("name", HEALTHY)
+def test_its_twin_gets_notes_at_most(name: str) -> None:
+    findings = HEALTHY[name]()
+    assert healthy(findings), findings
+
+
+def test_a_feature_that_the_network_cannot_use_is_no_leak() -> None:
+    """The class stands in the first step, which a recurrence forgets."""
+    module = Own()
+    torch.manual_seed(0)
+    module.network = Recurrent(by_last=True)
+    leaks = [finding for finding in by(module, SEQUENCES) if finding.code == "target_leak"]
+    assert all(finding.severity == "note" for finding in leaks)
+
+
+def test_a_layer_of_one_unit_is_narrow_where_no_direction_passes_most_samples() -> None:
+    history = History(10, chance=(0.1, 0.02), baseline=0.9, val_count=300)
+    history.order, history.shapes = ["a", "b", "c"], {"a": (64, 64), "b": (1, 64), "c": (10, 1)}
+    history.inspection = Inspection(rank=0, full_rank=10)
+    history.scores = {}
+    assert [finding.code for finding in too_narrow(history)] == ["too_narrow"]
