@@ -1,10 +1,8 @@
 """Configurations as Hydra composes them, and its errors in plain sentences."""
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from shutil import get_terminal_size
@@ -128,6 +126,8 @@ def mistakes(config_name: str, config: DictConfig, hydra: Any) -> list[str]:
         OmegaConf.to_container(config, resolve=True)
     except InterpolationKeyError as error:
         return [f"{error.full_key}: {first_line(error)}"]
+    if config_name == "train" and "search" in hydra.runtime.choices and "search" in config:
+        return [f"a search is for another command; type trainwell tune +search={hydra.runtime.choices['search']}"]
     choices = chosen_options(hydra.runtime.choices, NOT_TECHNIQUES)
     written = as_written(config_name, **choices) if hydra.overrides.task else config  # nothing typed: the files alone
     folders = [Path(source.path) for source in hydra.runtime.config_sources if source.schema == "file"]
@@ -235,7 +235,7 @@ def sentence(config_name: str, override: str, accepted: Sequence[str], complaint
             return f"{override}: there is no key {key} here; it belongs to {', '.join(others)}"
         keys = [name for name, _ in leaves if not name.rpartition(".")[2].startswith("_")]
         groups = GlobalHydra.instance().config_loader().list_groups("")
-        return f"{override}: there is no key {key}{did_you_mean(key, [*keys, *groups])}"
+        return f"{override}: there is no key {key}{validate.did_you_mean(key, [*keys, *groups])}"
     if "An item is already at" in str(complaint):
         return f"{override}: there is such a key already; type {override.lstrip('+')}"
     if "Ambiguous value" in str(complaint):
@@ -262,7 +262,8 @@ def wrong_option(override: str) -> str | None:
     if options and override.startswith("~"):
         return f"{override}: {key} cannot be left out; it is one of {', '.join(options)}"
     if options and unknown and value != "null":
-        return f"{override}: {key} is one of {', '.join(options)}{did_you_mean(unknown[0], options, f'{key}=')}"
+        typed = f"{override.partition('=')[0]}="
+        return f"{override}: {key} is one of {', '.join(options)}{validate.did_you_mean(unknown[0], options, typed)}"
     return None
 
 
@@ -271,13 +272,6 @@ def options_with(key: str) -> list[str]:
     group, *names = key.split(".")
     files = sorted((project_root() / "configs" / group).glob("*.yaml")) if group and names else []
     return [f"{group}={file.stem}" for file in files if names[0] in map(str, OmegaConf.load(file))]
-
-
-def did_you_mean(wrong: str, right: Sequence[str], before: str = "") -> str:
-    """The likeliest word: one that is the same behind its last dot or slash, else one that looks alike."""
-    same = [word for word in right if re.split(r"[./]", word)[-1] == re.split(r"[./]", wrong)[-1]]
-    near = same or get_close_matches(wrong, right, n=1)
-    return f"; did you mean {before}{near[0]}?" if near else ""
 
 
 def key_of(override: str) -> str:

@@ -8,6 +8,7 @@ import inspect
 import pydoc
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,9 @@ def mistakes(
     of each value. ``changed`` maps each group that was changed to what was typed.
     """
     found = [f"{key} must be given: {key}=..." for key in sorted(OmegaConf.missing_keys(config))]
-    found += [f"{key}: nothing reads such a key{without_package(key)}" for key in unread(config, as_written)]
+    known = [*(key for key, _ in leaves(as_written)), *(path.name for folder in configs for path in folder.glob("*/"))]
+    for key in unread(config, as_written):
+        found.append(f"{key}: nothing reads such a key{without_package(key) or did_you_mean(key, known)}")
     found += dict.fromkeys(refused_by_targets(config, as_written))
     ranges = constraints.ranges(configs, choices)
     found += wrong_kinds(config, as_written, ranges)
@@ -87,6 +90,16 @@ def takes(target: str, name: str) -> bool:
 
 def without_package(key: str) -> str:
     return "; an experiment's file begins with # @package _global_" if key.startswith("experiment.") else ""
+
+
+def did_you_mean(wrong: str, right: Sequence[str], before: str = "") -> str:
+    """The likeliest word: one that is the same behind its last dot or slash, else one that looks alike."""
+    ends = {word: re.split(r"[./]", word)[-1] for word in right}
+    end = re.split(r"[./]", wrong)[-1]
+    near = [word for word in right if ends[word] == end]
+    near = near or ([] if "/" in wrong else get_close_matches(wrong, right, n=1))
+    near = near or [word for word in right if ends[word] in get_close_matches(end, set(ends.values()), n=1)]
+    return f"; did you mean {before}{near[0]}?" if near else ""
 
 
 def unread_groups(config: DictConfig, choices: Mapping[str, str], changed: Mapping[str, str]) -> Iterator[str]:
