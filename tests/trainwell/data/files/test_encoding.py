@@ -73,6 +73,16 @@ def test_codes_count_the_values_of_the_train_rows_and_0_is_none_of_them() -> Non
     assert [*encoder.unseen(rows(1, 4, colour=["blue", "red", None, "teal"]))] == [("colour", "'teal'")]
 
 
+def test_a_number_that_is_missing_in_new_rows_alone_is_reported() -> None:
+    """Where train rows lacked it too, the network has learned from a column that says so."""
+    known = rows(0, 4, colour=["red"] * 4)
+    complete = known.assign(**{name: 1.0 for name in KINDS.numbers})
+    encoder = TableEncoder.fit(complete, KINDS, one_hot=True)
+    new = complete.assign(**{KINDS.numbers[0]: [1.0, np.nan, 1.0, 1.0]})
+    assert [*encoder.unseen(new)] == [(KINDS.numbers[0], "cells without a number, which get the median")]
+    assert [*TableEncoder.fit(new, KINDS, one_hot=True).unseen(new)] == []
+
+
 def test_embeddings_stand_beside_the_numbers_and_an_unseen_value_is_zeros() -> None:
     layer = CategoryEmbedding(numbers=2, sizes=[3, 50])
     x = torch.tensor([[0.5, -1.0, 3.0, 50.0], [2.0, 1.0, 0.0, 0.0]])

@@ -71,7 +71,7 @@ def test_two_folds_on_disk_do_not_replace_each_other(read: Callable[..., Any], o
 HOLE = np.where(np.arange(60) == 4, np.nan, np.arange(60))
 FAULTS: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
     "fractions": ("classes", {"y": np.arange(60) / 3}, {}, "these are no classes; for numbers type task=regression"),
-    "a hole": ("classes", {"y": HOLE}, {}, "y has missing or infinite values in 1 samples, the first is sample 4"),
+    "a hole": ("classes", {"y": HOLE}, {}, "y has missing or infinite values in 1 sample, the first is sample 4"),
     "labels": ("classes", {"y": LABELS}, {}, "save y.argmax(axis=1), or type task=multilabel"),
     "columns": ("classes", {"y": NUMBERS.astype(int)}, {}, "save y.argmax(axis=1), or type task=regression"),
     "counts": ("classes", {"y": np.arange(60) * 50}, {}, "for numbers type task=regression"),

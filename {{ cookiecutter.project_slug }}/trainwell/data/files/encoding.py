@@ -120,7 +120,10 @@ class TableEncoder(NamedTuple):
             yield (codes[:, None] == np.arange(1, len(column.values) + 1) if self.one_hot else codes).astype(np.float32)
 
     def unseen(self, rows: "DataFrame") -> Iterator[tuple[str, str]]:
-        """The name of each column with categories that no train row has, and the first of them, in words."""
+        """The name of each column with values that no train row has, and the first of them, in words."""
+        for number in self.numbers:
+            if not number.some_missing and rows[number.name].isna().any():
+                yield number.name, "cells without a number, which get the median"
         for column in self.categories:
             if (unknown := column.codes(rows[column.name]) == 0).any():
                 value = rows[column.name][unknown].iloc[0]

@@ -40,6 +40,7 @@ def faults_of(arrays: Mapping[str, np.ndarray], standardize: bool, targets: str)
 def faults_of_inputs(name: str, x: np.ndarray) -> Iterator[str]:
     if x.dtype.kind not in "fiub":
         advice = ADVICE.get(x.dtype.kind, "save them as floats or integers").format(name=name)
+        advice = f"save {name}.astype(float)" if x.dtype.kind in "US" and are_numbers(x) else advice
         yield f"{name} must hold numbers, it holds {x.dtype}; {advice}"
     elif x.ndim < 2 or 0 in x.shape:
         advice = f"; save {name}.reshape(-1, 1) if each is one number" if x.ndim == 1 else ""
@@ -49,7 +50,7 @@ def faults_of_inputs(name: str, x: np.ndarray) -> Iterator[str]:
         blocks = (x[start : start + at_once] for start in range(0, len(x), at_once))
         bad = np.concatenate([~np.isfinite(block).reshape(len(block), -1).all(axis=1) for block in blocks])
         if bad.any():
-            yield f"{name} has missing or infinite values in {bad.sum()} samples, the first is sample {bad.argmax()}"
+            yield from faults_of_holes(name, bad)
 
 
 def faults_between(
@@ -70,7 +71,7 @@ def faults_between(
 
 def faults_of_classes(name: str, y: np.ndarray) -> Iterator[str]:
     if y.dtype.kind == "f" and np.isnan(y).any():
-        yield from faults_of_holes(name, y)
+        yield from faults_of_holes(name, without_value(y))
     elif y.dtype.kind == "f" and np.array_equal(y, np.trunc(y)):
         yield f"{name} {INTEGERS}, it holds {y.dtype}; save {name}.astype(int)"
     elif y.dtype.kind not in "iu":
@@ -108,7 +109,7 @@ def faults_of_numbers(name: str, y: np.ndarray) -> Iterator[str]:
     elif y.ndim not in (1, 2) or 0 in y.shape:
         yield f"{name} must have the shape (samples,) or (samples, numbers), it has {y.shape}"
     elif not np.isfinite(y).all():
-        yield from faults_of_holes(name, y)
+        yield from faults_of_holes(name, without_value(y))
     elif np.abs(y).max() > np.finfo("f4").max:
         yield f"{name} has values beyond the range of float32; scale them down"
     elif name == "y":
@@ -126,9 +127,21 @@ def faults_of_labels(name: str, y: np.ndarray) -> Iterator[str]:
         yield from faults_of_constants(y)
 
 
-def faults_of_holes(name: str, y: np.ndarray) -> Iterator[str]:
-    bad = ~np.isfinite(y).reshape(len(y), -1).all(axis=1)
-    yield f"{name} has missing or infinite values in {bad.sum()} samples, the first is sample {bad.argmax()}"
+def without_value(y: np.ndarray) -> np.ndarray:
+    return ~np.isfinite(y).reshape(len(y), -1).all(axis=1)
+
+
+def faults_of_holes(name: str, bad: np.ndarray) -> Iterator[str]:
+    samples = "1 sample" if bad.sum() == 1 else f"{bad.sum()} samples"
+    yield f"{name} has missing or infinite values in {samples}, the first is sample {bad.argmax()}"
+
+
+def are_numbers(x: np.ndarray) -> bool:
+    try:
+        x.astype(float)
+    except ValueError:
+        return False
+    return True
 
 
 def faults_of_constants(y: np.ndarray) -> Iterator[str]:
