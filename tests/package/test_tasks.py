@@ -168,12 +168,22 @@ def test_a_loss_or_metric_that_cannot_compare_outputs_and_targets_is_refused(
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize(("value", "message"), [(torch.nan, "bee has values that are not"), (7.0, "bee is 7 in every")])
+@pytest.mark.parametrize(
+    ("value", "message"), [(torch.nan, "bee has values that are not"), (7.0, "bee is 7 in every train")]
+)
 def test_numbers_that_are_missing_or_constant_are_refused_by_name(value: float, message: str) -> None:
     data = small_data("numbers")
     data.train.y[:, 1] = value
     with pytest.raises(ValueError, match=message):
         build(data)
+
+
+def test_the_best_constant_under_balanced_weights_is_equal_chances() -> None:
+    """Each class counts as much as any other, however rare it is."""
+    data = small_data("classes")
+    data.val = data.train
+    found = build(data, class_weights="balanced").baseline(data)
+    assert found["val/loss"] == pytest.approx(np.log(data.num_classes), rel=1e-5)
 
 
 def test_the_baseline_changes_neither_metrics_nor_random_numbers() -> None:

@@ -34,5 +34,6 @@ class Classification(SupervisedTask):
         return targets.argmax(dim=1) if targets.is_floating_point() else targets
 
     def constant(self, data: LightningDataModule) -> Tensor:
-        y = train_targets(data)
-        return torch.bincount(y, minlength=num_outputs_of(data, "classes")).clamp(min=1).div(len(y)).log()
+        counts = torch.bincount(train_targets(data), minlength=num_outputs_of(data, "classes")).clamp(min=1)
+        weight = getattr(self.loss, "weight", None)
+        return counts.log() if weight is None else (counts * weight.cpu()).clamp(min=1e-9).log()

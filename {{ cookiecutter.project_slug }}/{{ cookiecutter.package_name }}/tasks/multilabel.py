@@ -20,5 +20,4 @@ class Multilabel(SupervisedTask):
 
     def constant(self, data: LightningDataModule) -> Tensor:
         y = train_targets(data)
-        half = 0.5 / len(y)  # of a sample, so that a label that is always or never there has a logit
-        return y.double().mean(dim=0).clamp(half, 1 - half).logit()
+        return y.double().mean(dim=0).clamp(0.5 / len(y), 1 - 0.5 / len(y)).logit()  # half a sample: always finite

@@ -35,7 +35,7 @@ class Regression(SupervisedTask):
             if not values.isfinite().all():
                 raise ValueError(f"task=regression needs finite targets, {name} has values that are not")
             if values.max() == values.min():
-                raise ValueError(f"task=regression needs targets that vary, {name} is {values[0]:g} in every sample")
+                raise ValueError(f"task=regression: target {name} is {values[0]:g} in every train sample; it must vary")
         self.mean, self.deviation = y.mean(dim=0).float(), y.std(dim=0, correction=0).float()
 
     def forward(self, x: Tensor) -> Tensor:
