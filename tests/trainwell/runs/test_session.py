@@ -55,7 +55,7 @@ def test_a_loss_that_is_not_finite_fails_the_run_and_says_where_it_came_from(
     assert finding["code"] == "non_finite"
     assert finding["where"] == "layers.0.branch.inner (Linear)"
     assert finding["evidence"] in caplog.text
-    assert "try     trainer.gradient_clip_val=1.0" in caplog.text
+    assert "try     optimizer.lr=0.001 or trainer.gradient_clip_val=1.0 or initialisation=zero_residual" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from ..errors import RunFailed
 from ..findings import Finding
 from .training_stats import gradient_norm, tensors_in
 
-REMEDIES = ["trainer.gradient_clip_val=1.0", "optimizer.lr=0.0001", "initialisation=zero_residual"]
+USUAL_RATE = 0.01  # learning rates above it are the likeliest cause
 
 
 class StopOnNonFinite(Callback):
@@ -56,7 +56,16 @@ def stop(trainer: Trainer, what: str, origin: str | None) -> None:
     """Raises: RunFailed: always."""
     where = f", first in {origin}" if origin else ""
     evidence = f"the {what} is not finite at step {trainer.global_step}, epoch {trainer.current_epoch}{where}"
-    raise RunFailed(evidence, Finding("non_finite", "error", origin or what, evidence, REMEDIES))
+    raise RunFailed(evidence, Finding("non_finite", "error", origin or what, evidence, remedies(trainer)))
+
+
+def remedies(trainer: Trainer) -> list[str]:
+    groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
+    rate = max(float(group.get("initial_lr", group["lr"])) for group in groups)
+    lower = f"optimizer.lr={min(rate / 10, USUAL_RATE / 10):g}"
+    clipped = trainer.gradient_clip_val is not None and trainer.gradient_clip_val <= 1
+    found = [*([] if clipped else ["trainer.gradient_clip_val=1.0"]), "initialisation=zero_residual"]
+    return [lower, *found] if rate > USUAL_RATE else [*found[:-1], lower, found[-1]]
 
 
 def first_non_finite(module: LightningModule, batch: Any, batch_idx: int) -> str | None:

@@ -245,6 +245,10 @@ class Run:
             return
         summary = self.summary(trainer, status_of(trainer, error))
         if failed:
+            has = {f"{group}={option}" for group, option in self.start.choices.items()}
+            failed.findings = tuple(
+                each.with_remedies(r for r in each.remedies if r not in has) for each in failed.findings
+            )
             summary["findings"] += [finding.plain() for finding in failed.findings]
         if summary["best"]:
             self.best_value = summary["best"].get(self.config.monitor, math.nan)
