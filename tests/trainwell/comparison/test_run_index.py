@@ -82,6 +82,14 @@ def test_runs_are_found_by_folder_by_sweep_and_below_a_folder(make: Make) -> Non
     ]
 
 
+def test_what_hydra_wrote_into_a_run_without_configuration_is_no_run(make: Make) -> None:
+    run = Path(make(0))
+    (run / ".hydra").mkdir()
+    (run / "config.yaml").rename(run / ".hydra" / "config.yaml")
+    with pytest.raises(ValueError, match=r"no run to compare$|no run"):
+        statistics.compare([str(run)])
+
+
 ALIAS_BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 60))
 MERGE_BOMB = "a0: &a0 {x: 1, y: 2}\n" + "".join(f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}\n" for n in range(1, 60))
 

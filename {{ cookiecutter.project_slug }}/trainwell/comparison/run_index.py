@@ -56,7 +56,7 @@ def runs_in(folder: Path, levels: int) -> Iterator[Path]:
     elif os.path.isfile(folder / "runs.txt"):
         yield from (Path(os.path.normpath(folder / line)) for line in read_text(folder / "runs.txt").splitlines())
     elif levels:
-        for inner in sorted(folder.glob("*/")):
+        for inner in sorted(folder.glob("[!.]*/")):  # not .hydra/, which has a config.yaml as well
             yield from runs_in(inner, levels - 1)
 
 
