@@ -42,7 +42,12 @@ class Pruned(Exception):
 
 
 def with_place(error: BaseException) -> str:
-    """The error's kind and first line, and the last line of the project's own code that led to it."""
+    """The error's kind and first line, and its place."""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}{place_of(error)}"
+
+
+def place_of(error: BaseException) -> str:
+    """The last line of the project's own code that led to an error, in brackets; empty if there is none."""
     own, machinery = Path.cwd(), Path(__file__).parent
     frames = ((Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__))
     places = [
@@ -50,4 +55,4 @@ def with_place(error: BaseException) -> str:
         for path, line in frames
         if path.is_relative_to(own) and not path.is_relative_to(machinery) and "site-packages" not in path.parts
     ]
-    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}{places[-1] if places else ''}"
+    return places[-1] if places else ""

@@ -88,7 +88,10 @@ def test_other_choices_train_to_the_end(overrides: tuple[str, ...], project: Pat
         (["monitor=val/f1", "monitor_mode=min"], "monitor_mode=min must fit monitor=val/f1, of which higher is better"),
         (["data.batch_size=5000"], "data.batch_size must be at most the number of train samples, 1151, got 5000"),
         (["scheduler=cosine", "scheduler.warmup_steps=54"], "must be below the number of steps, 54, got 54"),
-        (["monitor=val/loss", "task.metrics.accuracy._target_=torchmetrics.Nothing"], "torchmetrics.Nothing"),
+        (
+            ["monitor=val/loss", "task.metrics.accuracy._target_=torchmetrics.Nothing"],
+            "task.metrics.accuracy._target_: Error loading 'torchmetrics.Nothing'",
+        ),
         (["network=transformer", "network.width=10"], "network.heads must divide network.width, 10, got 4"),
     ],
     ids=lambda value: value[-1] if isinstance(value, list) else None,
@@ -100,6 +103,14 @@ def test_what_only_the_parts_know_is_refused_too_and_leaves_nothing(
     with pytest.raises(trainwell.Refused, match=re.escape(sentence)):
         trainwell.train([*usual, *overrides])
     assert not (project / "runs").exists()
+
+
+def test_an_error_in_a_file_of_the_project_is_refused_with_its_line(project: Path, command: Callable[..., Any]) -> None:
+    (project / "mine.py").write_text("from lightning import Callback\n\n\nclass Mine(Callbck):\n    pass\n")
+    ended = command(*SHORT, "+callbacks.mine._target_=mine.Mine")
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("callbacks.mine._target_: Error loading 'mine.Mine'")
+    assert ended.stderr.endswith(" (mine.py, line 4)\n")
 
 
 def test_a_sweep_of_which_no_run_can_begin_is_answered_once_and_leaves_nothing(

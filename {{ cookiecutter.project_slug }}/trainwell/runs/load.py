@@ -1,6 +1,7 @@
 """Build what a configuration describes, check that the parts fit together, and load a run that has ended."""
 
 import inspect
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -17,6 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..data.batches import Batches
 from ..data.in_memory import InMemoryDataModule
+from ..errors import place_of
 from ..lightning_internals import starts_further_processes
 from .checkpoint_io import load_weights, read_checkpoint
 from .folder import find
@@ -106,7 +108,7 @@ def build_task(config: DictConfig, data: LightningDataModule) -> LightningModule
 
 def with_metric_factories(config: DictConfig) -> DictConfig:
     """``config.task``, whose ``metrics`` are factories: only the data say how many classes or outputs there are."""
-    task: Any = OmegaConf.create(OmegaConf.to_container(config.task, resolve=True))
+    task: Any = OmegaConf.create({"task": OmegaConf.to_container(config.task, resolve=True)}).task
     metrics = task.get("metrics")
     for metric in metrics.values() if isinstance(metrics, DictConfig) else ():
         metric._partial_ = True
@@ -183,7 +185,9 @@ def mistakes_as_value_errors() -> Iterator[None]:
     except InstantiationException as error:
         if not isinstance(error.__cause__, ValueError | TypeError | ImportError | OSError | MisconfigurationException):
             raise
-        raise ValueError(in_words(error.__cause__)) from error
+        key = re.search(r"full_key: (\S+)", str(error))
+        where = f"{key[1]}._target_: " if key and isinstance(error.__cause__, ImportError) else ""
+        raise ValueError(where + in_words(error.__cause__)) from error
     except OSError as error:
         raise ValueError(in_words(error)) from error
 
@@ -193,4 +197,6 @@ def in_words(error: BaseException) -> str:
         return f"{error.filename}: {error.strerror}"
     if "No supported gpu backend" in str(error):
         return "trainer.accelerator=gpu needs a GPU, and torch finds none; type trainer=cpu"
-    return " ".join(str(error).split("\n")) if isinstance(error, ImportError) else str(error)
+    if isinstance(error, ImportError):
+        return " ".join(str(error).split("\n")) + place_of(error.__cause__ or error)
+    return str(error)
