@@ -199,6 +199,19 @@ def test_without_a_score_overfitting_is_judged_by_the_loss_alone(
     assert evidence is None or evidence in monitor.findings[0].evidence
 
 
+class Underscored(LossAlone):
+    """Names its metrics as Lightning's own pages do."""
+
+    def log(self, name: str, *arguments: Any, **settings: Any) -> None:
+        super().log(name.replace("/", "_"), *arguments, **settings)
+
+
+def test_train_loss_and_val_loss_are_known_as_well(tmp_path: Path) -> None:
+    monitor = monitor_of(tmp_path, 50)
+    train(tmp_path, monitor, Underscored((0.9, 0.6, 0.5), (0.8, 0.5, 0.8)), max_epochs=3)
+    assert [finding.code for finding in monitor.findings] == ["overfitting"]
+
+
 def test_two_optimizers_and_dict_batches_are_monitored(tmp_path: Path) -> None:
     monitor = monitor_of(tmp_path, 2)
     train(tmp_path, monitor, TwoOptimizersByHand(), data=DictBatches(), max_epochs=4)

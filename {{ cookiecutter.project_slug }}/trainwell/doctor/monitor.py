@@ -139,14 +139,14 @@ class Monitor(Probe):
 
     def scores_of(self, history: History, logged: Mapping[str, Tensor]) -> Scores | None:
         """What was logged of both splits; instead of a score that was not, the explained share of the guess's loss."""
-        known = {name: float(logged[name]) for name in ("train/loss", "val/loss") if name in logged}
-        if len(known) < 2:
+        mark = next((mark for mark in "/_" if {f"train{mark}loss", f"val{mark}loss"} <= logged.keys()), None)
+        if mark is None:
             return None
-        train_loss, val_loss = known.values()
-        if {f"train/{self.score}", f"val/{self.score}"} <= logged.keys():
-            return Scores(
-                train_loss, float(logged[f"train/{self.score}"]), val_loss, float(logged[f"val/{self.score}"])
-            )
+        train_loss, val_loss = (float(logged[f"{split}{mark}loss"]) for split in ("train", "val"))
+        names = [f"{split}{mark}{self.score}" for split in ("train", "val")]
+        if set(names) <= logged.keys():
+            train_score, val_score = (float(logged[name]) for name in names)
+            return Scores(train_loss, train_score, val_loss, val_score)
         if history.guess_loss is None:
             history.guess_loss = (self.baseline or {}).get("val/loss", val_loss)
             history.score, history.chance = "explained loss", (0.0, EXPLAINED_DEVIATION)
