@@ -93,6 +93,16 @@ def test_in_a_terminal_a_bar_runs_over_all_steps_and_the_log_file_has_the_lines(
     assert "epoch   1" not in terminal.getvalue()
 
 
+@pytest.mark.parametrize(("settings", "total"), [({}, 6), ({"max_steps": 4}, 4), ({"max_steps": 9}, 6)])
+def test_the_bar_ends_where_the_training_does(
+    settings: dict[str, int], total: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    progress = Progress()
+    fit(progress, **settings)
+    assert (progress.bar.n, progress.bar.total) == (total, total)
+
+
 class Texts(Progress):
     """Remembers what each row says."""
 

@@ -40,8 +40,10 @@ class Progress(ProgressBar):
         self.enabled = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        steps = trainer.num_training_batches * (trainer.max_epochs or 0)
-        total = int(steps) if 0 < steps < float("inf") else None
+        in_epochs = trainer.num_training_batches * (trainer.max_epochs or 0)
+        in_steps = trainer.max_steps * trainer.accumulate_grad_batches if pl_module.automatic_optimization else -1
+        known = [int(batches) for batches in (in_epochs, in_steps) if 0 < batches < float("inf")]
+        total = min(known, default=None)
         self.bar = tqdm(
             desc=epoch_text(trainer),
             total=total,
