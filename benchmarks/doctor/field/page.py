@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from ..measurements import Measurements
 
 BEGIN, END = "<!-- field: written by python -m benchmarks.doctor field -->\n", "<!-- field: end -->\n"
-SAMPLE = """they were examined again (seed 0):
-121 of 123 faulty ones were flagged, 120 by the right name, and none of 56 healthy ones."""
+SAMPLE = """they were examined again with all
+seeds: 364 of 368 faulty ones were flagged, 362 by the right name, and none of 168 healthy ones; of the stacks, 67 of 68 that
+fail and 5 of 28 that learn. Repair was not measured again."""
 Row = Callable[[FieldResult], bool | None]
 ROWS: dict[str, Row] = {
     "false alarms on healthy configurations": lambda result: None if result.case.codes else result.flagged,
