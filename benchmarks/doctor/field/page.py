@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 BEGIN, END = "<!-- field: written by python -m benchmarks.doctor field -->\n", "<!-- field: end -->\n"
 SAMPLE = """they were examined again with all
-seeds: 364 of 368 faulty ones were flagged, 362 by the right name, and none of 168 healthy ones; of the stacks, 67 of 68 that
-fail and 5 of 28 that learn. Repair was not measured again."""
+seeds: 364 of 368 faulty ones were flagged, 362 by the right name, and none of 168 healthy ones; of the stacks, 67 of 68
+that fail and 5 of 28 that learn. Repair was not measured again."""
 Row = Callable[[FieldResult], bool | None]
 ROWS: dict[str, Row] = {
     "false alarms on healthy configurations": lambda result: None if result.case.codes else result.flagged,
