@@ -190,6 +190,7 @@ def test_another_folder_of_configurations_is_checked_as_it_is(command: Command, 
 def test_what_lightning_refuses_is_a_mistake_too(command: Command, project: Path) -> None:
     ended = command("trainer.accelerator=tpuu")
     assert ended.returncode == 2, ended.stderr
+    assert ended.stderr.startswith("trainer: ")
     assert "`accelerator='tpuu'`. Available names are:" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert not (project / "runs").exists()

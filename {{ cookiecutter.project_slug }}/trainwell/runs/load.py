@@ -175,10 +175,10 @@ def refuse_batch_size(loader: Batches, module: LightningModule, processes: int =
 
 
 @contextmanager
-def mistakes_as_value_errors() -> Iterator[None]:
+def mistakes_as_value_errors(owner: str = "") -> Iterator[None]:
     """While objects are built, treat a value or a file that they refuse as a mistake of the configuration.
 
-    Raises: ValueError: with the part's own words.
+    Raises: ValueError: with the part's own words, behind the key of the ``owner`` that is built.
     """
     try:
         yield
@@ -187,7 +187,9 @@ def mistakes_as_value_errors() -> Iterator[None]:
             raise
         key = re.search(r"full_key: (\S+)", str(error))
         where = f"{key[1]}._target_: " if key and isinstance(error.__cause__, ImportError) else ""
-        raise ValueError(where + in_words(error.__cause__)) from error
+        words = in_words(error.__cause__)
+        where = f"{owner}: " if owner and not where and not words.startswith(owner) else where
+        raise ValueError(where + words) from error
     except OSError as error:
         raise ValueError(in_words(error)) from error
 

@@ -107,6 +107,7 @@ class Run:
         with load.mistakes_as_value_errors():
             callbacks = list(instantiate(self.config.callbacks).values())
             callbacks += [*FURTHER_CALLBACKS.get(), Started(self)]
+        with load.mistakes_as_value_errors("trainer"):
             trainer = instantiate(settings, callbacks=callbacks, logger=False)
         multirun = folder.is_sweep(hydra_config())
         load.check_before_training(self.config, trainer, self.datamodule, self.module, multirun)
