@@ -38,6 +38,17 @@ class StartsEqual(Own):
         return SGD(self.parameters(), lr=0.1)
 
 
+class ScaledUnits(nn.Module):
+    """Learns a factor for each unit, all of which start equal and small, as those of layer scale do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.full((64, 1), 0.1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.scale[:, 0]
+
+
 class TwoOptimizers(Steps):
     """A second network tells the outputs of the first apart from the labels; one of them never trains."""
 
@@ -263,3 +274,13 @@ def test_a_layer_of_one_unit_is_narrow_where_no_direction_passes_most_samples() 
     history.inspection = Inspection(rank=0, full_rank=10)
     history.scores = {}
     assert [finding.code for finding in too_narrow(history)] == ["too_narrow"]
+
+
+def test_only_units_that_see_the_same_inputs_can_start_equal() -> None:
+    """Not the factors of layer scale, nor the filters of a depthwise convolution."""
+    module = nn.Sequential(ScaledUnits(), nn.Conv2d(64, 64, 3, groups=64), nn.Linear(64, 4))
+    for part in list(module)[1:]:
+        nn.init.constant_(part.weight, 0.1)
+    history = History(4)
+    history.begin(module, [], clipped=False)
+    assert history.equal_at_start == {"2": 0.75}

@@ -83,9 +83,12 @@ class History:
         momenta = [part.momentum or 1.0 for part in module.modules() if isinstance(part, _BatchNorm)]
         self.lowest_norm_momentum, self.highest_norm_momentum = min(momenta, default=None), max(momenta, default=None)
         self.dropout = {name: part.p for name, part in module.named_modules() if isinstance(part, DROPOUTS)}
-        weights = {name: weights_of(layer)[0] for name, layer in layers_of(module).items()}
-        trained = {name: weight.detach() for name, weight in weights.items() if weight.requires_grad and weight.any()}
-        self.equal_at_start = {name: share_of_duplicates(weight) for name, weight in trained.items()}
+        self.equal_at_start = {
+            name: share_of_duplicates(weight.detach())
+            for name, layer in layers_of(module).items()
+            if (weight := weights_of(layer)[0]).requires_grad and weight.any()
+            if getattr(layer, "groups", 1) == 1 and weight[0].numel() > 1  # else each unit has an input of its own
+        }
 
     def add(self, step: int, numbers: Numbers, norm: float, optimizers: Sequence[Optimizer]) -> None:
         self.measured[step], self.gradient[step] = numbers, norm
