@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from trainwell.data.batches import Samples
 from trainwell.doctor.history import History
 from trainwell.doctor.inspection import Inspection
+from trainwell.doctor.rules.forward_pass import lagging_statistics
 from trainwell.doctor.rules.optimization import too_narrow
 from trainwell.findings import Finding, healthy
 
@@ -47,6 +48,19 @@ class ScaledUnits(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.scale[:, 0]
+
+
+class HalfDropped(Own):
+    """Half of the units are dropped, as in the default network; steps are too short, or not."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.rate = rate
+        self.network = nn.Sequential(nn.Linear(FEATURES, 64), nn.ReLU(), nn.Dropout(0.5), nn.Linear(64, CLASSES))
+
+    def configure_optimizers(self) -> Any:
+        return Adam(self.parameters(), lr=self.rate)
 
 
 class TwoOptimizers(Steps):
@@ -225,6 +239,7 @@ def of_two_classes() -> Own:
 
 FAULTY: dict[str, tuple[str, Callable[[], list[Finding]]]] = {
     "units that start equal, and dropout": ("symmetric_units", lambda: by(StartsEqual(True))),
+    "short steps beside dropout": ("learning_rate_too_low", lambda: by(HalfDropped(1e-6), max_epochs=20)),
     "one of two optimizers": ("optimizer_never_steps", lambda: by(TwoOptimizers(False))),
     "a validation step in training mode": ("batch_norm", lambda: by(Validated(True))),
     "a warm-up and an early end": ("schedule_too_fast", lambda: by(WarmsUp(60), max_epochs=20)),
@@ -235,6 +250,7 @@ FAULTY: dict[str, tuple[str, Callable[[], list[Finding]]]] = {
 }
 HEALTHY: dict[str, Callable[[], list[Finding]]] = {
     "units that differ, and dropout": lambda: by(StartsEqual(False)),
+    "usual steps beside dropout": lambda: by(HalfDropped(0.003), max_epochs=20),
     "both optimizers": lambda: by(TwoOptimizers(True)),
     "a validation step in evaluation mode": lambda: by(Validated(False)),
     "a warm-up and a late end": lambda: by(WarmsUp(600), max_epochs=20),
@@ -284,3 +300,14 @@ def test_only_units_that_see_the_same_inputs_can_start_equal() -> None:
     history = History(4)
     history.begin(module, [], clipped=False)
     assert history.equal_at_start == {"2": 0.75}
+
+
+@pytest.mark.parametrize(("trial_batch", "codes"), [(64, ["batch_norm"]), (8, [])])
+def test_statistics_of_smaller_batches_than_those_of_the_training_say_nothing(
+    trial_batch: int, codes: list[str]
+) -> None:
+    """Of large networks a trial has batches of eight samples."""
+    history = History(10, batch_size=64, trial_batch_size=trial_batch, lowest_norm_momentum=0.1)
+    history.measured = {190: {}}
+    history.inspection = Inspection(batch_norm=(22.1, 1.46))
+    assert [finding.code for finding in lagging_statistics(history)] == codes

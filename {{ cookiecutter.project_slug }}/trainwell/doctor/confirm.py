@@ -101,6 +101,9 @@ class Confirmation:
     def does_well(self) -> bool:
         return bool(self.history.learns and self.history.beats_chance)
 
+    def learns(self, after: History) -> bool | None:
+        return replace(after, chance=self.history.chance, baseline=self.history.baseline).learns
+
     def changed(self, after: History | None) -> bool:
         """Whether a treatment did anything: a penalty in the loss, say, is no weight decay of the optimizer's."""
         return after is not None and (self.history.last is None or after.last != self.history.last)
@@ -119,6 +122,8 @@ class Confirmation:
         for treatment in self.treatments(finding):
             after = self.attempt(treatment)
             found = gain(self.history, after, most) if after else None
+            if found and after and finding.code == "excess_dropout" and not (self.history.learns or self.learns(after)):
+                continue  # something else keeps the network from learning
             if found and after and finding.code in STEPS and not fits_better(self.history, after):
                 continue  # it generalizes better, as a shorter training also does
             if found and finding.code in TOO_LONG and found[0] <= SMALL and self.does_well:

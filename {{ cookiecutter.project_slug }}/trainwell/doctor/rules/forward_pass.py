@@ -85,10 +85,12 @@ def batch_statistics_in_evaluation(history: History) -> Iterator[Finding]:
 def lagging_statistics(history: History) -> Iterator[Finding]:
     """Running statistics of batch normalisation that are not those of the samples."""
     seen = history.inspection
-    if seen.batch_norm is None or history.steps < FEWEST_STEPS:
+    slow = (history.lowest_norm_momentum or 1.0) < SLOW
+    small = history.trial_batch_size < history.batch_size  # the trial's batches, not those of the training
+    if seen.batch_norm is None or history.steps < FEWEST_STEPS or (small and not slow):
         return
     running, of_batch = seen.batch_norm
-    times, by = (LAG, LAG_BY) if (history.lowest_norm_momentum or 1.0) < SLOW else (FAR, FAR_BY)
+    times, by = (LAG, LAG_BY) if slow else (FAR, FAR_BY)
     if (history.highest_norm_momentum or 0.0) > FAST:
         times, by = NOISY, NOISY_BY
     lags_far = times == LAG and running > FAR_LAG * of_batch and running - of_batch > FAR_LAG_BY * history.chance_loss

@@ -13,7 +13,7 @@ from ..history import EXPLAINED_DEVIATION, FADED, TOO_LONG, WINDOWS, History
 from ..loss_calls import constant_loss
 from .signal_flow import VANISHED
 
-FAR = 0.3  # of the weights' norm
+FAR = 0.5  # of the weights' norm
 TOO_SHORT = -3.5  # power of ten of the share by which a step changes the weights
 BLEW_UP = 2.5  # norm of the weights at the end over that at the start
 SHRANK, WITHERED = 0.7, 0.1  # the same: too low if less is learned than by simple learners; too low in any case
