@@ -23,9 +23,10 @@ from .history import EXPLAINED_DEVIATION, History
 from .problem import CALL_ERRORS, Problem, problem_of
 from .remedies import treated
 from .rules.copies import UNCOPIED
-from .rules.data import findings_in_data, narrow_code, outlying_targets, unlearnable, unlearnable_numbers
+from .rules.data import findings_in_data, outlying_targets, unlearnable, unlearnable_numbers
 from .rules.optimization import will_overfit
 from .rules.order import EXPLAIN_TRAINING, findings_in_network, findings_in_training
+from .rules.outputs import narrow_code
 from .rules.splits import findings_between_splits, outputs_without_class
 from .scoring import predicts_targets
 from .treatments import Treatment

@@ -10,7 +10,6 @@ from torch.nn.functional import one_hot
 from ...data.batches import Samples
 from ...findings import Finding
 from ..baselines import (
-    MOST_COMPARED,
     SIGMAS,
     baseline_accuracy,
     of_other_folds,
@@ -18,7 +17,6 @@ from ..baselines import (
     strongest_correlation,
     votes_of_neighbours,
 )
-from ..history import History
 from ..problem import Problem
 from ..scoring import Measure
 from .copies import copied_samples
@@ -32,7 +30,6 @@ WIDEST_INTERVAL = 0.17  # half the width of the 95 % interval of an accuracy
 SOME = 0.05  # of the loss of a constant guess, which a network explains
 MOST_READ = 500_000  # samples of a split; of more, every n-th
 MOST_VALUES = 2**25
-COMPONENTS, MUCH_MORE = 4, 0.15  # of a code; share of the loss
 
 
 def findings_in_data(problem: Problem) -> Iterator[Finding]:
@@ -158,21 +155,3 @@ def outlying_targets(problem: Problem) -> Iterator[Finding]:
         advice = ("are they right? else leave them out; or predict logarithms:", "    y = numpy.log1p(y)")
         yield Finding("target_outliers", "warning", "targets", evidence, ("loss=huber",), advice=advice)
         return
-
-
-def narrow_code(problem: Problem, history: History) -> Iterator[Finding]:
-    """An autoencoder whose code is one number, where a few principal components explain much more of the inputs."""
-    call, last = history.inspection.call, history.last
-    narrow = [layer for layer in history.order[:-1] if history.shapes.get(layer, (0,))[0] == 1]
-    if call is None or last is None or not narrow or call.name != "mse_loss" or not problem.train.x.is_floating_point():
-        return
-    x = problem.train.x[:MOST_COMPARED].flatten(1).double()
-    if call.targets[0].numel() != x.shape[1]:
-        return
-    squares = torch.linalg.svdvals(x - x.mean(dim=0)).square()
-    share = (squares[:COMPONENTS].sum() / squares.sum().clamp(min=1e-300)).item()
-    if share > last.val_accuracy + MUCH_MORE:
-        evidence = f"the code in {narrow[0]} is one number and explains {last.val_accuracy:.0%} of the loss of a "
-        evidence += f"constant guess; {COMPONENTS} principal components explain {share:.0%} of the inputs"
-        advice = ("give the code more numbers, and the layer behind it as many inputs:", "    nn.Linear(..., 8)")
-        yield Finding("too_narrow", "warning", narrow[0], evidence, advice=advice)

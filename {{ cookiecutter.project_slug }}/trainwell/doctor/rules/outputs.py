@@ -2,16 +2,20 @@
 
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor
 
 from ...findings import Finding
+from ..baselines import MOST_COMPARED
 from ..history import History
 from ..loss_calls import LossCall, constant_loss
+from ..problem import Problem
 
 SUM_OFF = 1e-3  # of probabilities, from 1
 OUTSIDE = 0.05  # share of the targets
 DROPOUT = ("NativeDropout", "Mul")  # how operations that may drop values are called
 DROPPED = (0.1, 0.95)  # share of outputs that are exactly 0
+COMPONENTS, MUCH_MORE = 4, 0.15  # of a code; share of the loss
 SCALES = (0.01, 10.0)  # standard deviations of targets that suit initial weights and learning rates
 LOGITS = ("cross_entropy", "binary_cross_entropy_with_logits")
 NUMBERS = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
@@ -144,3 +148,21 @@ def dropped_outputs(history: History) -> Iterator[Finding]:
         evidence = f"{share:.0%} of the outputs that the loss gets are exactly 0, others than in evaluation"
         advice = ("leave out the dropout behind the last layer:", "    return self.head(x)")
         yield Finding("excess_dropout", "warning", "outputs", evidence, advice=advice)
+
+
+def narrow_code(problem: Problem, history: History) -> Iterator[Finding]:
+    """An autoencoder whose code is one number, where a few principal components explain much more of the inputs."""
+    call, last = history.inspection.call, history.last
+    narrow = [layer for layer in history.order[:-1] if history.shapes.get(layer, (0,))[0] == 1]
+    if call is None or last is None or not narrow or call.name != "mse_loss" or not problem.train.x.is_floating_point():
+        return
+    x = problem.train.x[:MOST_COMPARED].flatten(1).double()
+    if call.targets[0].numel() != x.shape[1]:
+        return
+    squares = torch.linalg.svdvals(x - x.mean(dim=0)).square()
+    share = (squares[:COMPONENTS].sum() / squares.sum().clamp(min=1e-300)).item()
+    if share > last.val_accuracy + MUCH_MORE:
+        evidence = f"the code in {narrow[0]} is one number and explains {last.val_accuracy:.0%} of the loss of a "
+        evidence += f"constant guess; {COMPONENTS} principal components explain {share:.0%} of the inputs"
+        advice = ("give the code more numbers, and the layer behind it as many inputs:", "    nn.Linear(..., 8)")
+        yield Finding("too_narrow", "warning", narrow[0], evidence, advice=advice)
