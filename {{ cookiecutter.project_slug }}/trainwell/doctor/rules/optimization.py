@@ -130,7 +130,8 @@ def too_narrow(history: History) -> Iterator[Finding]:
     if seen.rank is None or not narrow or history.reached(WIDE_ENOUGH):
         return
     if seen.rank <= widths[narrow[0]] and seen.full_rank >= 3 * max(seen.rank, 1):
-        evidence = f"{narrow[0]} has {widths[narrow[0]]} outputs; only {seen.rank} of {seen.full_rank} directions pass"
+        outputs = "1 output" if widths[narrow[0]] == 1 else f"{widths[narrow[0]]} outputs"
+        evidence = f"{narrow[0]} has {outputs}; only {seen.rank} of {seen.full_rank} directions pass"
         width = max(history.num_classes, 16)
         advice = (
             f"make {narrow[0]} as wide as its neighbours, at least as wide as there are classes:",
