@@ -103,7 +103,7 @@ def test_when_a_process_is_killed_the_others_end_soon(project: Path, victim: int
 def test_fsdp_without_a_gpu_is_refused_in_a_sentence(command: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     ended = command(*TINY, *TWO, "trainer.strategy=fsdp")
     assert ended.returncode == 2
-    assert ended.stderr.startswith("The strategy `fsdp` requires a GPU accelerator")
+    assert ended.stderr.startswith("trainer: The strategy `fsdp` requires a GPU accelerator")
 
 
 EVALUATE = """
