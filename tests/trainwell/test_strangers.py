@@ -134,13 +134,20 @@ def test_a_validation_that_does_not_log_the_monitor_is_refused_before_training(
     assert not list((stranger / "wandb").glob("*"))
 
 
-@pytest.mark.parametrize("stopping", [(), ("~callbacks.early_stopping",)])
+@pytest.mark.parametrize(
+    ("monitor", "others"),
+    [
+        ("train/other", ()),
+        ("train/other", ("~callbacks.early_stopping",)),
+        ("val/other", ("trainer.num_sanity_val_steps=0",)),  # then it is known after the first validation
+    ],
+)
 def test_training_that_does_not_log_the_monitor_ends_in_a_sentence(
-    stopping: tuple[str, ...], stranger: Path, command: Callable[..., subprocess.CompletedProcess[str]]
+    monitor: str, others: tuple[str, ...], stranger: Path, command: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
-    ended = command(*SETTINGS, "monitor=train/other", "logger=none", *stopping)
+    ended = command(*SETTINGS, f"monitor={monitor}", "logger=none", *others)
     assert ended.returncode == 1
-    assert "train/other is not logged: log it, or type another metric, such as monitor=val/rebuild" in ended.stdout
+    assert f"{monitor} is not logged: log it, or type another metric, such as monitor=val/rebuild" in ended.stdout
     assert "Traceback" not in ended.stderr
     assert json.loads((run_of(stranger) / "summary.json").read_text())["status"] == "failed"
 

@@ -102,8 +102,8 @@ class Run:
         assert self.module is not None, "run.task(data) comes before run.trainer()"
         self.set_monitor_mode(self.module)
         settings = {key: value for key, value in self.config.trainer.items() if key != "max_time"}
-        if not self.config.task.get("metrics"):  # only a validation shows what a module of the user's own logs
-            settings["num_sanity_val_steps"] = settings.get("num_sanity_val_steps") or 1
+        if settings.get("num_sanity_val_steps") is None:  # only a validation shows what a module of one's own logs
+            settings["num_sanity_val_steps"] = 0 if self.config.task.get("metrics") else 1
         with load.mistakes_as_value_errors():
             callbacks = list(instantiate(self.config.callbacks).values())
             callbacks += [*FURTHER_CALLBACKS.get(), Started(self)]
@@ -194,7 +194,7 @@ class Run:
     ) -> bool:
         try:
             is_mistake = isinstance(error, ValueError | MisconfigurationException) and not self.has_started
-            if (is_mistake and str(error)) or isinstance(error, Refused):  # it came before the first step
+            if is_mistake and str(error):  # of the configuration: it came before the first step
                 self.discard()
                 raise Refused(str(error).splitlines()) from error
             if self.is_recorded:
@@ -306,13 +306,14 @@ class Started(Callback):
                 callback.baseline = self.run.baseline
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.run.has_started = True
+        self.run.has_started = True  # what the module raises now is an error of its own
 
     def on_sanity_check_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Raises: Refused: the validation logs no such metric as the monitor."""
+        """Raises: ValueError: the validation logs no such metric as the monitor."""
+        self.run.has_started = False
         monitor = self.run.config.monitor
         if VALIDATION.match(monitor) and monitor not in trainer.callback_metrics:
-            raise Refused([not_logged(monitor, trainer)])
+            raise ValueError(not_logged(monitor, trainer))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.run.has_started = True
