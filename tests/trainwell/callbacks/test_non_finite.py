@@ -7,7 +7,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
-from trainwell.callbacks.non_finite import StopOnNonFinite, first_non_finite
+from trainwell.callbacks.non_finite import StopOnNonFinite, first_non_finite, remedies
 from trainwell.errors import RunFailed
 
 
@@ -71,3 +71,19 @@ def test_a_gradient_that_is_not_finite_ends_the_fit_while_the_loss_still_is() ->
     with pytest.raises(RunFailed, match="the gradient is not finite at step 1, epoch 0") as failed:
         fit(Regression(layers), torch.randn(8, 4), StopOnNonFinite())
     assert failed.value.findings[0].code == "non_finite"
+
+
+@pytest.mark.parametrize(
+    ("rates", "clip", "offered"),
+    [
+        ([5.0], 1.0, ["optimizer.lr=0.001", "initialisation=zero_residual"]),
+        ([0.002], 5.0, ["trainer.gradient_clip_val=1.0", "optimizer.lr=0.0002", "initialisation=zero_residual"]),
+        ([], None, ["trainer.gradient_clip_val=1.0", "initialisation=zero_residual"]),  # a module without an optimizer
+    ],
+)
+def test_what_is_offered_depends_on_the_learning_rate_and_the_clipping(
+    rates: list[float], clip: float | None, offered: list[str]
+) -> None:
+    trainer = Trainer(accelerator="cpu", gradient_clip_val=clip, logger=False, enable_checkpointing=False)
+    trainer.optimizers = [torch.optim.SGD([nn.Parameter(torch.zeros(1))], rate) for rate in rates]
+    assert remedies(trainer) == offered

@@ -60,12 +60,14 @@ def stop(trainer: Trainer, what: str, origin: str | None) -> None:
 
 
 def remedies(trainer: Trainer) -> list[str]:
+    """The likeliest first; clipping only where it is not as strict already."""
     groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
-    rate = max(float(group.get("initial_lr", group["lr"])) for group in groups)
-    lower = f"optimizer.lr={min(rate / 10, USUAL_RATE / 10):g}"
+    rate = max((float(group.get("initial_lr", group.get("lr", 0.0))) for group in groups), default=0.0)
+    lower = [f"optimizer.lr={min(rate, USUAL_RATE) / 10:g}"] if rate > 0 else []
     clipped = trainer.gradient_clip_val is not None and trainer.gradient_clip_val <= 1
-    found = [*([] if clipped else ["trainer.gradient_clip_val=1.0"]), "initialisation=zero_residual"]
-    return [lower, *found] if rate > USUAL_RATE else [*found[:-1], lower, found[-1]]
+    clipping = [] if clipped else ["trainer.gradient_clip_val=1.0"]
+    first, second = (lower, clipping) if rate > USUAL_RATE else (clipping, lower)
+    return [*first, *second, "initialisation=zero_residual"]
 
 
 def first_non_finite(module: LightningModule, batch: Any, batch_idx: int) -> str | None:
