@@ -20,7 +20,9 @@ from . import constraints
 KINDS = {bool: "true or false", int: "a whole number", float: "a number"}
 LIMITS = ("trainer.limit_train_batches", "trainer.limit_val_batches")  # a number of batches, or a share of them
 NULLABLE = (
-    *("trainer.gradient_clip_val", "trainer.gradient_clip_algorithm", "trainer.check_val_every_n_epoch"),
+    "trainer.gradient_clip_val",
+    "trainer.gradient_clip_algorithm",
+    "trainer.check_val_every_n_epoch",
     *LIMITS,
 )
 DEVICES = "trainer.devices"  # a number, a list or auto: Lightning checks it
@@ -184,7 +186,7 @@ def patience_that_never_runs_out(config: DictConfig) -> Iterator[str]:
 
 def steps_and_validations(config: DictConfig) -> Iterator[str]:
     trainer, interval = config.trainer, config.trainer.get("val_check_interval")
-    epochs = trainer.get("max_epochs", 1)
+    epochs = 1 if trainer.get("max_epochs") is None else trainer.max_epochs
     if epochs == -1 and trainer.get("max_steps", -1) < 1:
         yield "trainer.max_epochs=-1 needs the number of steps as well: type +trainer.max_steps=..."
     elif epochs < 1 and epochs != -1:
