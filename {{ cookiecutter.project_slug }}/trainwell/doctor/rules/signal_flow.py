@@ -4,7 +4,7 @@ The thresholds lie between the values measured of healthy and of sick networks.
 """
 
 from collections.abc import Iterator
-from math import isfinite, log
+from math import isfinite
 from statistics import median
 
 from ...findings import Finding
@@ -162,8 +162,7 @@ def high_initial_loss(history: History) -> Iterator[Finding]:
     call, start = history.inspection.call, history.losses[0]
     usual = median(map(abs, history.losses[-LATEST:]))
     if call is not None and call.name == "poisson_nll_loss":
-        mean = call.targets.double().mean().item()
-        usual = min(usual, abs(mean - mean * log(mean)) if mean > 0 else usual)  # of a constant guess
+        usual = min(usual, max(call.targets.double().mean().item(), 1.0))  # the scale of a constant guess
     if start > HIGH * usual and history.gradient.get(0, 0.0) > EXPLODED:
         evidence = f"the first loss is {start:.3g}, where {usual:.3g} is usual"
         yield Finding("bad_initial_loss", history.severity, history.order[-1] if history.order else "head", evidence)
