@@ -235,4 +235,4 @@ def trainer_settings(config: Any, module: LightningModule) -> dict[str, Any]:
             known = callback.get("mode", "min") is not None  # else the metric of the module says which is better
             mode = {} if known else {"mode": "max" if higher_is_better(module, callback["monitor"]) else "min"}
             stoppers.append(instantiate(callback, strict=False, **mode))  # a metric that is not logged stops nothing
-    return {**settings, "devices": 1, "num_sanity_val_steps": 0, "callbacks": stoppers}
+    return {**settings, "devices": 1, "callbacks": stoppers}

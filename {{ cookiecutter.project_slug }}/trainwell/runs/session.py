@@ -102,8 +102,9 @@ class Run:
         assert self.module is not None, "run.task(data) comes before run.trainer()"
         self.set_monitor_mode(self.module)
         settings = {key: value for key, value in self.config.trainer.items() if key != "max_time"}
-        if settings.get("num_sanity_val_steps") is None:  # only a validation shows what a module of one's own logs
-            settings["num_sanity_val_steps"] = 0 if self.config.task.get("metrics") else 1
+        typed = any(override.startswith("trainer.num_sanity_val_steps=") for override in self.start.overrides)
+        if not typed and not settings.get("num_sanity_val_steps") and not self.config.task.get("metrics"):
+            settings["num_sanity_val_steps"] = 1  # only a validation shows what a module of the user's own logs
         with load.mistakes_as_value_errors():
             callbacks = list(instantiate(self.config.callbacks).values())
             callbacks += [*FURTHER_CALLBACKS.get(), Started(self)]
