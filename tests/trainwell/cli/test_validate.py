@@ -59,7 +59,10 @@ MISTAKES = {
     "an unknown experiment in a stack": (["+experiment=[baseline,nothing]"], ["experiment is one of", "baseline,"]),
     "a key that nothing reads": (["+dropout.slope=1"], ["dropout.slope: nothing reads such a key"]),
     "decay that the optimizer couples": (["weight_decay=decoupled", "optimizer=adam"], ["type optimizer=adamw"]),
-    "patience that never runs out": (["trainer.max_epochs=5"], ["callbacks.early_stopping.patience", "~callbacks"]),
+    "patience that never runs out": (
+        ["trainer.max_epochs=5", "callbacks.early_stopping.patience=6"],
+        ["callbacks.early_stopping.patience", "~callbacks"],
+    ),
     "epochs without end": (["trainer.max_epochs=-1"], ["trainer.max_epochs=-1 needs", "type +trainer.max_steps="]),
     "no epoch": (["trainer.max_epochs=0"], ["trainer.max_epochs must be 1 or more, or -1 beside trainer.max_steps"]),
     "a word for a share": (
@@ -170,6 +173,11 @@ def test_a_key_that_is_null_in_its_file_may_get_keys_of_its_own(command: Command
 def test_arguments_of_the_trainer_take_every_kind_that_lightning_takes(trainer: str, command: Command) -> None:
     typed = ["trainer.devices=[1]", "trainer.limit_train_batches=0.5", "trainer.limit_val_batches=null"]
     ended = command(trainer, *typed, "trainer.max_epochs=-1", "+trainer.max_steps=1000", "seed=x")
+    assert ended.stderr.strip() == "seed must be a whole number, got x"
+
+
+def test_a_training_may_be_shorter_than_the_patience_that_nobody_typed(command: Command) -> None:
+    ended = command("trainer.max_epochs=5", "seed=x")
     assert ended.stderr.strip() == "seed must be a whole number, got x"
 
 

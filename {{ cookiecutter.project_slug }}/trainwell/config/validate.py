@@ -57,6 +57,7 @@ def mistakes(
     if found:
         return found
     found += constraints.conflicts(config, configs, choices, changed)
+    found += patience_that_never_runs_out(config, as_written)
     return found + [sentence for rule in RULES_ACROSS_KEYS for sentence in rule(config)]
 
 
@@ -164,23 +165,22 @@ def shown(value: Any) -> str:
     return "nothing" if value == "" else str(value)
 
 
-def patience_that_never_runs_out(config: DictConfig) -> Iterator[str]:
-    stopping, trainer = config.callbacks.get("early_stopping"), config.trainer
-    if stopping is None or trainer.get("max_epochs") is None or trainer.max_epochs < 1:
+def patience_that_never_runs_out(config: DictConfig, as_written: DictConfig) -> Iterator[str]:
+    """A patience that was typed and changes nothing. The default one may be longer than a short training."""
+    key, trainer = "callbacks.early_stopping.patience", config.trainer
+    patience = OmegaConf.select(config, key)
+    if patience is None or patience == OmegaConf.select(as_written, key):
         return
-    if trainer.get("max_steps", -1) > 0 or trainer.check_val_every_n_epoch is None:
+    if trainer.get("val_check_interval") is not None or trainer.check_val_every_n_epoch is None:
         return  # the number of validations depends on the data
-    validations = trainer.max_epochs // trainer.check_val_every_n_epoch
-    interval = trainer.get("val_check_interval")
-    if isinstance(interval, int) and not isinstance(interval, bool):
+    if trainer.get("max_epochs") is None or trainer.max_epochs < 1 or trainer.get("max_steps", -1) > 0:
         return
-    if isinstance(interval, float):
-        validations *= int(1 / interval)
-    if stopping.patience >= validations:
+    validations = trainer.max_epochs // trainer.check_val_every_n_epoch
+    if patience >= validations:
         yield (
-            f"callbacks.early_stopping.patience must be below the number of validations, {validations} in "
-            f"{trainer.max_epochs} epochs, or it can never stop anything; got {stopping.patience} "
-            "(lower it, raise trainer.max_epochs, remove it with ~callbacks.early_stopping, or try with trainer=smoke)"
+            f"{key} must be below the number of validations, {validations} in {trainer.max_epochs} epochs, or it can "
+            f"never stop anything; got {patience} (lower it, raise trainer.max_epochs, or type "
+            "~callbacks.early_stopping)"
         )
 
 
@@ -263,7 +263,6 @@ RULES_ACROSS_KEYS = (
     callbacks_that_are_needed,
     compiling_that_nothing_does,
     steps_and_validations,
-    patience_that_never_runs_out,
     one_known_monitor,
     one_way_to_split,
     fold_among_folds,
