@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -16,6 +17,7 @@ from lightning.pytorch.callbacks import BaseFinetuning
 from omegaconf import DictConfig, OmegaConf
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..config.validate import did_you_mean
 from ..data.batches import Batches
 from ..data.in_memory import InMemoryDataModule
 from ..errors import place_of
@@ -200,5 +202,9 @@ def in_words(error: BaseException) -> str:
     if "No supported gpu backend" in str(error):
         return "trainer.accelerator=gpu needs a GPU, and torch finds none; type trainer=cpu"
     if isinstance(error, ImportError):
-        return " ".join(str(error).split("\n")) + place_of(error.__cause__ or error)
+        absent = error.__cause__
+        if isinstance(absent, ModuleNotFoundError) and (owner := sys.modules.get(str(absent.name).rpartition(".")[0])):
+            name = str(absent.name).rpartition(".")[2]
+            return f"{owner.__name__} has no {name}{did_you_mean(name, dir(owner))}"
+        return " ".join(str(error).split("\n")) + place_of(absent or error)
     return str(error)
