@@ -39,13 +39,13 @@ class TableRows(NamedTuple):
         """
         import pandas
 
-        frames = [read_table(path)]
+        frames = [read_as("data.path", path)]
         if faults := [*faults_of_names(path, list(frames[0].columns), rule, columns)]:
             raise ValueError("\n".join(faults))
         given = [""] * len(frames[0])
         for part, file in (("val", rule.val_path), ("test", rule.test_path)):
             if file is not None:
-                frames.append(read_table(file, list(frames[0].columns)))
+                frames.append(read_as(f"data.split.{part}_path", file, list(frames[0].columns)))
                 frames[-1].index = [f"{row} of {file}" for row in frames[-1].index]
                 given += [part] * len(frames[-1])
         return cls(pandas.concat(frames), np.array(given))
@@ -67,6 +67,14 @@ class TableRows(NamedTuple):
         for mask, of_own in zip(masks, chosen, strict=True):
             mask[own] = of_own
         return masks
+
+
+def read_as(key: str, path: str, columns: Sequence[str] | None = None) -> "DataFrame":
+    """Raises: ValueError: as ``read_table``, with the key that names the file."""
+    try:
+        return read_table(path, columns)
+    except ValueError as error:
+        raise ValueError(f"{key}={error}") from error
 
 
 def faults_of_names(
