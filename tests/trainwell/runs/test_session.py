@@ -90,7 +90,7 @@ def test_other_choices_train_to_the_end(overrides: tuple[str, ...], project: Pat
         (["scheduler=cosine", "scheduler.warmup_steps=54"], "must be below the number of steps, 54, got 54"),
         (
             ["monitor=val/loss", "task.metrics.accuracy._target_=torchmetrics.Nothing"],
-            "task.metrics.accuracy._target_: Error loading 'torchmetrics.Nothing'",
+            "task.metrics.accuracy._target_: torchmetrics has no Nothing",
         ),
         (["network=transformer", "network.width=10"], "network.heads must divide network.width, 10, got 4"),
     ],
