@@ -63,7 +63,15 @@ MISTAKES = {
         ["trainer.max_epochs=5", "callbacks.early_stopping.patience=6"],
         ["callbacks.early_stopping.patience", "~callbacks"],
     ),
+    "patience in shares of an epoch": (
+        ["trainer.max_epochs=5", "+trainer.val_check_interval=0.5", "callbacks.early_stopping.patience=11"],
+        ["the number of validations, 10 in 5 epochs", "got 11"],
+    ),
     "epochs without end": (["trainer.max_epochs=-1"], ["trainer.max_epochs=-1 needs", "type +trainer.max_steps="]),
+    "no number of steps": (
+        ["+trainer.max_steps=many", "trainer.max_epochs=5", "callbacks.early_stopping.patience=11"],
+        ["trainer.max_steps must be a whole number, got many"],
+    ),
     "no epoch": (["trainer.max_epochs=0"], ["trainer.max_epochs must be 1 or more, or -1 beside trainer.max_steps"]),
     "a word for a share": (
         ["trainer=smoke", "trainer.limit_train_batches=half"],

@@ -171,11 +171,11 @@ def patience_that_never_runs_out(config: DictConfig, as_written: DictConfig) -> 
     patience = OmegaConf.select(config, key)
     if patience is None or patience == OmegaConf.select(as_written, key):
         return
-    if trainer.get("val_check_interval") is not None or trainer.check_val_every_n_epoch is None:
-        return  # the number of validations depends on the data
-    if trainer.get("max_epochs") is None or trainer.max_epochs < 1 or trainer.get("max_steps", -1) > 0:
-        return
-    validations = trainer.max_epochs // trainer.check_val_every_n_epoch
+    by_steps = trainer.get("max_epochs") is None or trainer.max_epochs < 1 or trainer.get("max_steps", -1) != -1
+    share = trainer.get("val_check_interval") or 1.0
+    if by_steps or trainer.check_val_every_n_epoch is None or not isinstance(share, float) or not 0 < share <= 1:
+        return  # the number of validations depends on the data, or the interval is refused
+    validations = trainer.max_epochs // trainer.check_val_every_n_epoch * int(1 / share)
     if patience >= validations:
         yield (
             f"{key} must be below the number of validations, {validations} in {trainer.max_epochs} epochs, or it can "
@@ -187,7 +187,10 @@ def patience_that_never_runs_out(config: DictConfig, as_written: DictConfig) -> 
 def steps_and_validations(config: DictConfig) -> Iterator[str]:
     trainer, interval = config.trainer, config.trainer.get("val_check_interval")
     epochs = 1 if trainer.get("max_epochs") is None else trainer.max_epochs
-    if epochs == -1 and trainer.get("max_steps", -1) < 1:
+    steps = trainer.get("max_steps", -1)
+    if not isinstance(steps, int) or isinstance(steps, bool):
+        yield f"trainer.max_steps must be a whole number, got {constraints.as_typed(steps)}"
+    elif epochs == -1 and steps < 1:
         yield "trainer.max_epochs=-1 needs the number of steps as well: type +trainer.max_steps=..."
     elif epochs < 1 and epochs != -1:
         yield f"trainer.max_epochs must be 1 or more, or -1 beside trainer.max_steps, got {epochs}"
