@@ -105,8 +105,11 @@ def test_what_only_the_parts_know_is_refused_too_and_leaves_nothing(
     assert not (project / "runs").exists()
 
 
-def test_an_error_in_a_file_of_the_project_is_refused_with_its_line(project: Path, command: Callable[..., Any]) -> None:
-    (project / "mine.py").write_text("from lightning import Callback\n\n\nclass Mine(Callbck):\n    pass\n")
+@pytest.mark.parametrize("mistake", ["class Mine(Callbck):\n    pass\n", "import lightning.nothing\n"])
+def test_an_error_in_a_file_of_the_project_is_refused_with_its_line(
+    mistake: str, project: Path, command: Callable[..., Any]
+) -> None:
+    (project / "mine.py").write_text(f"from lightning import Callback\n\n\n{mistake}")
     ended = command(*SHORT, "+callbacks.mine._target_=mine.Mine")
     assert ended.returncode == 2
     assert ended.stderr.startswith("callbacks.mine._target_: Error loading 'mine.Mine'")

@@ -202,9 +202,10 @@ def in_words(error: BaseException) -> str:
     if "No supported gpu backend" in str(error):
         return "trainer.accelerator=gpu needs a GPU, and torch finds none; type trainer=cpu"
     if isinstance(error, ImportError):
-        absent = error.__cause__
-        if isinstance(absent, ModuleNotFoundError) and (owner := sys.modules.get(str(absent.name).rpartition(".")[0])):
-            name = str(absent.name).rpartition(".")[2]
-            return f"{owner.__name__} has no {name}{did_you_mean(name, dir(owner))}"
-        return " ".join(str(error).split("\n")) + place_of(absent or error)
+        cause = error.__cause__
+        absent = str(cause.name) if isinstance(cause, ModuleNotFoundError) else ""
+        owner, _, name = absent.rpartition(".")
+        if owner in sys.modules and re.match(rf"Error loading '{re.escape(absent)}[.']", str(error)):
+            return f"{owner} has no {name}{did_you_mean(name, dir(sys.modules[owner]))}"
+        return " ".join(str(error).split("\n")) + place_of(cause or error)
     return str(error)
