@@ -49,3 +49,17 @@ def test_names_that_are_no_columns_are_reported_with_their_keys() -> None:
         "data.drop",
         "data.split.time",
     ]
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize(
+    ("path", "rule", "said"),
+    [
+        ("empty.csv", SplitRule(), "^data.path=empty.csv has no rows$"),
+        ("own.csv", SplitRule(val_path="empty.csv"), "^data.split.val_path=empty.csv has no rows$"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_with_its_key(path: str, rule: SplitRule, said: str) -> None:
+    Path("empty.csv").write_text("")
+    with pytest.raises(ValueError, match=said):
+        TableRows.read(path, rule, NAMES)
