@@ -2,10 +2,10 @@
 
 import inspect
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -205,7 +205,7 @@ def in_words(error: BaseException) -> str:
         cause = error.__cause__
         absent = str(cause.name) if isinstance(cause, ModuleNotFoundError) else ""
         owner, _, name = absent.rpartition(".")
-        if owner in sys.modules and re.match(rf"Error loading '{re.escape(absent)}[.']", str(error)):
-            return f"{owner} has no {name}{did_you_mean(name, dir(sys.modules[owner]))}"
+        if owner and re.match(rf"Error loading '{re.escape(absent)}[.']", str(error)):
+            return f"{owner} has no {name}{did_you_mean(name, dir(import_module(owner)))}"
         return " ".join(str(error).split("\n")) + place_of(cause or error)
     return str(error)
