@@ -13,6 +13,7 @@ from .scoring import Measure
 SIGMAS = 2.5  # above chance, to be more than luck
 MOST_COMPARED = 2000  # samples, if all are compared with all
 FOLDS = 5
+MOST_PAIRED, SHUFFLES = 500, 99  # samples whose distances are compared; random orders
 
 
 def pairs(problem: Problem) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
@@ -76,6 +77,24 @@ def strongest_correlation(x: Tensor, y: Tensor, val: Tensor, target: Tensor) -> 
 
 def correlation(a: Tensor, b: Tensor) -> float:
     return torch.corrcoef(torch.stack([a, b]))[0, 1].nan_to_num().item()
+
+
+def depends(x: Tensor, y: Tensor) -> bool:
+    """Whether targets (N, K) go with inputs (N, F) in any way, also where no prediction of one number shows it.
+
+    Their distance covariance is above that with the targets in ``SHUFFLES`` random orders, by chance once in 100.
+    Source: Szekely, Rizzo and Bakirov, Measuring and Testing Dependence by Correlation of Distances (2007).
+    """
+    x, y = x[:MOST_PAIRED], y[:MOST_PAIRED].float()
+    of_inputs, of_targets = (centred(torch.cdist(part, part)) for part in (scaled(x, x)[0], y))
+    generator = torch.Generator().manual_seed(0)
+    orders = [torch.randperm(len(x), generator=generator) for _ in range(SHUFFLES)]
+    by_chance = max((of_inputs * of_targets[order][:, order]).mean().item() for order in orders)
+    return (of_inputs * of_targets).mean().item() > by_chance
+
+
+def centred(distances: Tensor) -> Tensor:
+    return distances - distances.mean(dim=0) - distances.mean(dim=1, keepdim=True) + distances.mean()
 
 
 def votes_of_neighbours(x: Tensor, known: Tensor, y: Tensor, leave_out: int = 0) -> Tensor:

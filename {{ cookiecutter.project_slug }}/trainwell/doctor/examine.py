@@ -27,6 +27,7 @@ from .rules.data import findings_in_data, outlying_targets, unlearnable, unlearn
 from .rules.optimization import will_overfit
 from .rules.order import EXPLAIN_TRAINING, findings_in_network, findings_in_training
 from .rules.outputs import narrow_code
+from .rules.signal_flow import non_finite
 from .rules.splits import findings_between_splits, outputs_without_class
 from .scoring import predicts_targets
 from .treatments import Treatment
@@ -155,7 +156,8 @@ def judged(trials: Trials, history: History, in_data: list[Finding]) -> list[Fin
     problem = trials.problem
     confirmation = Confirmation(history, trials.treated, trials.longer, ineffective=trials.ineffective)
     findings = confirmation.judged(facts(trials, history, [judged_inputs(finding, history) for finding in in_data]))
-    if problem and all(finding.severity == "note" or finding.code == "validation_leak" for finding in findings):
+    fine = all(finding.severity == "note" or finding.code == "validation_leak" for finding in findings)
+    if problem and fine and not any(non_finite(history)):
         reached = history.last.val_accuracy if history.last else None
         of_kind = unlearnable if problem.num_classes else unlearnable_numbers
         labels = list(of_kind(problem, reached)) if trials.uses_targets else []

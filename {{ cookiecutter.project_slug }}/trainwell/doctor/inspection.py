@@ -15,6 +15,7 @@ FLAT = ("Round", "Floor", "Ceil", "Trunc", "Sign", "Heaviside")  # operations wi
 GRAPHS = 3  # batches whose graph is walked
 BLOCKED_STEPS = 3
 FEWEST_WEIGHTS, NEARLY = 32, 0.2  # of a weight whose distribution is known; of its deviation
+MOST_SIGMAS, MOMENTS = 4.0, torch.tensor([1.0, 2.0, 96.0])  # variances of x, x**2 and x**4 of a standard normal
 ROUNDED = 1e-2  # of a gradient, since it is the difference between two large ones
 TINY = 1e-30  # replaces zero in logarithms
 
@@ -49,7 +50,9 @@ class Inspection:
     full_rank: int = 0  # the most that there could be
     penalty: dict[str, float] = field(default_factory=dict)  # parameter -> factor of its value in the loss's gradient
     fading: "Fading | None" = None  # the recurrent layer with the smallest ratio
+    gates: tuple[str, float] | None = None  # where most gates start saturated, and their share
     sees_targets: str = ""  # the position of the token that outputs of a language model see although it is their target
+    apart: float = 0.0  # share of the targets of a sample that a loss compares with outputs of others
     batch_norm: tuple[float, float] | None = None  # train loss with running statistics, and with those of the batch
 
     @property
@@ -81,8 +84,10 @@ class Inspector:
         named = {name: parameter for name, parameter in module.named_parameters() if is_known(parameter)}
         self.found.frozen = [name for name, parameter in named.items() if not parameter.requires_grad]
         trained = [parameter for parameter in named.values() if parameter.requires_grad]
+        tables = {id(part.weight) for part in module.modules() if isinstance(part, nn.Embedding | nn.EmbeddingBag)}
         self.found.frozen_at_random = any(
-            is_as_torch_starts(named[name]) and not is_copied(named[name], trained) for name in self.found.frozen
+            is_as_torch_starts(named[name], id(named[name]) in tables) and not is_copied(named[name], trained)
+            for name in self.found.frozen
         )
         self.cleared = {number: True for number in range(len(optimizers))}
 
@@ -158,10 +163,14 @@ class Inspector:
         return found
 
 
-def is_as_torch_starts(weight: Tensor) -> bool:
-    """Whether a weight is uniform between plus and minus ``1 / sqrt(fan_in)``, as of a layer that was never trained."""
+def is_as_torch_starts(weight: Tensor, of_embedding: bool = False) -> bool:
+    """Whether a weight was never trained: uniform between plus and minus ``1 / sqrt(fan_in)``, or standard normal."""
     if weight.ndim < 2 or weight.numel() < FEWEST_WEIGHTS:
         return False
+    if of_embedding:
+        values = weight[weight.any(dim=1)].flatten().double()  # that of padding is 0
+        moments = torch.stack([values.mean(), values.square().mean() - 1, values.pow(4).mean() - 3])
+        return bool((moments.abs() < MOST_SIGMAS * (MOMENTS.to(values.device) / len(values)).sqrt()).all())
     bound = weight[0].numel() ** -0.5
     return bool(weight.abs().max() <= bound and abs(weight.std().item() / bound * sqrt(3) - 1) < NEARLY)
 

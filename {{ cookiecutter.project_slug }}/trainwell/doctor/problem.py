@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from lightning import LightningDataModule
 from torch import Tensor
+from torch.nn import functional
 
 from ..data.batches import Batches, Samples
 from ..data.in_memory import InMemoryDataModule
@@ -15,6 +16,7 @@ from ..data.standardize import Standardizer
 CALL_ERRORS = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)  # of methods with other arguments
 MOST_COLLECTED = 5_000  # samples taken from a loader that does not hold them in memory
 MOST_AT_ONCE = 1_000  # samples evaluated at a time
+PADDING = 0  # the usual number of the token that fills texts up
 TARGETS = ("y", "target", "targets", "label", "labels")  # keys of targets in batches that are dictionaries
 
 Collate = Callable[[Tensor, Tensor], Any]  # makes a batch of inputs and targets, as the loader does
@@ -65,7 +67,7 @@ class Problem:
 def problem_of(data: LightningDataModule) -> Problem | None:
     """The samples of ``Batches`` as they are; of other loaders, and of those that transform, the first that they yield.
 
-    They are not augmented.
+    They are not augmented; texts are filled up to the longest.
 
     None if there is no validation loader or if a batch is neither a tensor nor a pair of them, in a list or dictionary.
     """
@@ -79,10 +81,11 @@ def problem_of(data: LightningDataModule) -> Problem | None:
     if not train or not val:
         return None
     in_memory = are_held(loader)
+    width = max(batch.x.shape[1] for batch in (*train, *val))
     batch_size = min(loader.batch_size, len(train[0].y)) if in_memory else len(train[0].y)
     return Problem(
-        train=joined(train),
-        val=joined(val),
+        train=joined(train, width),
+        val=joined(val, width),
         num_classes=num_classes_of([batch.y for batch in (*train, *val)], getattr(data, "num_classes", None))
         if getattr(data, "targets", "classes") == "classes"
         else 0,
@@ -115,11 +118,22 @@ def first_batches(loader: Any) -> tuple[list[Samples], Collate]:
             return [], collate
         x, y, collate = parts
         batches.append(Samples(x.cpu(), y.cpu()))
-        if any(part.shape[1:] != first.shape[1:] for part, first in zip(batches[-1], batches[0], strict=True)):
+        if not are_alike(batches[-1], batches[0]):
             return [], collate
         if sum(len(each.y) for each in batches) >= MOST_COLLECTED:
             break
     return batches, collate
+
+
+def are_alike(some: Samples, others: Samples) -> bool:
+    """Whether shapes are the same; of texts, the lengths may differ."""
+    same = [part.shape[1:] == other.shape[1:] for part, other in zip(some, others, strict=True)]
+    return same[1] and (same[0] or (are_texts(some.x) and are_texts(others.x)))
+
+
+def are_texts(x: Tensor) -> bool:
+    """Whether inputs are numbers of tokens, (B, T)."""
+    return x.ndim == 2 and x.dtype == torch.int64
 
 
 def inputs_and_targets(batch: Any) -> tuple[Tensor, Tensor, Collate] | None:
@@ -152,8 +166,13 @@ def no_targets(x: Tensor) -> Tensor:
     return torch.zeros(len(x), 0)
 
 
-def joined(batches: list[Samples]) -> Samples:
-    return batches[0] if len(batches) == 1 else Samples(*(torch.cat(parts) for parts in zip(*batches, strict=True)))
+def joined(batches: list[Samples], width: int) -> Samples:
+    """All samples; texts are filled up to ``width``."""
+    filled = [
+        Samples(functional.pad(x, (0, width - x.shape[1]), value=PADDING), y) if are_texts(x) else Samples(x, y)
+        for x, y in batches
+    ]
+    return filled[0] if len(batches) == 1 else Samples(*(torch.cat(parts) for parts in zip(*filled, strict=True)))
 
 
 def num_classes_of(targets: list[Tensor], declared: object) -> int:

@@ -45,7 +45,7 @@ def copied_samples(train: Tensor, val: Tensor, share: float, standardizer: Stand
         yield Finding("validation_leak", "error", "validation samples", evidence, advice=UNCOPIED)
     elif share == 1.0:
         parts = overlapping(as_read(train, standardizer), as_read(val, standardizer))
-        near = next(chain(nearly_copied(train, val), parts), None)
+        near = next(chain(nearly_copied(train, val, standardizer), parts), None)
         if near:
             evidence = f"{near[0]:.1%} of the validation samples are {near[1]} train samples"
             yield Finding("validation_leak", "error", "validation samples", evidence, advice=near[2])
@@ -62,17 +62,23 @@ def must_repeat(train: Tensor) -> bool:
     return True
 
 
-def nearly_copied(train: Tensor, val: Tensor) -> Iterator[tuple[float, str, tuple[str, str]]]:
+def nearly_copied(
+    train: Tensor, val: Tensor, standardizer: Standardizer | None
+) -> Iterator[tuple[float, str, tuple[str, str]]]:
     """The share of validation samples that are much nearer to one or a few train samples than to any other.
 
-    As they are, with every feature standardized, or as windows that overlap: moved by a step or two along an axis.
+    As they are, before they were standardized, with every feature standardized, or as windows that overlap: moved by a
+    step or two along an axis.
     """
     if not train.is_floating_point() or (train[:100] == train[:100].round()).all():
         return
     train, val = train[:MOST_COMPARED], val[:MOST_COMPARED]
     deviation, mean = torch.std_mean(train, dim=0)
     scaled, val_scaled = ((part - mean) / deviation.clamp(min=1e-12) for part in (train, val))
-    if (share := max(share_near(train, val), share_near(scaled, val_scaled))) > MOST_NEAR:
+    forms = [(train, val), (scaled, val_scaled)]
+    if standardizer is not None and standardizer.deviation.shape == train.shape[1:]:
+        forms.append(((train * standardizer.deviation).float(), (val * standardizer.deviation).float()))
+    if (share := max(share_near(*form) for form in forms)) > MOST_NEAR:
         yield share, "nearly copies of", UNCOPIED
         return
     for axis, shift in product(range(1, train.ndim), SHIFTS):

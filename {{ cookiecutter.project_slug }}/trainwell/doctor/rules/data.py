@@ -7,26 +7,28 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from ...data.batches import Samples
 from ...findings import Finding
 from ..baselines import (
     SIGMAS,
     baseline_accuracy,
+    depends,
     of_other_folds,
     pairs,
     strongest_correlation,
     votes_of_neighbours,
 )
-from ..problem import Problem
+from ..problem import PADDING, Problem
 from ..scoring import Measure
 from .copies import copied_samples
 
 MOST_CONSTANT = 0.5  # share of the features; images have margins
+MOST_OF_ONE, FEW_TOKENS = 0.8, 30  # share of the tokens of all texts; fewer different ones are symbols, not words
 SCALES = (0.1, 10.0)  # standard deviations of inputs that suit initial weights and learning rates
 SPARSE = 0.2  # share of the values that are not 0
 SPARSER = 10.0  # how much smaller the values may be then
 OUTLIERS = ((0.01, 0.8), (0.05, 0.95))  # shares of the samples; shares of the squares of all targets that are theirs
 WIDEST_INTERVAL = 0.17  # half the width of the 95 % interval of an accuracy
+WIDEST_DEVIATION = 0.45  # of a mean of squared normal errors, relative to it
 SOME = 0.05  # of the loss of a constant guess, which a network explains
 MOST_READ = 500_000  # samples of a split; of more, every n-th
 MOST_VALUES = 2**25
@@ -48,8 +50,8 @@ def findings_in_data(problem: Problem) -> Iterator[Finding]:
         train, val = thinned(problem.train.x), thinned(problem.val.x)
         yield from without_content(train.flatten(1))
         yield from copied_samples(train, val, problem.share * len(train) / len(problem.train.y), problem.standardizer)
-    if problem.num_classes:
-        yield from too_small(problem.val)
+    if problem.train.y.numel():
+        yield from too_small(problem)
 
 
 def thinned(x: Tensor) -> Tensor:
@@ -64,11 +66,14 @@ def constant(x: Tensor) -> Iterator[Finding]:
 
 
 def without_content(x: Tensor) -> Iterator[Finding]:
-    """Texts (N, T) of one token and padding, such as those of a tokenizer that knows none of the words."""
-    changes = (x[:, 1:] != x[:, :-1]).sum(dim=1)
-    if len(x.unique()) <= 2 and changes.max() <= 1:
-        tokens = " and ".join(map(str, x.unique().tolist()))
-        evidence = f"the samples hold no other tokens than {tokens}, in one order"
+    """Texts (N, T) of hardly any token but one and padding, such as those of a tokenizer that knows few words."""
+    tokens, counts = x.unique(return_counts=True)
+    of_texts = counts[tokens != PADDING]
+    share = of_texts.max().item() / of_texts.sum().item() if len(of_texts) else 1.0
+    in_one_order = len(tokens) <= 2 and (x[:, 1:] != x[:, :-1]).sum(dim=1).max() <= 1
+    if in_one_order or (share > MOST_OF_ONE and len(tokens) > FEW_TOKENS):
+        common = tokens[tokens != PADDING][of_texts.argmax()].item() if len(of_texts) else PADDING
+        evidence = f"{share:.0%} of the tokens of the train samples, padding left out, are token {common}"
         advice = ("build the vocabulary from the train texts, in the same spelling:", "    print(x[:3])")
         yield Finding("constant_input", "error", "train samples", evidence, advice=advice)
 
@@ -90,10 +95,15 @@ def unscaled(x: Tensor) -> Iterator[Finding]:
         yield Finding("unscaled_input", "error", "train samples", evidence)
 
 
-def too_small(val: Samples) -> Iterator[Finding]:
-    half_width = 1.96 * 0.5 / sqrt(len(val.y))
-    if half_width > WIDEST_INTERVAL:
-        evidence = f"on {len(val.y)} samples an accuracy of 50 % is uncertain by {half_width:.0%} points either way"
+def too_small(problem: Problem) -> Iterator[Finding]:
+    """Too few samples for an accuracy, or for a mean squared error, whose relative deviation is sqrt(2 / N)."""
+    count = len(problem.val.y)
+    half_width, of_errors = 1.96 * 0.5 / sqrt(count), sqrt(2 / count)
+    if problem.num_classes and half_width > WIDEST_INTERVAL:
+        evidence = f"on {count} samples an accuracy of 50 % is uncertain by {half_width:.0%} points either way"
+        yield Finding("validation_too_small", "error", "validation samples", evidence)
+    elif not problem.num_classes and of_errors > WIDEST_DEVIATION:
+        evidence = f"a mean squared error over {count} samples is uncertain by {of_errors:.0%}"
         yield Finding("validation_too_small", "error", "validation samples", evidence)
 
 
@@ -136,7 +146,7 @@ def unlearnable_numbers(problem: Problem, explained: float | None) -> Iterator[F
     (x, y), (val, target) = pairs(problem)
     y, target = (part.reshape(len(part), -1).double() for part in (y, target))
     correlated, strongest = strongest_correlation(x, y, val, target)
-    if not correlated:
+    if not correlated and not depends(x, y):
         evidence = "predictions of a ridge regression for held-out samples do not correlate with the targets: r is "
         evidence += f"{strongest:.2g} at most, on {len(target)} validation samples"
         yield Finding("unlearnable_labels", "error", "targets", evidence, advice=REJOINED)
