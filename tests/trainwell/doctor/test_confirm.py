@@ -1,7 +1,9 @@
 """Suspicions and facts, with trials that are made up."""
 
+from dataclasses import replace
+
 import pytest
-from trainwell.doctor.confirm import Confirmation
+from trainwell.doctor.confirm import Confirmation, gain
 from trainwell.doctor.history import History, Scores
 from trainwell.findings import Finding
 
@@ -56,3 +58,22 @@ def test_a_fact_is_shown_with_what_its_remedies_gain() -> None:
     assert finding.gains == {"weight_decay=l2 weight_decay.strength=0.01": "validation accuracy 70.0% instead of 40.0%"}
     assert finding.remedies == (*finding.gains, *offered.remedies)
     assert confirmation.ineffective == {"dropout=standard"}
+
+
+@pytest.mark.parametrize(("late", "severity"), [(0.9, "warning"), (2.0, "note")])
+def test_a_loss_that_goes_up_and_down_is_judged_by_its_mean(late: float, severity: str) -> None:
+    """Its last value is as good as with shorter steps, by chance."""
+
+    def of(losses: list[float]) -> History:
+        scores = {25 * n: Scores(loss, 0.49, loss, 0.49) for n, loss in enumerate([*losses, 1.5])}
+        return replace(history(), scores=scores)
+
+    oscillating = Finding("oscillating_loss", "warning", "network", "1.0")
+    before, after = of([2.3, 2.2, 1.4, 2.2] * 2), of([2.3, 2.2, *[late] * 6])
+    (finding,) = Confirmation(before, lambda treatment: after, lambda: before).judged([oscillating])
+    assert finding.severity == severity
+
+
+@pytest.mark.parametrize(("noise", "gains"), [((0.0, 0.0), True), ((0.2, 0.5), False)])
+def test_what_two_evaluations_differ_by_is_no_gain(noise: tuple[float, float], gains: bool) -> None:
+    assert (gain(replace(history(), noise=noise), history(BETTER)) is not None) == gains

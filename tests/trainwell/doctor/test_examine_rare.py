@@ -10,7 +10,7 @@ from test_examine import CLASSES, FEATURES, problem
 from test_examine_batches import Loaders
 from test_examine_networks import SEQUENCES, WIDTH, Own, Recurrent, Steps, by
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, mse_loss, poisson_nll_loss
+from torch.nn.functional import cross_entropy, mse_loss, one_hot, poisson_nll_loss
 from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
@@ -237,6 +237,110 @@ def of_two_classes() -> Own:
     return module
 
 
+class OnGraphs(Steps):
+    """Two rounds of messages between the nodes of a graph, with an activation behind each or without."""
+
+    def __init__(self, bends: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second, self.read = nn.Linear(4, 32), nn.Linear(32, 32), nn.Linear(32, 1)
+        self.bends = bends
+
+    def loss(self, batch: Any) -> Tensor:
+        nodes, edges, y = batch
+        for layer in (self.first, self.second):
+            nodes = edges @ layer(nodes)
+            nodes = nodes.relu() if self.bends else nodes
+        return mse_loss(self.read(nodes.mean(dim=1))[:, 0], y)
+
+    def configure_optimizers(self) -> Any:
+        return Adam(self.parameters(), lr=0.01)
+
+
+def graphs() -> Loaders:
+    """The target is the sum of the sizes of all nodes' features, of which positive and negative ones cancel out."""
+    generator = torch.Generator().manual_seed(0)
+    nodes = torch.randn(1000, 5, 4, generator=generator)
+    edges = torch.eye(5) + 0.1 * (torch.rand(1000, 5, 5, generator=generator) < 0.3)
+    examples = list(zip(nodes, edges, nodes.abs().mean(dim=(1, 2)) * 5, strict=True))
+    return Loaders(examples[200:], examples[:200])
+
+
+class Mixture(Steps):
+    """A density of two normal distributions; its exponentials are taken as they are, or of logarithms."""
+
+    def __init__(self, stable: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stable = stable
+        self.net = nn.Sequential(nn.Linear(1, 32), nn.Tanh(), nn.Linear(32, 6))
+
+    def loss(self, batch: Any) -> Tensor:
+        shares, means, logs = self.net(batch[0]).chunk(3, dim=1)
+        logs = logs if self.stable else logs - 6.0
+        logarithms = shares.log_softmax(dim=1) - logs - ((batch[1] - means) / logs.exp()).square() / 2
+        return -(logarithms.logsumexp(dim=1) if self.stable else logarithms.exp().sum(dim=1).log()).mean()
+
+    def configure_optimizers(self) -> Any:
+        return Adam(self.parameters(), lr=0.01)
+
+
+def two_branches() -> InMemory:
+    """Plus or minus the input: a target that no prediction of one number goes with."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1200, 1, generator=generator)
+    y = x * (2.0 * torch.randint(2, x.shape, generator=generator) - 1)
+    return InMemory(Samples(x[:900], y[:900]), Samples(x[900:], y[900:]), 0)
+
+
+class Curve(Own):
+    """Predicts two numbers, through a hidden layer of so many units in between."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        layers = (nn.Linear(FEATURES, 32), nn.Tanh(), nn.Linear(32, width), nn.Tanh(), nn.Linear(width, 32), nn.Tanh())
+        self.network = nn.Sequential(*layers, nn.Linear(32, 2))
+
+    def loss(self, batch: Any) -> Tensor:
+        return mse_loss(self(batch[0]), batch[1])
+
+
+def two_numbers(validated: int = 300) -> InMemory:
+    x = torch.randn(900 + validated, FEATURES, generator=torch.Generator().manual_seed(0))
+    y = x[:, :2] + x[:, 2:4]
+    return InMemory(Samples(x[:900], y[:900]), Samples(x[900:], y[900:]), 0)
+
+
+class ClassNumbers(Steps):
+    """Compares every output with the number of the class, or with whether it is that class."""
+
+    def __init__(self, as_numbers: bool) -> None:
+        super().__init__()
+        self.as_numbers = as_numbers
+
+    def loss(self, batch: Any) -> Tensor:
+        outputs, y = self.net(batch[0]), batch[1]
+        targets = y[:, None].float().expand_as(outputs) if self.as_numbers else one_hot(y, CLASSES).float()
+        return mse_loss(outputs, targets)
+
+
+class Momentum(Own):
+    """A regression by steps of so much momentum."""
+
+    def __init__(self, momentum: float) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.momentum = momentum
+        self.network = nn.Sequential(nn.Linear(FEATURES, 32), nn.Tanh(), nn.Linear(32, 2))
+
+    def loss(self, batch: Any) -> Tensor:
+        return mse_loss(self(batch[0]), batch[1])
+
+    def configure_optimizers(self) -> Any:
+        return SGD(self.parameters(), lr=0.02, momentum=self.momentum)
+
+
 FAULTY: dict[str, tuple[str, Callable[[], list[Finding]]]] = {
     "units that start equal, and dropout": ("symmetric_units", lambda: by(StartsEqual(True))),
     "short steps beside dropout": ("learning_rate_too_low", lambda: by(HalfDropped(1e-6), max_epochs=20)),
@@ -246,6 +350,12 @@ FAULTY: dict[str, tuple[str, Callable[[], list[Finding]]]] = {
     "a code of one number": ("too_narrow", lambda: by(Code(1), curves())),
     "a bias far from the counts": ("bad_initial_loss", lambda: by(Counts(8.0), counts())),
     "no word of the vocabulary": ("constant_input", lambda: by(reads_texts(), texts(known=False))),
+    "messages without activations": ("linear_network", lambda: by(OnGraphs(False), graphs())),
+    "a density that underflows": ("non_finite", lambda: by(Mixture(False), two_branches())),
+    "one unit in a row": ("too_narrow", lambda: by(Curve(1), two_numbers())),
+    "nine numbers validated": ("validation_too_small", lambda: by(Curve(16), two_numbers(9))),
+    "classes as numbers for every output": ("loss_mismatch", lambda: by(ClassNumbers(True))),
+    "heavy momentum": ("oscillating_loss", lambda: by(Momentum(0.997), two_numbers())),
     "a code that few samples have": ("target_leak", lambda: by(of_two_classes(), wards(leaks=True))),
 }
 HEALTHY: dict[str, Callable[[], list[Finding]]] = {
@@ -257,6 +367,11 @@ HEALTHY: dict[str, Callable[[], list[Finding]]] = {
     "a code of four numbers": lambda: by(Code(4), curves()),
     "a bias near the counts": lambda: by(Counts(0.0), counts()),
     "words of the vocabulary": lambda: by(reads_texts(), texts(known=True)),
+    "messages with activations": lambda: by(OnGraphs(True), graphs()),
+    "a density of logarithms": lambda: by(Mixture(True), two_branches()),
+    "sixteen units in a row": lambda: by(Curve(16), two_numbers()),
+    "squares of each class": lambda: by(ClassNumbers(False)),
+    "usual momentum": lambda: by(Momentum(0.9), two_numbers()),
     "a code that all samples have": lambda: by(of_two_classes(), wards(leaks=False)),
     "one graph with masks": lambda: by(OneGraph(), graph()),
 }

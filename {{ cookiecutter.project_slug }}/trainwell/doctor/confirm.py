@@ -3,9 +3,11 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite, sqrt
+from statistics import fmean
 
 from ..findings import Finding
 from .history import History
+from .rules.optimization import late_losses
 from .treatments import SUSPICIONS, Treatment, against
 
 OF_VALIDATION = {"validation_leak", "validation_too_small"}  # facts that keep no network from learning
@@ -132,6 +134,8 @@ class Confirmation:
                 continue  # units at the ends of their range may be meant, such as bits
             if found and finding.code == "overfitting" and after and not after.beats_chance:
                 continue  # a lower loss alone: the network only became less confident
+            if not found and after and finding.code == "oscillating_loss":
+                found = steadier(self.history, after)
             if found:
                 yield treatment, *found
 
@@ -193,11 +197,12 @@ def gain(before: History, after: History, most: float = 0.0) -> tuple[float, str
     if before.last is None or after.last is None:
         return gain_in_loss(before.objective, after.objective) if not most else None
     a, b = before.last, after.last
-    noise = SIGMAS * max(sqrt(0.25 / max(before.val_count, 1)), before.chance[1]) if before.num_classes else 0.0
+    of_count = max(sqrt(0.25 / max(before.val_count, 1)), before.chance[1]) if before.num_classes else 0.0
+    noise = SIGMAS * max(of_count, before.noise[0])
     more = b.val_accuracy - a.val_accuracy
     less = a.val_loss - b.val_loss if isfinite(a.val_loss) else float(isfinite(b.val_loss)) * 1e9
     better = more > max(MORE_ACCURACY, noise, most)
-    saved = less > max(LESS_LOSS * abs(a.val_loss), LESS_OF_CHANCE * before.chance_loss)
+    saved = less > max(LESS_LOSS * abs(a.val_loss), LESS_OF_CHANCE * before.chance_loss, SIGMAS * before.noise[1])
     surer = saved and not most and more > -noise / 3
     if before.num_classes and not b.val_loss < FAR_OFF * before.chance_loss:
         return None  # no cure leaves a network there
@@ -209,6 +214,15 @@ def gain(before: History, after: History, most: float = 0.0) -> tuple[float, str
         return more, f"validation {before.score} {b.val_accuracy:.1%} instead of {a.val_accuracy:.1%}"
     share = min(less / max(abs(a.val_loss), 1e-9), 1.0)
     return SMALL * share, f"validation loss {b.val_loss:.3g} instead of {a.val_loss:.3g}"
+
+
+def steadier(before: History, after: History) -> tuple[float, str] | None:
+    """The same for a loss that goes up and down, whose last value says little: the mean of the late ones."""
+    if after.last is None or not isfinite(after.last.val_loss):
+        return None
+    a, b = (fmean(late_losses(history)) for history in (before, after))
+    share = (a - b) / max(abs(a), 1e-9)
+    return (SMALL * share, f"mean train loss {b:.3g} instead of {a:.3g}") if share > LESS_LOSS else None
 
 
 def gain_in_loss(before: tuple[float, float] | None, after: tuple[float, float] | None) -> tuple[float, str] | None:

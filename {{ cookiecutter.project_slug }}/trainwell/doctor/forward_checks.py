@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from .inspection import TINY, Fading, Inspection
 from .layer_statistics import layers_of
@@ -22,6 +24,8 @@ CONSTANT = 1e-3  # deviation relative to the size of outputs, below which roundi
 SMALL = 1e-3  # a singular value, relative to the largest
 FEWEST_STEPS = 8  # of a sequence along which gradients are followed
 UNMOVED = 1e-4  # relative to the deviation of outputs, below which rounding decides
+SATURATED = 4.0  # input of a sigmoid or tanh, which changes it by less than 2 % of its range from there
+BOUNDED = (torch.sigmoid, Tensor.sigmoid, functional.sigmoid, torch.tanh, Tensor.tanh, functional.tanh)
 NEXT = "t + 1"  # position of the token that outputs at t are to predict
 ALIGNED = 0.98  # share of the targets that are tokens of the inputs
 
@@ -186,6 +190,63 @@ def inspect_fading(found: Inspection, module: nn.Module, x: Tensor) -> None:
             found.fading = Fading(ratio, name.removeprefix("network."), has_gates)
 
 
+class FlatFunctions(TorchFunctionMode):
+    """Note which share of what each sigmoid and tanh gets lies where it is flat."""
+
+    def __init__(self, shares: dict[str, float]) -> None:
+        super().__init__()
+        self.shares = shares
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in BOUNDED and isinstance(args[0], Tensor):
+            name = f"a {func.__name__}"
+            self.shares[name] = max(self.shares.get(name, 0.0), flat_share(args[0]))
+        return func(*args, **(kwargs or {}))
+
+
+def flat_share(x: Tensor) -> float:
+    return (x.abs() > SATURATED).double().mean().item()
+
+
+@torch.no_grad()
+def saturated_gates(module: nn.Module, run: Callable[[], Any]) -> tuple[str, float] | None:
+    """The function or the recurrent layer most of whose gates are at the ends of their range, and their share.
+
+    ``run`` calls the module.
+    """
+    shares: dict[str, float] = {}
+
+    def measure(name: str, layer: nn.Module, args: Any, output: Any) -> None:
+        if isinstance(args[0], Tensor) and args[0].ndim > 1:
+            share = flat_share(gate_inputs(layer, *args, output=output))
+            shares[name] = max(share, shares.get(name, 0.0))
+
+    with ExitStack() as hooks:
+        for name, part in module.named_modules():
+            if isinstance(part, nn.LSTM | nn.GRU | nn.LSTMCell | nn.GRUCell):
+                hooks.enter_context(part.register_forward_hook(partial(measure, name.removeprefix("network."))))
+        hooks.enter_context(FlatFunctions(shares))
+        run()
+    return max(shares.items(), key=lambda found: found[1], default=None)
+
+
+def gate_inputs(layer: Any, x: Tensor, state: Any = None, *, output: Any) -> Tensor:
+    """What the gates of a layer's first cell get, of all steps; without the states where these are not known."""
+    cell = isinstance(layer, nn.RNNCellBase)
+    weight, of_state = (layer.weight_ih, layer.weight_hh) if cell else (layer.weight_ih_l0, layer.weight_hh_l0)
+    found = functional.linear(x, weight)
+    if layer.bias:
+        found = found + (layer.bias_ih + layer.bias_hh if cell else layer.bias_ih_l0 + layer.bias_hh_l0)
+    if cell:
+        before = state[0] if isinstance(state, tuple) else state
+        return found if before is None else found + functional.linear(before, of_state)
+    if layer.num_layers > 1 or layer.proj_size:
+        return found
+    before = output[0][..., : layer.hidden_size].roll(1, dims=int(layer.batch_first))
+    before.select(int(layer.batch_first), 0).zero_()
+    return found + functional.linear(before, of_state)
+
+
 def inspect_future(found: Inspection, outputs: Callable[[Tensor], LossCall | None], x: Tensor) -> None:
     """Whether the outputs of a language model depend on the tokens that they are to predict.
 
@@ -217,6 +278,34 @@ def inspect_future(found: Inspection, outputs: Callable[[Tensor], LossCall | Non
         causal = not moved[:place].any()
         if same > ALIGNED and moved[place - shift] and (shift or causal):
             found.sees_targets = NEXT if shift else "t itself"
+
+
+def inspect_pairing(
+    found: Inspection, calls: Callable[[Tensor, Tensor], Sequence[LossCall] | None], x: Tensor, y: Tensor
+) -> None:
+    """With another sample in the place of the first, which targets change and which outputs do.
+
+    ``calls`` returns what the losses of a step get for inputs and targets.
+    """
+    others = [number for number in range(1, len(y)) if not torch.equal(y[number], y[0])]
+    if not others:
+        return
+    changed = [part.clone() for part in (x, y)]
+    for part, other in zip((x, y), changed, strict=True):
+        other[0] = part[others[0]]
+    of_each = [calls(x, y), calls(x, y), calls(*changed)]
+    if not all(of_each) or len({len(each or ()) for each in of_each}) > 1:
+        return
+    for before, again, after in zip(*(each or () for each in of_each), strict=True):
+        shapes = {(tuple(call.outputs.shape), tuple(call.targets.shape)) for call in (before, again, after)}
+        if len(shapes) > 1 or not torch.equal(before.outputs, again.outputs):  # random, as with mixed samples
+            continue
+        moved, of_targets = (
+            (first != second).reshape(len(first), -1).any(dim=1)
+            for first, second in ((before.outputs, after.outputs), (before.targets, after.targets))
+        )
+        if len(moved) == len(of_targets) and moved.any() and of_targets.any():
+            found.apart = max(found.apart, 1 - moved[of_targets].double().mean().item())
 
 
 def as_matrix(outputs: Any, count: int) -> Tensor:

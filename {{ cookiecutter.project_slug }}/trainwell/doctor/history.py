@@ -66,6 +66,7 @@ class History:
     dead: dict[str, float] = field(default_factory=dict)  # layer -> share of dead units at its input, at the end
     start_loss: float | None = None  # before the first step, without dropout
     dropout_loss: float | None = None  # before the first step, with dropout
+    noise: tuple[float, float] = (0.0, 0.0)  # in validation accuracy and loss, by which two evaluations differ
     val_count: int = 0  # validation samples
     lowest_norm_momentum: float | None = None  # the lowest momentum of batch normalisation; None if there is none
     highest_norm_momentum: float | None = None  # the highest

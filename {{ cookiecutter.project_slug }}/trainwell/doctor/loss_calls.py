@@ -27,6 +27,12 @@ RESHAPES = (
     "Select", "Slice",
 )  # fmt: skip
 
+AFFINE = (
+    *RESHAPES, "Addmm", "Mm", "SparseMm", "Convolution", "Add", "Sub", "Neg", "Sum", "Mean", "Cat", "Stack", "Expand",
+    "Repeat", "IndexSelect", "IndexAdd", "IndexBackward", "Gather", "ScatterAdd", "AvgPool", "ConstantPad", "Split",
+    "Unbind", "UnsafeView", "AsStrided", "torch::autograd::AccumulateGrad",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class LossCall:
@@ -40,6 +46,8 @@ class LossCall:
     shifted: bool = False  # whether a constant was added to what the operation gave
     log_input: bool = True  # of a Poisson likelihood
     weight: Tensor | None = None  # of the classes, in a cross-entropy
+    by_linear: bool = False  # whether the last axis of the outputs is that of a linear layer
+    affine: bool = False  # whether all operations that made the outputs are linear in the inputs
 
 
 class LossCalls(TorchFunctionMode):
@@ -72,7 +80,8 @@ class LossCalls(TorchFunctionMode):
                 value /= max(len(targets) if shares else targets.numel(), 1)
             operation, shifted = operation_behind(outputs)
             logs = bool((kwargs or {}).get("log_input", True))
-            self.found.append(LossCall(name, outputs.detach(), operation, targets, value, shifted, logs, weight))
+            made = (operation, targets, value, shifted, logs, weight, last_axis_of_linear(outputs), are_affine(outputs))
+            self.found.append(LossCall(name, outputs.detach(), *made))
             self.results.append(result)
         return result
 
@@ -103,6 +112,32 @@ def operation_behind(outputs: Tensor) -> tuple[str, bool]:
             break
         node, shifted = node.next_functions[0][0] if not adds else before[0], shifted or adds
     return ("" if node is None else node.name()), shifted
+
+
+def last_axis_of_linear(outputs: Tensor) -> bool:
+    """Whether the outputs are those of a linear layer, as it gives them."""
+    node = outputs.grad_fn
+    while node is not None and node.name().startswith(("View", "UnsafeView", "AddBackward")):
+        node = node.next_functions[0][0]
+    if node is None or not node.name().startswith(("Addmm", "Mm")):
+        return False
+    transposed = [before for before, _ in node.next_functions if before is not None and before.name() == "TBackward0"]
+    weights = [getattr(before, "variable", None) for node in transposed for before, _ in node.next_functions]
+    return any(weight is not None and len(weight) == outputs.shape[-1] for weight in weights)
+
+
+def are_affine(outputs: Tensor) -> bool:
+    """Whether no operation between inputs and outputs bends anything; products are those with what has no gradient."""
+    if outputs.grad_fn is None:
+        return False
+    for node in nodes_behind(outputs):
+        name, before = node.name(), [each for each, _ in node.next_functions if each is not None]
+        product = name.startswith(("Mul", "Div", "Bmm")) and len(before) == 1
+        if not product and not name.startswith(AFFINE):
+            return False
+        if name.startswith("Mm") and not any(each.name() == "TBackward0" for each in before) and len(before) > 1:
+            return False  # a product of two values, as in attention
+    return True
 
 
 def nodes_behind(loss: Tensor) -> Iterator[Any]:

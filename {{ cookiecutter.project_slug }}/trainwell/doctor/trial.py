@@ -29,7 +29,9 @@ from .forward_checks import (
     inspect_fading,
     inspect_forward,
     inspect_future,
+    inspect_pairing,
     inspect_rank,
+    saturated_gates,
 )
 from .history import History
 from .inspection import GRAPHS, Inspector
@@ -40,11 +42,13 @@ from .problem import MOST_AT_ONCE, Batch, Problem, subsample
 from .scoring import (
     Scorer,
     batch_statistics_loss,
+    calls_of_step,
     dropped_in_evaluation,
     losses_before,
     objective_of,
     only_call,
     outputs_of_step,
+    recorded_step,
     with_forward,
 )
 from .treatments import Treatment, copied
@@ -129,9 +133,12 @@ class Recorder(Probe):
         self.inspector.start(pl_module, trainer.optimizers)
         self.compiled = any(map(is_compiled, pl_module.modules()))  # compiled code would have to note calls as well
         if self.problem:  # a network that training has killed would pass for a linear one
-            with trainer.precision_plugin.forward_context():
+            with trainer.precision_plugin.forward_context(), preserved_random_states():
                 few = prepared_batch(self.problem, subsample(self.problem.val, FEW), trainer, pl_module)
-                self.start_curvature = curvature(with_forward(pl_module, few), few.x)
+                alone = with_forward(pl_module, few)
+                self.start_curvature = curvature(alone, few.x)
+                run = partial(recorded_step, alone, few.collated, ("training_step", "validation_step"))
+                self.inspector.found.gates = saturated_gates(alone, run)
         self.score(trainer, pl_module)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
@@ -173,6 +180,10 @@ class Recorder(Probe):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.score(trainer, pl_module)
+        last = self.history.last
+        again = self.scorer.scores(trainer, pl_module) if self.scorer and last else None
+        if again and last:  # equal, unless evaluation is random
+            self.history.noise = (abs(again.val_accuracy - last.val_accuracy), abs(again.val_loss - last.val_loss))
         dead = self.history.last_dead
         if self.scorer and self.history.scores:  # then dead units are judged on the validation samples
             self.statistics.activations.window.clear()
@@ -248,6 +259,8 @@ class Recorder(Probe):
                 inspect_rank(found, alone, x)
                 inspect_fading(found, alone, x)
             inspect_future(found, lambda x: only_call(alone, problem.collate(x, few.y)), x)
+            if few.y.numel():
+                inspect_pairing(found, lambda x, y: calls_of_step(alone, problem.collate(x, y)), x[:FEW], few.y[:FEW])
             many = prepared_batch(problem, subsample(problem.train, problem.scored), trainer, pl_module)
             loss = batch_statistics_loss(alone, many, problem.num_classes)
         if loss is not None and last is not None:

@@ -52,14 +52,19 @@ def linear_network(history: History) -> Iterator[Finding]:
     """A suspicion: for a linear model it is meant."""
     seen = history.inspection
     layers = [layer for layer in history.order if layer in history.shapes]
-    if seen.curvature is None or is_random(seen) or len(layers) < 2 or seen.curvature > AFFINE:
+    by_graph = seen.curvature is None and seen.call is not None and seen.call.affine
+    by_outputs = seen.curvature is not None and seen.curvature <= AFFINE and not is_random(seen)
+    if len(layers) < 2 or not (by_graph or by_outputs):
         return
     if (seen.mixing is not None and seen.mixing > DIFFERS) or max(history.dead.values(), default=0.0) > DEAD:
         return  # what is dead bends nothing, and was killed by something else
     growth = history.growth()
     if growth is not None and growth < WITHERED:
         return  # nor does what decay has taken
-    evidence = f"{len(layers)} layers are one affine map: halfway between two samples so are the outputs, to {AFFINE:g}"
+    evidence = f"{len(layers)} layers are one affine map: "
+    evidence += "no operation between inputs and outputs bends anything"
+    if by_outputs:
+        evidence += f", and halfway between two samples so are the outputs, to {AFFINE:g}"
     advice = (f"between the layers, such as behind {layers[0]}, put an activation:", "    x = torch.relu(x)")
     yield Finding("linear_network", "warning", f"{layers[0]} to {layers[-1]}", evidence, advice=advice)
 

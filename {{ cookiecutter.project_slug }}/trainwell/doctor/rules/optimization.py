@@ -34,7 +34,7 @@ REMEMBER = {  # by whether a recurrent layer has gates
 AT_CHANCE, JUMPS = 0.9, -1.7  # share of the loss of equal chances; power of ten of the share that a step changes
 ENOUGH = 90  # steps in which any network that can learn shows it
 NARROW = 2  # outputs of a layer
-WIDE_ENOUGH = 0.9  # of the way from chance to simple learners, which a narrow layer does not keep from
+WIDE_ENOUGH, IN_A_ROW = 0.9, 0.95  # of the way from chance to simple learners, which a narrow layer does not keep from
 ENDED, EARLY, LASTING = 0.02, 0.5, 50  # share of the highest learning rate; share of the steps; steps
 FEWEST_WRONG = 3  # misclassified validation samples, below which overfitting is not reported
 FORGOT, WILL_FORGET = 0.08, 0.12  # validation accuracy lost since its best; the same on fewer samples
@@ -61,19 +61,28 @@ def oscillating_by_momentum(history: History) -> Iterator[Finding]:
 
 
 def oscillating_loss(history: History) -> Iterator[Finding]:
-    first = min(50, history.steps // 3)
-    losses, latest = [], -APART
-    for step, scores in sorted(history.scores.items()):
-        if step >= first and step - latest >= APART:
-            losses.append(scores.train_loss)
-            latest = step
+    losses = late_losses(history)
     rises = sum(max(0.0, after - before) for before, after in pairwise(losses))
     if losses and rises > UNSTEADY * history.chance_loss:
-        evidence = f"the train loss rises by {rises:.3g} in all between step {first} and step {history.steps}"
+        evidence = f"the train loss rises by {rises:.3g} in all between steps {settled(history)} and {history.steps}"
         remedies = [history.rate_times(0.1)]
         remedies += ["optimizer.momentum=0.9"] if history.momentum > HEAVY else []
         remedies += ["data.batch_size=64"] if 0 < history.batch_size < 16 else []
         yield Finding("oscillating_loss", history.severity, "whole network", evidence, remedies)
+
+
+def late_losses(history: History) -> list[float]:
+    """Train losses after the first steps, some steps apart."""
+    losses, latest = [], -APART
+    for step, scores in sorted(history.scores.items()):
+        if step >= settled(history) and step - latest >= APART:
+            losses.append(scores.train_loss)
+            latest = step
+    return losses
+
+
+def settled(history: History) -> int:
+    return min(50, history.steps // 3)
 
 
 def learning_rate_too_high(history: History) -> Iterator[Finding]:
@@ -123,21 +132,26 @@ def schedule_too_fast(history: History) -> Iterator[Finding]:
 
 
 def too_narrow(history: History) -> Iterator[Finding]:
-    """One layer lets one or two directions pass, and less is learned than by simple learners."""
+    """One layer lets one or two directions pass, or is one unit in a row, and simple learners learn more."""
     seen = history.inspection
     widths = {layer: history.shapes[layer][0] for layer in history.order[:-1] if layer in history.shapes}
     narrow = [layer for layer, width in widths.items() if width <= NARROW]
-    if seen.rank is None or not narrow or history.reached(WIDE_ENOUGH):
+    if seen.rank is None or not narrow or history.reached(IN_A_ROW):
         return
-    if seen.rank <= widths[narrow[0]] and seen.full_rank >= 3 * max(seen.rank, 1):
-        outputs = "1 output" if widths[narrow[0]] == 1 else f"{widths[narrow[0]]} outputs"
-        evidence = f"{narrow[0]} has {outputs}; only {seen.rank} of {seen.full_rank} directions pass"
+    layer, behind = narrow[0], history.order[history.order.index(narrow[0]) + 1]
+    found = ""
+    if seen.rank <= widths[layer] and seen.full_rank >= 3 * max(seen.rank, 1) and not history.reached(WIDE_ENOUGH):
+        outputs = "1 output" if widths[layer] == 1 else f"{widths[layer]} outputs"
+        found = f"{layer} has {outputs}; only {seen.rank} of {seen.full_rank} directions pass"
+    elif widths[layer] == 1 < history.shapes[layer][1] and history.shapes.get(behind, ())[1:] == (1,):
+        found = f"{behind} reads 1 number, the output of {layer}"
+    if found:
         width = max(history.num_classes, 16)
         advice = (
-            f"make {narrow[0]} as wide as its neighbours, at least as wide as there are classes:",
+            f"make {layer} as wide as its neighbours, at least as wide as there are classes:",
             f"    nn.Linear(..., {width})  # and the next layer nn.Linear({width}, ...)",
         )
-        yield Finding("too_narrow", history.severity, narrow[0], evidence, advice=advice)
+        yield Finding("too_narrow", history.severity, layer, found, advice=advice)
 
 
 def overfitting(history: History, forgot: float = FORGOT) -> Iterator[Finding]:

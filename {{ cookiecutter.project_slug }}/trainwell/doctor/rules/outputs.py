@@ -15,6 +15,7 @@ SUM_OFF = 1e-3  # of probabilities, from 1
 OUTSIDE = 0.05  # share of the targets
 DROPOUT = ("NativeDropout", "Mul")  # how operations that may drop values are called
 DROPPED = (0.1, 0.95)  # share of outputs that are exactly 0
+APART = 0.5  # share of the targets of a sample
 COMPONENTS, MUCH_MORE = 4, 0.15  # of a code; share of the loss
 SCALES = (0.01, 10.0)  # standard deviations of targets that suit initial weights and learning rates
 LOGITS = ("cross_entropy", "binary_cross_entropy_with_logits")
@@ -83,7 +84,12 @@ def output_finding(evidence: str, operation: str, advice: str) -> Finding:
 
 def loss_mismatch(history: History) -> Iterator[Finding]:
     """Outputs and targets that the loss compares although they do not belong together."""
-    call = history.inspection.call
+    call, apart = history.inspection.call, history.inspection.apart
+    if apart > APART:
+        evidence = f"with another sample in place of the first, {apart:.0%} of the targets that change are compared "
+        evidence += "with outputs that do not"
+        advice = ("bring both into the same order before they are flattened:", "    y = y.reshape(len(y), -1)")
+        yield Finding("loss_mismatch", "error", "loss", evidence, advice=advice)
     if call is not None and call.name == "cross_entropy" and call.targets.shape == call.outputs.shape:
         sums = call.targets.double().sum(dim=1)
         if (sums - 1).abs().max() > SUM_OFF:
@@ -94,6 +100,11 @@ def loss_mismatch(history: History) -> Iterator[Finding]:
                 "    loss = F.binary_cross_entropy_with_logits(outputs, y)",
             )
             yield Finding("loss_mismatch", "error", "loss", evidence, advice=advice)
+    if call is not None and call.name == "cross_entropy" and call.by_linear and call.outputs.ndim == 3:
+        evidence = f"cross_entropy takes axis 1 of outputs {tuple(call.outputs.shape)} for the classes; "
+        evidence += "the linear layer that made them has its outputs along the last axis"
+        advice = ("move the classes to axis 1:", "    loss = F.cross_entropy(outputs.transpose(1, 2), y)")
+        yield Finding("loss_mismatch", "error", "loss", evidence, advice=advice)
     if call is not None and call.name.startswith("binary_cross_entropy"):
         low, high = call.targets.min().item(), call.targets.max().item()
         if low < 0 or high > 1:
@@ -109,10 +120,16 @@ def loss_mismatch(history: History) -> Iterator[Finding]:
         loss = SHAPED[call.name] if one_column else f"F.{call.name}(outputs, y.expand_as(outputs))  # or fewer outputs"
         advice = ("give both one shape:", f"    loss = {loss}")
         yield Finding("loss_mismatch", "error", "loss", evidence, advice=advice)
-    elif call.name in NUMBERS and history.num_classes > 2 and call.outputs[0].numel() == 1:
+    elif call.name in NUMBERS and history.num_classes > 2 and is_one_number(call.targets):
         evidence = f"{call.name} takes {history.num_classes} classes for numbers, of which 2 lies between 1 and 3"
         advice = ("return a logit for each class:", "    loss = F.cross_entropy(logits, y)")
         yield Finding("loss_mismatch", "warning", "loss", evidence, advice=advice)
+
+
+def is_one_number(targets: Tensor) -> bool:
+    """Whether all targets of a sample are the same, as of one number that is given to several outputs."""
+    rows = targets.reshape(len(targets), -1)
+    return bool((rows == rows[:, :1]).all())
 
 
 def unscaled_target(history: History) -> Iterator[Finding]:

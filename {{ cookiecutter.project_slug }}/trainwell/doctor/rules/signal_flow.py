@@ -74,6 +74,10 @@ def saturated_units(history: History) -> Iterator[Finding]:
             evidence = f"{share:.0%} of the layer's inputs are at the ends of their range before the first step"
             yield Finding("saturated_units", history.severity, layer, evidence)
             return
+    if history.inspection.gates is not None and history.inspection.gates[1] > SATURATED:
+        layer, share = history.inspection.gates
+        evidence = f"{share:.0%} of what the gates get lies beyond 4 before the first step, where they are flat"
+        yield Finding("saturated_units", history.severity, layer, evidence)
 
 
 def exploding_gradient(history: History) -> Iterator[Finding]:

@@ -1,0 +1,175 @@
+"""Mistakes in modules that read tokens or sequences: each is named first, and its twin gets notes at most."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from doctor_examples import InMemory
+from lightning import LightningDataModule, LightningModule
+from test_examine_networks import SEQUENCES, Own, Steps, by
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.utils.rnn import pad_sequence
+from torch.optim import Adam
+from torch.utils.data import DataLoader
+from trainwell.data.batches import Samples
+from trainwell.findings import Finding, healthy
+
+WORDS, TAGS, LENGTH = 60, 8, 8
+
+
+class Tagger(Steps):
+    """As many tags as words in a sentence, so that either axis passes for that of the classes."""
+
+    def __init__(self, by_tag: bool, in_one_order: bool = True) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.by_tag, self.in_one_order = by_tag, in_one_order
+        self.net = nn.Sequential(nn.Embedding(WORDS, 32), nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, TAGS))
+
+    def loss(self, batch: Any) -> Tensor:
+        outputs = self.net(batch[0])
+        if not self.in_one_order:
+            return cross_entropy(outputs.flatten(0, 1), batch[1].T.flatten())
+        return cross_entropy(outputs.transpose(1, 2) if self.by_tag else outputs, batch[1])
+
+    def configure_optimizers(self) -> Any:
+        return Adam(self.parameters(), lr=0.01)
+
+
+class Sentences(LightningDataModule):
+    """Each word has a tag."""
+
+    def train_dataloader(self) -> DataLoader:
+        return DataLoader(sentences(1000), batch_size=50, shuffle=True)
+
+    def val_dataloader(self) -> DataLoader:
+        return DataLoader(sentences(200, seed=1), batch_size=50)
+
+
+def sentences(count: int, seed: int = 0) -> list[tuple[Tensor, Tensor]]:
+    x = torch.randint(WORDS, (count, LENGTH), generator=torch.Generator().manual_seed(seed))
+    return list(zip(x, x * 7 % WORDS % TAGS, strict=True))
+
+
+class Gated(nn.Module):
+    """Reads sequences; the gates of a loud one start at the ends of their range."""
+
+    def __init__(self, cell: type[nn.LSTM | nn.GRU], loud: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.reader, self.head = cell(2, 16, batch_first=True), nn.Linear(16, 4)
+        for weight in self.reader.parameters() if loud else ():
+            nn.init.normal_(weight, std=20.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.reader(x)[0].mean(dim=1))
+
+
+def reader(cell: type[nn.LSTM | nn.GRU], loud: bool) -> Own:
+    module = Own()
+    module.network = Gated(cell, loud)
+    return module
+
+
+class Vectors(Steps):
+    """A mean of frozen word vectors: drawn at random, or those of a training."""
+
+    def __init__(self, trained: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        vectors = torch.randn(400, 4)
+        if trained:
+            vectors[:, 0] = torch.arange(400) % 2 - 0.5
+        self.words = nn.EmbeddingBag.from_pretrained(vectors, freeze=True)
+        self.net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+
+    def loss(self, batch: Any) -> Tensor:
+        return cross_entropy(self.net(self.words(batch[0])), batch[1])
+
+    def configure_optimizers(self) -> Any:
+        return Adam(self.parameters(), lr=0.01)
+
+
+def reviews() -> InMemory:
+    """The class is the parity that most words have."""
+    generator = torch.Generator().manual_seed(0)
+    y = torch.randint(2, (900,), generator=generator)
+    odd = torch.rand(900, 10, generator=generator) < 0.3 + 0.4 * y[:, None]
+    x = 2 * torch.randint(200, (900, 10), generator=generator) + odd
+    return InMemory(Samples(x[:600], y[:600]), Samples(x[600:], y[600:]), 2)
+
+
+class Texts(LightningDataModule):
+    """Batches of texts of different lengths, which the loader fills up; hardly a word of them is known, or all are."""
+
+    def __init__(self, known: bool) -> None:
+        super().__init__()
+        self.known = known
+
+    def texts(self, count: int, seed: int) -> list[tuple[Tensor, Tensor]]:
+        generator = torch.Generator().manual_seed(seed)
+        found = []
+        for number in range(count):
+            length = int(torch.randint(4, 30, (), generator=generator))
+            x = torch.randint(2, 50, (length,), generator=generator) + 50 * (number % 2)
+            unknown = torch.rand(length, generator=generator) < (0.0 if self.known else 0.99)
+            found.append((x.masked_fill(unknown, 1), torch.tensor(number % 2)))
+        return found
+
+    def loader(self, count: int, seed: int) -> DataLoader:
+        def collate(examples: Any) -> Any:
+            x, y = zip(*examples, strict=True)
+            return pad_sequence(x, batch_first=True), torch.stack(y)
+
+        return DataLoader(self.texts(count, seed), batch_size=32, shuffle=seed == 0, collate_fn=collate)
+
+    def train_dataloader(self) -> DataLoader:
+        return self.loader(800, 0)
+
+    def val_dataloader(self) -> DataLoader:
+        return self.loader(200, 1)
+
+
+class Bag(Steps):
+    """Counts tokens, padding left out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = nn.Sequential(nn.Linear(100, 16), nn.ReLU(), nn.Linear(16, 2))
+
+    def loss(self, batch: Any) -> Tensor:
+        counts = one_hot(batch[0], 100).sum(dim=1).float()
+        return cross_entropy(self.net(counts * (torch.arange(100) > 0)), batch[1])
+
+
+FAULTY: dict[str, tuple[str, LightningModule, LightningDataModule]] = {
+    "classes on the wrong axis": ("loss_mismatch", Tagger(by_tag=False), Sentences()),
+    "targets in another order": ("loss_mismatch", Tagger(by_tag=True, in_one_order=False), Sentences()),
+    "saturated gates of an LSTM": ("saturated_units", reader(nn.LSTM, loud=True), SEQUENCES),
+    "saturated gates of a GRU": ("saturated_units", reader(nn.GRU, loud=True), SEQUENCES),
+    "frozen vectors at random": ("frozen_parameters", Vectors(trained=False), reviews()),
+    "texts of unknown words": ("constant_input", Bag(), Texts(known=False)),
+}
+HEALTHY: dict[str, Callable[[], list[Finding]]] = {
+    "classes on axis 1": lambda: by(Tagger(by_tag=True), Sentences()),
+    "gates of an LSTM": lambda: by(reader(nn.LSTM, loud=False), SEQUENCES),
+    "gates of a GRU": lambda: by(reader(nn.GRU, loud=False), SEQUENCES),
+    "frozen vectors of a training": lambda: by(Vectors(trained=True), reviews()),
+    "texts of known words": lambda: by(Bag(), Texts(known=True)),
+}
+
+
+@pytest.mark.parametrize("name", FAULTY)
+def test_a_mistake_is_named_first(name: str) -> None:
+    code, module, data = FAULTY[name]
+    findings = by(module, data)
+    assert [findings[0].code, healthy(findings)] == [code, False], findings
+
+
+@pytest.mark.parametrize("name", HEALTHY)
+def test_its_twin_gets_notes_at_most(name: str) -> None:
+    findings = HEALTHY[name]()
+    assert healthy(findings), findings
