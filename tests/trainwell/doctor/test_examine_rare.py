@@ -15,10 +15,10 @@ from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 from trainwell.data.batches import Samples
-from trainwell.doctor.history import History
+from trainwell.doctor.history import History, Scores
 from trainwell.doctor.inspection import Inspection
 from trainwell.doctor.rules.forward_pass import lagging_statistics
-from trainwell.doctor.rules.optimization import too_narrow
+from trainwell.doctor.rules.optimization import overfitting, too_narrow
 from trainwell.findings import Finding, healthy
 
 UNKNOWN, PADDING = 1, 0
@@ -405,6 +405,13 @@ def test_a_layer_of_one_unit_is_narrow_where_no_direction_passes_most_samples() 
     history.inspection = Inspection(rank=0, full_rank=10)
     history.scores = {}
     assert [finding.code for finding in too_narrow(history)] == ["too_narrow"]
+
+
+@pytest.mark.parametrize(("train_accuracy", "codes"), [(0.35, []), (0.6, ["overfitting"])])
+def test_what_falls_from_chance_to_chance_is_not_overfitted(train_accuracy: float, codes: list[str]) -> None:
+    history = History(3, chance=(0.38, 0.03), baseline=0.99, val_count=225)
+    history.scores = {0: Scores(1.1, 0.32, 1.1, 0.4), 200: Scores(1.09, train_accuracy, 1.11, 0.26)}
+    assert [finding.code for finding in overfitting(history)] == codes
 
 
 def test_only_units_that_see_the_same_inputs_can_start_equal() -> None:

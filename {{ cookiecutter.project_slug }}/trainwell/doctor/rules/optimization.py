@@ -162,7 +162,7 @@ def overfitting(history: History, forgot: float = FORGOT) -> Iterator[Finding]:
     if history.guess_loss is not None:  # early epochs lose and regain much of the loss, unless all is lost
         forgot = 2 * EXPLAINED_DEVIATION if last.val_accuracy < -EXPLAINED_DEVIATION else inf
     lost = best.val_accuracy - last.val_accuracy
-    learned = last.train_accuracy > best.train_accuracy
+    learned = last.train_accuracy > max(best.train_accuracy, history.chance[0] if history.num_classes else -inf)
     memorized = last.train_accuracy > MEMORIZED and last.train_accuracy - last.val_accuracy > GAP
     if (learned and lost > max(forgot, 4 * history.chance[1])) or memorized:
         evidence = (
