@@ -50,6 +50,13 @@ def test_offers_come_after_the_remedies_derived_from_the_evidence(tmp_path: Path
     assert finding.remedies == ("optimizer.lr=0.1",)
 
 
+def test_skip_connections_are_offered_and_no_part_of_another_remedy_is(project: Path) -> None:
+    found = Finding("vanishing_gradient", "error", "layers", "1", ("activation=relu initialisation=he",))
+    (finding,) = treated([found], project / "configs")
+    assert finding.remedies[:2] == (*found.remedies, "residual.connection=skip")
+    assert not {"activation=relu", "initialisation=he"} & set(finding.remedies)
+
+
 def test_a_remedy_that_changes_nothing_or_is_refused_is_not_offered(project: Path, compose: Callable[..., Any]) -> None:
     remedies = ("activation=relu", "activation=gelu", "activation=nothing")
     finding = Finding("dead_units", "error", "head", "1", remedies)

@@ -21,7 +21,7 @@ from ..findings import Finding
 CONFIGS = Path("configs")  # in the root of the project
 LINE = re.compile(r"^# Remedy for: ([a-z_]+(?:, [a-z_]+)*)(?: with (.+))?$", re.MULTILINE)
 READ = ("seed", "data", "task", "trainer", "callbacks", "compile")  # keys of which a training is built
-BY_COST = ("optimizer", "trainer", "callbacks", "data", "initialisation", "dropout", "weight_decay", "normalisation")
+BY_COST = ("optimizer", "trainer", "callbacks", "data", "initialisation", "dropout", "weight_decay", "residual")
 LOWER = ("where the optimizer is made, a tenth of the learning rate:", "    torch.optim.Adam(parameters, lr=lr / 10)")
 ADVICE = {
     "learning_rate_too_high": LOWER,
@@ -70,16 +70,20 @@ def offers(configs: Path = CONFIGS) -> Iterator[tuple[str, str]]:
 def treated(findings: Iterable[Finding], configs: Path = CONFIGS, ineffective: Collection[str] = ()) -> list[Finding]:
     """The findings, each with the offers against it after the remedies derived from its evidence.
 
-    ``ineffective`` overrides were tried without success and are left out.
+    ``ineffective`` overrides were tried without success and are left out, and so are parts of others.
     """
     listed = list(findings)
     known = list(offers(configs)) if listed else []
     found = []
     for finding in listed:
-        offered = [remedy for code, remedy in known if code == finding.code]
+        offered = [remedy for code, remedy in known if code == finding.code and not is_part(remedy, finding.remedies)]
         remedies = dict.fromkeys([*finding.remedies, *offered])
         found.append(advised(finding.with_remedies(each for each in remedies if each not in ineffective)))
     return found
+
+
+def is_part(remedy: str, others: Iterable[str]) -> bool:
+    return any(set(remedy.split()) <= set(other.split()) for other in others)
 
 
 def applicable(finding: Finding, overrides: Sequence[str]) -> Finding:
