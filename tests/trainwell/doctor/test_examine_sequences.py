@@ -38,6 +38,15 @@ class Tagger(Steps):
         return Adam(self.parameters(), lr=0.01)
 
 
+class Reshaped(Tagger):
+    def __init__(self) -> None:
+        super().__init__(by_tag=True)
+        self.net = nn.Sequential(nn.Embedding(WORDS, 32), nn.Linear(32, 12))
+
+    def loss(self, batch: Any) -> Tensor:
+        return cross_entropy(self.net(batch[0]).reshape(len(batch[0]), 12, LENGTH), batch[1])
+
+
 class Sentences(LightningDataModule):
     """Each word has a tag."""
 
@@ -147,6 +156,7 @@ class Bag(Steps):
 
 FAULTY: dict[str, tuple[str, LightningModule, LightningDataModule]] = {
     "classes on the wrong axis": ("loss_mismatch", Tagger(by_tag=False), Sentences()),
+    "classes reshaped to axis 1": ("loss_mismatch", Reshaped(), Sentences()),
     "targets in another order": ("loss_mismatch", Tagger(by_tag=True, in_one_order=False), Sentences()),
     "saturated gates of an LSTM": ("saturated_units", reader(nn.LSTM, loud=True), SEQUENCES),
     "saturated gates of a GRU": ("saturated_units", reader(nn.GRU, loud=True), SEQUENCES),

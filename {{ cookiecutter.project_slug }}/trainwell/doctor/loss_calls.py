@@ -46,7 +46,7 @@ class LossCall:
     shifted: bool = False  # whether a constant was added to what the operation gave
     log_input: bool = True  # of a Poisson likelihood
     weight: Tensor | None = None  # of the classes, in a cross-entropy
-    by_linear: bool = False  # whether the last axis of the outputs is that of a linear layer
+    unmoved: bool = False  # whether classes come from a linear layer, behind which they were not moved to axis 1
     affine: bool = False  # whether all operations that made the outputs are linear in the inputs
 
 
@@ -80,7 +80,7 @@ class LossCalls(TorchFunctionMode):
                 value /= max(len(targets) if shares else targets.numel(), 1)
             operation, shifted = operation_behind(outputs)
             logs = bool((kwargs or {}).get("log_input", True))
-            made = (operation, targets, value, shifted, logs, weight, last_axis_of_linear(outputs), are_affine(outputs))
+            made = (operation, targets, value, shifted, logs, weight, are_unmoved(outputs), are_affine(outputs))
             self.found.append(LossCall(name, outputs.detach(), *made))
             self.results.append(result)
         return result
@@ -114,16 +114,16 @@ def operation_behind(outputs: Tensor) -> tuple[str, bool]:
     return ("" if node is None else node.name()), shifted
 
 
-def last_axis_of_linear(outputs: Tensor) -> bool:
-    """Whether the outputs are those of a linear layer, as it gives them."""
+def are_unmoved(outputs: Tensor) -> bool:
+    """Whether a linear layer made the outputs (B, C, T), which it puts along the last axis, without a transposition."""
     node = outputs.grad_fn
-    while node is not None and node.name().startswith(("View", "UnsafeView", "AddBackward")):
+    while node is not None and node.name().startswith(("View", "UnsafeView", "ReshapeAlias", "AddBackward")):
         node = node.next_functions[0][0]
-    if node is None or not node.name().startswith(("Addmm", "Mm")):
+    if outputs.ndim < 3 or node is None or not node.name().startswith(("Addmm", "Mm")):
         return False
     transposed = [before for before, _ in node.next_functions if before is not None and before.name() == "TBackward0"]
     weights = [getattr(before, "variable", None) for node in transposed for before, _ in node.next_functions]
-    return any(weight is not None and len(weight) == outputs.shape[-1] for weight in weights)
+    return any(weight is not None and len(weight) == outputs.shape[1] for weight in weights)
 
 
 def are_affine(outputs: Tensor) -> bool:

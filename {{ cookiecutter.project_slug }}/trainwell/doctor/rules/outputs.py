@@ -100,10 +100,10 @@ def loss_mismatch(history: History) -> Iterator[Finding]:
                 "    loss = F.binary_cross_entropy_with_logits(outputs, y)",
             )
             yield Finding("loss_mismatch", "error", "loss", evidence, advice=advice)
-    if call is not None and call.name == "cross_entropy" and call.by_linear and call.outputs.ndim == 3:
+    if call is not None and call.name == "cross_entropy" and call.unmoved:
         evidence = f"cross_entropy takes axis 1 of outputs {tuple(call.outputs.shape)} for the classes; "
         evidence += "the linear layer that made them has its outputs along the last axis"
-        advice = ("move the classes to axis 1:", "    loss = F.cross_entropy(outputs.transpose(1, 2), y)")
+        advice = ("move the classes to axis 1, and reshape nothing:", "    F.cross_entropy(outputs.movedim(-1, 1), y)")
         yield Finding("loss_mismatch", "error", "loss", evidence, advice=advice)
     if call is not None and call.name.startswith("binary_cross_entropy"):
         low, high = call.targets.min().item(), call.targets.max().item()
