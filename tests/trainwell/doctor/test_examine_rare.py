@@ -16,9 +16,9 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 from trainwell.data.batches import Samples
 from trainwell.doctor.history import History, Scores
-from trainwell.doctor.inspection import Inspection
+from trainwell.doctor.inspection import Fading, Inspection
 from trainwell.doctor.rules.forward_pass import lagging_statistics
-from trainwell.doctor.rules.optimization import overfitting, too_narrow
+from trainwell.doctor.rules.optimization import overfitting, stays_at_chance, too_narrow
 from trainwell.findings import Finding, healthy
 
 UNKNOWN, PADDING = 1, 0
@@ -412,6 +412,14 @@ def test_what_falls_from_chance_to_chance_is_not_overfitted(train_accuracy: floa
     history = History(3, chance=(0.38, 0.03), baseline=0.99, val_count=225)
     history.scores = {0: Scores(1.1, 0.32, 1.1, 0.4), 200: Scores(1.09, train_accuracy, 1.11, 0.26)}
     assert [finding.code for finding in overfitting(history)] == codes
+
+
+@pytest.mark.parametrize("has_gates", [False, True])
+def test_without_gates_less_fading_is_enough_of_a_reason(has_gates: bool) -> None:
+    history = History(3, learning_rate=0.01, chance=(0.34, 0.03), val_count=192, measured={190: {}})
+    history.scores = {0: Scores(1.1, 0.34, 1.1, 0.34), 190: Scores(1.05, 0.4, 1.1, 0.34)}
+    history.inspection = Inspection(fading=Fading(-2.4, "rnn", has_gates))
+    assert [finding.code for finding in stays_at_chance(history)] == ["vanishing_gradient"] * (not has_gates)
 
 
 def test_only_units_that_see_the_same_inputs_can_start_equal() -> None:

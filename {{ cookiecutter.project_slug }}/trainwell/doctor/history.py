@@ -19,7 +19,6 @@ TOO_LONG = -1.2  # power of ten of the share by which a step changes the weights
 EXPLAINED_DEVIATION = 0.05  # of an explained share of the loss, which outliers decide
 LIKELIER = 9.0  # twice the logarithm of a likelihood ratio: three standard deviations, squared
 LEARNS = 0.25  # of the way from chance to simple learners
-FADED = -3.0  # power of ten of the gradient at the first steps of a sequence, relative to the largest
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 

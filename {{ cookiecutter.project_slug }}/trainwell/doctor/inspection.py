@@ -17,6 +17,7 @@ BLOCKED_STEPS = 3
 FEWEST_WEIGHTS, NEARLY = 32, 0.2  # of a weight whose distribution is known; of its deviation
 MOST_SIGMAS, MOMENTS = 4.0, torch.tensor([1.0, 2.0, 96.0])  # variances of x, x**2 and x**4 of a standard normal
 ROUNDED = 1e-2  # of a gradient, since it is the difference between two large ones
+FAINT = {True: -3.0, False: -2.0}  # powers of ten, by whether the layer has gates
 TINY = 1e-30  # replaces zero in logarithms
 
 
@@ -67,6 +68,10 @@ class Fading(NamedTuple):
     ratio: float  # of its largest norm at any step, as a power of ten
     layer: str
     has_gates: bool
+
+    @property
+    def is_faint(self) -> bool:
+        return self.ratio < FAINT[self.has_gates]
 
 
 class Inspector:

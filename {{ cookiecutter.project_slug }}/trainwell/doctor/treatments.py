@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 from ..data import standardize
 from ..data.batches import Samples
 from .forward_checks import holds_identifiers
-from .history import FADED, History
+from .history import History
 from .layer_statistics import layers_of
 from .problem import Problem
 
@@ -295,7 +295,7 @@ def against(code: str, history: History) -> Iterator[Treatment]:
     """What may help against a finding, the likeliest first."""
     lower = (rate_times(history, 0.1), rate_times(history, 0.01)) if history.learning_rate > 0 else ()
     fading = history.inspection.fading
-    if code == "vanishing_gradient" and fading is not None and fading.ratio < FADED:
+    if code == "vanishing_gradient" and fading is not None and fading.is_faint:
         yield REMEMBERING
     if code == "learning_rate_too_low":
         longest = history.longest_step()

@@ -9,7 +9,7 @@ from itertools import pairwise
 from math import inf, isfinite, log10
 
 from ...findings import Finding
-from ..history import EXPLAINED_DEVIATION, FADED, TOO_LONG, WINDOWS, History
+from ..history import EXPLAINED_DEVIATION, TOO_LONG, WINDOWS, History
 from ..loss_calls import constant_loss
 from .signal_flow import VANISHED
 
@@ -224,13 +224,13 @@ def stays_at_chance(history: History) -> Iterator[Finding]:
     reached = f"{history.last.val_accuracy:.1%} after {history.steps} steps"
     accuracy = f"validation {history.score} is {reached}, chance {chance:.1%}"
     fading = history.inspection.fading
-    if history.baseline < chance + 6 * deviation and not jumps and not (unknown and fading and fading.ratio < FADED):
+    if history.baseline < chance + 6 * deviation and not jumps and not (unknown and fading and fading.is_faint):
         return
     ratio, growth, severity = history.gradient_ratio(), history.growth(), history.severity
     if ratio is not None and ratio[0] < VANISHED / 2:
         evidence = f"{accuracy}; gradient ratio 10^{ratio[0]:.1f}"
         yield Finding("vanishing_gradient", severity, f"{ratio[1]} to {ratio[2]}", evidence)
-    elif fading and fading.ratio < FADED:
+    elif fading and fading.is_faint:
         evidence = f"{accuracy}; the gradient at the first steps of a sequence is 10^{fading.ratio:.1f} of the largest"
         yield Finding("vanishing_gradient", severity, fading.layer, evidence, advice=REMEMBER[fading.has_gates])
     elif growth is not None and growth < 0.9:
