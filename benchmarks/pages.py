@@ -1,6 +1,7 @@
 """What the pages in ``docs/`` share: how figures look, and what measurements were made on."""
 
 import platform
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -30,6 +31,17 @@ def save(figure: Figure, path: Path) -> None:
     with pyplot.style.context(STYLE):
         figure.savefig(path, metadata={"Software": None}, pil_kwargs={"optimize": True})
     pyplot.close(figure)
+
+
+def row(*cells: object) -> str:
+    """A row of a table in Markdown."""
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def filled(template: Path, sections: Mapping[str, Iterable[str]], **values: object) -> str:
+    """The text of a page: its template with the lines of each section, further values, and what ``machine`` says."""
+    texts = {name: "\n".join(lines) for name, lines in sections.items()}
+    return template.read_text("utf-8").format(**texts, **values, **machine())
 
 
 def machine() -> dict[str, str]:

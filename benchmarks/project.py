@@ -81,6 +81,13 @@ class Project:
         config.monitor_mode = "min" if config.monitor.endswith("/loss") else "max"
         return config
 
+    def built(self, overrides: Sequence[str]) -> tuple[DictConfig, Any, Any]:
+        """Their configuration, and the data and the task that it describes."""
+        from trainwell.runs.load import build
+
+        config = self.composed(overrides)
+        return config, *build(config)
+
     def jobs(self, overrides: Sequence[str]) -> list[Job]:
         """The runs that a sweep consists of: ``seed=0,1 +experiment=x`` are two."""
         from trainwell.config import compose

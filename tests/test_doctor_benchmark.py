@@ -8,7 +8,7 @@ from pkgutil import resolve_name
 import numpy as np
 import pytest
 
-from benchmarks.doctor.cases import DEVELOPMENT, HELD_OUT, LAST, Case, all_cases, faulty_cases, merged, tables
+from benchmarks.doctor.cases import DEVELOPMENT, HELD_OUT, LAST, all_cases, changed, faulty_cases, merged, tables
 from benchmarks.doctor.datasets import CHANGES, SOURCES, few
 from benchmarks.doctor.page import by_part, share
 from benchmarks.doctor.results import Result, misses
@@ -35,20 +35,20 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
 def test_there_are_enough_cases_of_every_code_in_both_halves() -> None:
     first = [case for case in all_cases() if case.part != LAST]
-    assert len([case for case in first if case.code]) >= 60
-    assert len([case for case in first if not case.code]) >= 24
-    assert {case.code for case in faulty_cases()} == CODES == set(tables()["faulty"])
-    for code in [*CODES, None]:
-        of_code = [case for case in first if case.code == code]
+    assert len([case for case in first if case.codes]) >= 60
+    assert len([case for case in first if not case.codes]) >= 24
+    assert {code for case in faulty_cases() for code in case.codes} == CODES == set(tables()["faulty"])
+    for codes in [*((code,) for code in CODES), ()]:
+        of_code = [case for case in first if case.codes == codes]
         assert len(of_code) // 2 == sum(case.part == HELD_OUT for case in of_code) >= 2
-        assert sum(case.part == LAST for case in all_cases() if case.code == code) >= 2
-    assert len({(case.code, case.name) for case in all_cases()}) == len(all_cases())
+        assert sum(case.part == LAST for case in all_cases() if case.codes == codes) >= 2
+    assert len({(case.codes, case.name) for case in all_cases()}) == len(all_cases())
 
 
 def test_the_counts_are_those_of_the_published_page() -> None:
     published = Path(__file__).parents[1].joinpath("docs", "doctor.md").read_text("utf-8")
     first = [case for case in all_cases() if case.part != LAST]
-    assert f"There are {sum(case.code is not None for case in first)} " in published
+    assert f"There are {sum(bool(case.codes) for case in first)} " in published
     assert f"another {len(all_cases()) - len(first)} configurations" in published
     of_stacks = [stack for stack in all_stacks() if stack in held_out_half(all_stacks())]
     assert f"{len(of_stacks)}: " in published.partition("AUTOTRAINER")[2]
@@ -56,7 +56,7 @@ def test_the_counts_are_those_of_the_published_page() -> None:
 
 def test_there_are_cases_of_every_network() -> None:
     for faulty in (True, False):
-        of_kind = [case for case in all_cases() if (case.code is not None) == faulty]
+        of_kind = [case for case in all_cases() if bool(case.codes) == faulty]
         networks = {override for case in of_kind for override in case.overrides if override.startswith("network=")}
         assert networks >= {"network=cnn", "network=transformer", "network=custom"}
 
@@ -76,8 +76,8 @@ def test_every_name_in_the_tables_is_defined() -> None:
 
 
 def test_a_case_differs_from_its_base_in_its_change_alone() -> None:
-    case = Case("mlp", "optimizer=sgd optimizer.lr=5", "learning_rate_too_high", DEVELOPMENT)
-    assert set(case.overrides) - set(case.unchanged.overrides) == {"optimizer=sgd", "optimizer.lr=5"}
+    case = changed("mlp", "optimizer=sgd optimizer.lr=5", "learning_rate_too_high", DEVELOPMENT)
+    assert set(case.overrides) - set(case.twin.overrides) == {"optimizer=sgd", "optimizer.lr=5"}
     assert merged("weight_decay=l2 weight_decay.strength=1", "weight_decay=none") == ("weight_decay=none",)
 
 
@@ -86,7 +86,7 @@ def test_a_base_composes_without_mistakes(base: str, project: Project, monkeypat
     from trainwell.config import compose
 
     monkeypatch.chdir(project.folder)
-    config = compose.composed("train", [*QUIET, *Case(base, "", None, LAST).overrides])
+    config = compose.composed("train", [*QUIET, *changed(base, "", None, LAST).overrides])
     assert not compose.mistakes("train", compose.without_hydra(config), config.hydra)
 
 
@@ -102,13 +102,13 @@ def test_intervals_are_those_of_the_tables() -> None:
 
 
 def test_tables_and_misses_count_what_was_found() -> None:
-    first = Case("mlp, sgd", "optimizer.lr=1", "oscillating_loss", DEVELOPMENT)
-    second = Case("mlp, sgd", "optimizer.lr=2", "oscillating_loss", HELD_OUT)
-    healthy = Case("mlp", "", None, HELD_OUT)
+    first = changed("mlp, sgd", "optimizer.lr=1", "oscillating_loss", DEVELOPMENT)
+    second = changed("mlp, sgd", "optimizer.lr=2", "oscillating_loss", HELD_OUT)
+    healthy = changed("mlp", "", None, HELD_OUT)
     dead = [{"code": "dead_units", "severity": "error", "evidence": "all of them"}]
     too_high = [{**dead[0], "code": "learning_rate_too_high"}]  # a neighbour
     results = [Result(first, 0, dead), Result(second, 1, too_high), Result(healthy, 0, [])]
-    table = list(by_part(results, {"named": lambda result: result.named if result.case.code else None}))
+    table = list(by_part(results, {"named": lambda result: result.named if result.case.codes else None}))
     assert table[2:] == [f"| named | {share([False])} | {share([True])} |"]
     assert list(misses(results)) == [
         "oscillating_loss: mlp, sgd | optimizer.lr=1, seed 0",

@@ -7,12 +7,18 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.doctor.field.cases import DEVELOPMENT, HELD_OUT, PACKAGE, FieldCase, all_cases
+from benchmarks.doctor.cases import Case
+from benchmarks.doctor.field.cases import DEVELOPMENT, HELD_OUT, all_cases, files
 from benchmarks.doctor.field.data import arrays_of
 from benchmarks.doctor.field.page import BEGIN, with_section
-from benchmarks.doctor.field.results import FieldResult
+from benchmarks.doctor.results import Result
 
-NETWORKS = {(case.factory, case.data) for case in all_cases() if not case.is_module}
+SETTINGS = [dict(text.partition("=")[::2] for text in case.overrides) for case in all_cases()]
+NETWORKS = {
+    (each["network.factory"], Path(each.get("data.path") or each["+data.path"]).stem)
+    for each in SETTINGS
+    if "network.factory" in each
+}
 SAMPLES = 16
 
 
@@ -30,7 +36,7 @@ def test_a_faulty_configuration_differs_from_its_twin() -> None:
     for case in all_cases():
         if case.codes:
             assert case.twin is not None
-            assert case.overrides(Path()) != case.twin.overrides(Path()), case.name
+            assert case.overrides != case.twin.overrides, case.name
             assert not case.twin.codes
 
 
@@ -39,24 +45,24 @@ def test_a_network_has_an_output_for_each_class(factory: str, data: str) -> None
     x = torch.from_numpy(arrays_of(data)["x"][:SAMPLES])
     x = x if not x.is_floating_point() else x.float()
     torch.manual_seed(0)
-    network: nn.Module = resolve_name(f"{PACKAGE}.{factory}")(tuple(x.shape[1:]), 3)
+    network: nn.Module = resolve_name(factory)(tuple(x.shape[1:]), 3)
     x = x if any(isinstance(part, nn.Embedding) for part in network.modules()) else x.float()
     assert network(x).shape == (SAMPLES, 3)
 
 
 def test_every_data_set_has_samples_and_targets() -> None:
-    for name in {case.data for case in all_cases()}:
+    for name in files():
         made = arrays_of(name)
         assert len(made["x"]) == len(made["y"]) > 0
         assert not (made["x"] != made["x"]).any(), name
 
 
 def test_notes_are_not_counted() -> None:
-    case = FieldCase("name", "digits", "networks.mlp", False, (), ("dead_units",))
+    case = Case("name", (), ("dead_units",), HELD_OUT)
     note = {"code": "unscaled_input", "severity": "note"}
     dead = {"code": "dead_units", "severity": "error"}
-    assert FieldResult(case, HELD_OUT, [note, dead], 1.0).named
-    assert not FieldResult(case, HELD_OUT, [note], 1.0).flagged
+    assert Result(case, 0, [note, dead]).named
+    assert not Result(case, 0, [note]).flagged
 
 
 def test_the_section_replaces_an_earlier_one() -> None:

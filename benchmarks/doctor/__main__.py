@@ -12,38 +12,31 @@ is kept in ``build/doctor/``.
 import sys
 
 from ..project import TEMPLATE, write
-from .cases import DEVELOPMENT
+from .cases import DEVELOPMENT, all_cases
 from .field import pictures
-from .field import results as field_results
-from .field.page import field_section, with_section
+from .field.page import examined_in_field, field_section, with_section
 from .measurements import Measurements
 from .page import page
-from .results import examined, misses, repaired, unharmed
+from .results import examined, examined_stacks, misses
+
+DOCS = TEMPLATE / "docs"
 
 
 def main(arguments: list[str]) -> None:
     measurements = Measurements()
+    only_field = "field" in arguments
     if "pictures" in arguments:
-        shown = {path.stem for path in (TEMPLATE / "docs" / "gallery").glob("*.png")}
-        pictures.draw(measurements, TEMPLATE / "docs" / "findings", shown)
-        return
-    page_path = TEMPLATE / "docs" / "doctor.md"
-    in_field = field_results.examined(measurements, only_development=DEVELOPMENT in arguments)
-    if "field" in arguments:
-        if DEVELOPMENT in arguments:
-            print("\n".join(str(result) for result in in_field if not result.right))
-        else:
-            write(page_path, with_section(page_path.read_text("utf-8"), field_section(measurements, in_field)))
-        return
-    results, stacks = examined(measurements, only_development=DEVELOPMENT in arguments)
-    if DEVELOPMENT in arguments:
-        print("\n".join(misses([*results, *stacks])))
-        return
-    excluded = unharmed(measurements)
-    results = [result for result in results if (result.case, result.seed) not in excluded]
-    repairs = [repair for repair in repaired(measurements) if (repair.case, repair.seed) not in excluded]
-    whole = page(measurements, results, stacks, repairs, excluded)
-    write(page_path, with_section(whole, field_section(measurements, in_field)))
+        pictures.draw(measurements, DOCS / "findings", {path.stem for path in (DOCS / "gallery").glob("*.png")})
+    elif DEVELOPMENT in arguments:
+        results = [*examined_in_field(measurements, only_development=True)]
+        if not only_field:
+            results += examined(measurements, [case for case in all_cases() if case.part == DEVELOPMENT])
+            results += examined_stacks(measurements, only_development=True)
+        print("\n".join(misses(results)))
+    else:
+        path = DOCS / "doctor.md"
+        whole = path.read_text("utf-8") if only_field else page(measurements)
+        write(path, with_section(whole, field_section(measurements)))
 
 
 if __name__ == "__main__":

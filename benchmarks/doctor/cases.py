@@ -9,49 +9,40 @@ from typing import Any
 import yaml
 
 PARTS = DEVELOPMENT, HELD_OUT, LAST = "development", "held out", "written last"
+HERE = Path(__file__).parent
 FILES = "../../data"  # from the root of the baked project, where the benchmark runs
 NETWORKS = "benchmarks.doctor.networks"
 
 
 @cache
 def tables() -> dict[str, Any]:
-    return yaml.safe_load((Path(__file__).parent / "cases.yaml").read_text("utf-8"))
+    return yaml.safe_load((HERE / "cases.yaml").read_text("utf-8"))
 
 
 @dataclass(frozen=True)
 class Case:
-    """A base with a change, and the code of the fault that the change brings; None: it is healthy."""
+    """A configuration. ``codes`` name its fault, each of them rightly; none: it is healthy."""
 
-    base: str
-    change: str
-    code: str | None
+    name: str
+    overrides: tuple[str, ...]
+    codes: tuple[str, ...]
     part: str
+    twin: "Case | None" = None  # the same without the fault
+    neighbours: tuple[str, ...] = ()  # further codes that may come first
+    explained: str = ""  # why the doctor is wrong about it
+    folder: Path = HERE  # of the code that its data and networks are made by
 
-    @property
-    def name(self) -> str:
-        return f"{self.base} | {self.change}" if self.change else self.base
 
-    @property
-    def overrides(self) -> tuple[str, ...]:
-        found = merged(tables()["every"], tables()["bases"][self.base]["overrides"], self.change)
-        return tuple(expanded(override) for override in found)
-
-    @property
-    def unchanged(self) -> "Case":
-        """The base alone, which is healthy."""
-        return Case(self.base, "", None, tables()["bases"][self.base]["part"])
-
-    @property
-    def neighbours(self) -> dict[str, str]:
-        """Codes that may come first as well, and why."""
-        return tables()["neighbours"].get(self.code, {})
-
-    @property
-    def repairable(self) -> bool:
-        """Whether overrides can remove the fault: not if it is in the data or in a network of one's own."""
-        changed = [override.partition("=")[0] for override in self.change.split()]
-        in_data = "data.path" in changed and "data.standardize" not in changed
-        return self.code is not None and not in_data and "network.factory" not in changed
+def changed(base: str, change: str, code: str | None, part: str) -> Case:
+    """A base with a change that brings the fault of the code; None: it is healthy."""
+    settings = tables()["bases"][base]
+    name = f"{base} | {change}" if change else base
+    overrides = tuple(expanded(text) for text in merged(tables()["every"], settings["overrides"], change))
+    explained = tables()["explained"].get(name, "")
+    if code is None:
+        return Case(name, overrides, (), part, explained=explained)
+    twin = changed(base, "", None, settings["part"])
+    return Case(name, overrides, (code,), part, twin, tuple(tables()["neighbours"].get(code, ())), explained)
 
 
 def merged(*texts: str) -> tuple[str, ...]:
@@ -74,7 +65,7 @@ def expanded(override: str) -> str:
 @cache
 def all_cases() -> tuple[Case, ...]:
     """Healthy and faulty ones; those written last come last."""
-    bases = [Case(base, "", None, settings["part"]) for base, settings in tables()["bases"].items()]
+    bases = [changed(base, "", None, settings["part"]) for base, settings in tables()["bases"].items()]
     faulty = [case for code, of_base in tables()["faulty"].items() for case in listed(of_base, code)]
     cases = [*bases, *listed(tables()["healthy"], None), *faulty]
     return tuple(sorted(cases, key=lambda case: case.part == LAST))
@@ -82,8 +73,17 @@ def all_cases() -> tuple[Case, ...]:
 
 def listed(of_base: dict[str, dict[str, str]], code: str | None) -> Iterator[Case]:
     for base, changes in of_base.items():
-        yield from (Case(base, change, code, part) for change, part in changes.items())
+        yield from (changed(base, change, code, part) for change, part in changes.items())
 
 
 def faulty_cases() -> list[Case]:
-    return [case for case in all_cases() if case.code]
+    return [case for case in all_cases() if case.codes]
+
+
+def repairable(case: Case) -> bool:
+    """Whether overrides can remove the fault: not if it is in the data or in a network of one's own."""
+    if case.twin is None:
+        return False
+    keys = {override.partition("=")[0] for override in {*case.overrides} - {*case.twin.overrides}}
+    in_data = "data.path" in keys and "data.standardize" not in keys
+    return not in_data and "network.factory" not in keys

@@ -1,6 +1,6 @@
 """Data sets of the doctor's benchmark, and ways to spoil them. Nothing here knows the project."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 
@@ -63,17 +63,18 @@ CHANGES: dict[str, Callable[..., Arrays]] = {
 }
 
 
-def arrays_of(name: str) -> Arrays:
+def arrays_of(name: str) -> dict[str, NDArray]:
     """The content of one of the files in ``cases.yaml``."""
     settings = dict(tables()["files"][name])
     x, y = SOURCES[settings.pop("of")]()
     change = settings.pop("change", None)
-    return CHANGES[change](x, y, **settings) if change else (x, y)
+    x, y = CHANGES[change](x, y, **settings) if change else (x, y)
+    return {"x": x, "y": y}
 
 
-def write_files(folder: Path) -> None:
+def write_files(folder: Path, names: Iterable[str], arrays_of: Callable[[str], dict[str, NDArray]]) -> None:
     """Make the files that do not exist."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in tables()["files"]:
+    for name in names:
         if not (folder / f"{name}.npz").exists():
-            np.savez(folder / f"{name}.npz", **dict(zip("xy", arrays_of(name), strict=True)))
+            np.savez(folder / f"{name}.npz", **arrays_of(name))

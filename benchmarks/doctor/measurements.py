@@ -14,30 +14,43 @@ from time import thread_time
 from typing import Any
 
 import torch
-from lightning import Trainer
+from lightning import Callback, LightningModule, Trainer
 from omegaconf import DictConfig
 
 from ..project import PLAIN, QUIET, TEMPLATE, Project, code_in, hashed, kept
-from . import datasets, networks, stacks
-from .cases import Case, tables
+from . import datasets, stacks
+from .cases import HERE, Case, tables
+from .field import cases as field_cases
 from .field import data as field_data
-from .field.cases import FieldCase
 from .stacks import Stack
 
 SEEDS = (0, 1, 2)
 FOLDER = TEMPLATE / "build" / "doctor"
 TRAINS = ("{{ cookiecutter.package_name }}", "trainwell/data", "trainwell/metrics.py")  # code
 NEVER_TRAINS = {"experiment", "hydra", "logger", "callbacks"}  # config groups
+MAKES = {"data", "datasets", "faults", "networks", "stacks"}  # modules that a case's data and networks are made by
 
 Findings = list[dict[str, Any]]  # as doctor.json has them
+Metrics = dict[str, float]
+
+
+class Epochs(Callback):
+    """The validation metrics of every epoch."""
+
+    def __init__(self) -> None:
+        self.metrics: list[Metrics] = []
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.sanity_checking:
+            self.metrics.append({name: float(value) for name, value in trainer.callback_metrics.items()})
 
 
 class Measurements:
     """A baked project with the data of the cases, in whose folder the process runs from now on."""
 
     def __init__(self, folder: Path = FOLDER) -> None:
-        datasets.write_files(folder / "data")
-        self.field_files = (folder / "field").resolve()
+        datasets.write_files(folder / "data", tables()["files"], datasets.arrays_of)
+        datasets.write_files(folder / "field", field_cases.files(), field_data.arrays_of)
         self.project = Project(folder)
         os.chdir(self.project.folder)  # the doctor reads configs/ there
         self.examinations, self.trainings = self.project.folder / "examinations", folder.resolve() / "trainings"
@@ -47,103 +60,61 @@ class Measurements:
             logging.getLogger(name).setLevel(logging.ERROR)
         warnings.filterwarnings("ignore", module="lightning")  # advice for long runs
 
-    def training(self, overrides: tuple[str, ...], seed: int) -> dict[str, float]:
-        """Validation accuracy and loss at the end of a whole training."""
-        path = self.trainings / key(overrides, seed, self.configuration, self.code)
-        return kept(path, lambda: self.train(*self.built(overrides, seed)))
+    def epochs(self, case: Case, seed: int = 0) -> list[Metrics]:
+        """The validation metrics of every epoch of a whole training."""
+        path = self.trainings / key(case.folder, case.overrides, seed, self.configuration, self.code)
+        return kept(path, lambda: self.train(*self.built(case, seed)))
 
-    def examination(self, case: Case, seed: int) -> Findings:
-        """What the doctor finds in the first steps."""
-        path = self.examinations / key(case.overrides, seed, self.configuration)
-        return kept(path, lambda: self.examine(*self.built(case.overrides, seed)))
+    def training(self, case: Case, seed: int = 0) -> Metrics:
+        return self.epochs(case, seed)[-1]
 
-    def repair(self, case: Case) -> tuple[str, ...]:
+    def examination(self, case: Case, seed: int = 0) -> dict[str, Any]:
+        """What the doctor ``found`` in the first steps, and the ``seconds`` of computing that it took."""
+        path = self.examinations / key(case.folder, case.overrides, seed, self.configuration)
+        return kept(path, lambda: self.examine(*self.built(case, seed)))
+
+    def repair(self, case: Case) -> list[str]:
         """The overrides that ``trainwell doctor --repair`` ends with."""
         from trainwell.doctor import remedies
 
-        path = self.examinations / key(case.overrides, self.configuration, list(remedies.offers()))
-        return tuple(kept(path, lambda: self.repaired(list(case.overrides))))
+        offers = list(remedies.offers())
+        path = self.examinations / key(case.folder, case.overrides, self.configuration, offers)
+        return kept(path, lambda: self.repaired(list(case.overrides)))
 
-    def field_training(self, case: FieldCase) -> dict[str, float]:
-        """The last validation metrics of a whole training."""
-        return kept(self.trainings / self.field_name(case), lambda: self.train_field(*self.built_field(case)))
-
-    def field_name(self, case: FieldCase) -> str:
-        """The name of a file for what a training of the case results in."""
-        return key(*self.field_key(case), self.configuration, self.code)
-
-    def field_examination(self, case: FieldCase) -> dict[str, Any]:
-        """What ``trainwell doctor`` finds, and the seconds of computing that it takes."""
-        path = self.examinations / key(*self.field_key(case), self.configuration)
-        return kept(path, lambda: self.examine_field(case))
-
-    def field_remedy(self, case: FieldCase) -> str | None:
-        """The first override that is offered against the first finding, and that the configuration can take."""
+    def remedy(self, case: Case, finding: dict[str, Any]) -> str | None:
+        """The first override that is offered against a finding, and that the configuration can take."""
         from trainwell.doctor.remedies import applicable
         from trainwell.findings import Finding
 
-        plain = next(each for each in self.field_examination(case)["findings"] if each["severity"] != "note")
         with self.project.hydra():
-            remedies = applicable(Finding(**plain), [*QUIET[1:], *case.overrides(self.field_files), "seed=0"]).remedies
+            remedies = applicable(Finding(**finding), [*QUIET, *case.overrides, "seed=0"]).remedies
         return remedies[0] if remedies else None
-
-    def field_key(self, case: FieldCase) -> tuple[Any, ...]:
-        field_data.write_file(self.field_files, case.data)
-        names = ("data", "networks", "faults")
-        code = [Path(__file__).parent.joinpath("field", f"{name}.py").read_text("utf-8") for name in names]
-        return (*case.overrides(Path("FILES")), *code)
-
-    def built_field(self, case: FieldCase) -> tuple[DictConfig, Any, Any]:
-        from trainwell.runs.load import build
-
-        config = self.project.composed([*QUIET[1:], *case.overrides(self.field_files), "seed=0"])
-        return config, *build(config)
-
-    def train_field(self, config: DictConfig, data: Any, task: Any, callbacks: Any = ()) -> dict[str, float]:
-        from trainwell.doctor.examine import trainer_settings
-
-        settings = trainer_settings(config, task)
-        settings["callbacks"] += callbacks
-        trainer = Trainer(**settings, enable_checkpointing=False, logger=False)
-        trainer.fit(task, datamodule=data)
-        return {name: float(value) for name, value in trainer.callback_metrics.items()}
-
-    def examine_field(self, case: FieldCase) -> dict[str, Any]:
-        from trainwell.doctor.examine import STEPS, examination, trainer_settings
-
-        config, data, task = self.built_field(case)
-        begun = thread_time()
-        settings = trainer_settings(config, task)
-        found, _ = examination(task, data, STEPS, config.seed, False, settings)
-        return {"findings": [finding.plain() for finding in found], "seconds": thread_time() - begun}
 
     def stack_training(self, stack: Stack) -> dict[str, Any]:
         """As ``stacks.train`` returns it."""
-        return kept(self.trainings / key(stack, stacks.STEPS), lambda: stacks.train(stack))
+        return kept(self.trainings / key(HERE, stack, stacks.STEPS), lambda: stacks.train(stack))
 
     def stack_examination(self, stack: Stack) -> Findings:
         """What the doctor finds in the stack, given to it as a stranger's module."""
-        return kept(self.examinations / key(stack), lambda: self.examine_stack(stack))
+        return kept(self.examinations / key(HERE, stack), lambda: self.examine_stack(stack))
 
-    def built(self, overrides: tuple[str, ...], seed: int) -> tuple[DictConfig, Any, Any]:
-        """Configuration, data and task."""
-        from trainwell.runs.load import build
+    def built(self, case: Case, seed: int) -> tuple[DictConfig, Any, Any]:
+        return self.project.built([*QUIET, *case.overrides, f"seed={seed}"])
 
-        config = self.project.composed([*QUIET, *overrides, f"seed={seed}"])
-        return config, *build(config)
-
-    def train(self, config: DictConfig, data: Any, task: Any) -> dict[str, Any]:
+    def train(self, config: DictConfig, data: Any, task: Any) -> list[Metrics]:
         from trainwell.doctor.examine import trainer_settings
 
-        trainer = Trainer(**trainer_settings(config, task), enable_checkpointing=False, logger=False)
-        trainer.fit(task, datamodule=data)
-        return {name: float(trainer.callback_metrics[f"val/{name}"]) for name in ("accuracy", "loss")}
+        settings, epochs = trainer_settings(config, task), Epochs()
+        settings["callbacks"].append(epochs)
+        Trainer(**settings, enable_checkpointing=False, logger=False).fit(task, datamodule=data)
+        return epochs.metrics
 
-    def examine(self, config: DictConfig, data: Any, task: Any) -> Findings:
+    def examine(self, config: DictConfig, data: Any, task: Any) -> dict[str, Any]:
         from trainwell.doctor.examine import examine, trainer_settings
 
+        begun = thread_time()
         found = examine(task, data, seed=config.seed, **trainer_settings(config, task))
-        return [finding.plain() for finding in found]
+        return {"found": [finding.plain() for finding in found], "seconds": thread_time() - begun}
 
     def repaired(self, overrides: list[str]) -> list[str]:
         from trainwell.doctor.command import examined_overrides
@@ -163,9 +134,9 @@ class Measurements:
         return [finding.plain() for finding in examine(module, data)]
 
 
-def key(*parts: Any) -> str:
-    """The name of a file for a result that depends on these values, and on the networks and data that they name."""
-    code = [Path(module.__file__).read_text("utf-8") for module in (datasets, networks, stacks)]
+def key(folder: Path, *parts: Any) -> str:
+    """The name of a file for a result that depends on these values, and on what makes data and networks in a folder."""
+    code = [path.read_text("utf-8") for path in sorted(folder.glob("*.py")) if path.stem in MAKES]
     return hashed(repr([*parts, code, tables()["files"]]))[:24] + ".json"
 
 

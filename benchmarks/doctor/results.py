@@ -1,19 +1,21 @@
 """What the doctor found in each case, compared with what is known of it."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from math import sqrt
+from typing import Any
 
 from tqdm import tqdm
 
-from .cases import DEVELOPMENT, HELD_OUT, Case, all_cases, faulty_cases, tables
-from .measurements import SEEDS, Findings, Measurements
+from .cases import DEVELOPMENT, HELD_OUT, Case, all_cases, faulty_cases, repairable, tables
+from .measurements import SEEDS, Findings, Measurements, Metrics
 from .stacks import Stack, all_stacks, held_out_half
 
 MUCH_WORSE = 0.05  # accuracy, by which a faulty run must lie below the one without the fault; or
 MUCH_LOSS = 1.5  # times its loss
-CLOSE = 0.05  # accuracy, by which a repaired run may lie below the one without the fault
+CLOSE = 0.05  # of a score, by which a repaired run may lie below the one without the fault
 SIGMAS = 3.0  # above chance, to be more than luck
+SCORES = {"val/accuracy": "accuracy", "val/r2": "R²", "val/f1": "F1"}  # and how pictures name them
 
 Trained = set[tuple[Case, int]]  # runs, each of a case and a seed
 
@@ -33,6 +35,7 @@ class Result(OfCase):
     """What the doctor found in one case with one seed."""
 
     found: Findings
+    seconds: float = 0.0  # of computing
 
     @property
     def counted(self) -> Findings:
@@ -50,14 +53,14 @@ class Result(OfCase):
     @property
     def named(self) -> bool:
         """Whether the first finding is the fault, or a neighbour of it."""
-        return self.first == self.case.code or self.first in self.case.neighbours
+        return self.first in (*self.case.codes, *self.case.neighbours)
 
     @property
     def right(self) -> bool:
-        return self.named if self.case.code else not self.flagged
+        return self.named if self.case.codes else not self.flagged
 
     def __str__(self) -> str:
-        return f"{self.case.code or 'healthy'}: {self.case.name}, seed {self.seed}"
+        return f"{' or '.join(self.case.codes) or 'healthy'}: {self.case.name}, seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -88,29 +91,34 @@ class StackResult:
 
 @dataclass(frozen=True)
 class Repair(OfCase):
-    """The overrides that the doctor has repaired a case with, and the accuracy that they reach with one seed."""
+    """The score that a whole training reaches with overrides of the doctor, and that without the fault."""
 
-    overrides: tuple[str, ...]
-    accuracy: float
+    added: str  # overrides
+    score: float
     without_fault: float
 
     @property
     def succeeded(self) -> bool:
-        return self.accuracy >= self.without_fault - CLOSE
+        return self.score >= self.without_fault - CLOSE
 
 
-def examined(measurements: Measurements, only_development: bool = False) -> tuple[list[Result], list[StackResult]]:
-    cases = [case for case in all_cases() if case.part == DEVELOPMENT or not only_development]
+def examined(measurements: Measurements, cases: Iterable[Case], seeds: Sequence[int] = SEEDS) -> list[Result]:
+    runs = tqdm([(case, seed) for seed in seeds for case in cases], unit="run", desc="examine")
+    return [Result(case, seed, **measurements.examination(case, seed)) for case, seed in runs]
+
+
+def examined_stacks(measurements: Measurements, only_development: bool = False) -> list[StackResult]:
     half = held_out_half(all_stacks())
-    stacks = {stack: HELD_OUT if stack in half else DEVELOPMENT for stack in all_stacks()}
-    runs = tqdm([(case, seed) for seed in SEEDS for case in cases], unit="run", desc="examine")
-    results = [Result(case, seed, measurements.examination(case, seed)) for case, seed in runs]
-    of_stacks = [
-        StackResult(stack, part, measurements.stack_examination(stack), measurements.stack_training(stack))
-        for stack, part in tqdm(stacks.items(), unit="stack", desc="stacks")
-        if part == DEVELOPMENT or not only_development
+    stacks = [stack for stack in all_stacks() if not (only_development and stack in half)]
+    return [
+        StackResult(
+            stack,
+            HELD_OUT if stack in half else DEVELOPMENT,
+            measurements.stack_examination(stack),
+            measurements.stack_training(stack),
+        )
+        for stack in tqdm(stacks, unit="stack", desc="stacks")
     ]
-    return results, of_stacks
 
 
 def unharmed(measurements: Measurements) -> Trained:
@@ -118,13 +126,14 @@ def unharmed(measurements: Measurements) -> Trained:
 
     Raises: ValueError: a case does so with every seed, and its code is not among those that are not visible.
     """
+    visible = [case for case in faulty_cases() if case.codes[0] not in tables()["not_visible"]]
     found = set()
-    for case, seed in tqdm([(case, seed) for case in faulty_cases() for seed in SEEDS], unit="run", desc="train"):
-        faulty, healthy = (measurements.training(each.overrides, seed) for each in (case, case.unchanged))
-        as_accurate = faulty["accuracy"] > healthy["accuracy"] - MUCH_WORSE
-        if as_accurate and faulty["loss"] <= MUCH_LOSS * healthy["loss"] and case.code not in tables()["not_visible"]:
+    for case, seed in tqdm([(case, seed) for case in visible for seed in SEEDS], unit="run", desc="train"):
+        faulty, healthy = (measurements.training(each, seed) for each in (case, case.twin))
+        as_accurate = faulty["val/accuracy"] > healthy["val/accuracy"] - MUCH_WORSE
+        if as_accurate and faulty["val/loss"] <= MUCH_LOSS * healthy["val/loss"]:
             found.add((case, seed))
-    always = [case.name for case in faulty_cases() if all((case, seed) in found for seed in SEEDS)]
+    always = [case.name for case in visible if all((case, seed) in found for seed in SEEDS)]
     if always:
         raise ValueError("these do as well as without their fault:\n" + "\n".join(always))
     return found
@@ -132,14 +141,26 @@ def unharmed(measurements: Measurements) -> Trained:
 
 def repaired(measurements: Measurements) -> Iterator[Repair]:
     """Let the doctor repair what overrides can repair, and train the outcome to the end."""
-    for case in tqdm([case for case in all_cases() if case.repairable], unit="case", desc="repair"):
+    for case in tqdm([case for case in all_cases() if repairable(case)], unit="case", desc="repair"):
         overrides = measurements.repair(case)
-        for seed in SEEDS:
-            after, healthy = (measurements.training(each, seed) for each in (overrides, case.unchanged.overrides))
-            yield Repair(case, seed, overrides, after["accuracy"], healthy["accuracy"])
+        added = " ".join(override for override in overrides if override not in case.overrides) or "nothing"
+        yield from (trained_repair(measurements, case, seed, overrides, added) for seed in SEEDS)
 
 
-def misses(results: Sequence[Result | StackResult]) -> Iterator[str]:
+def trained_repair(measurements: Measurements, case: Case, seed: int, overrides: Sequence[str], added: str) -> Repair:
+    after, healthy = (
+        measurements.training(each, seed) for each in (replace(case, overrides=tuple(overrides)), case.twin)
+    )
+    name = score_of(healthy)
+    return Repair(case, seed, added, after[name], healthy[name])
+
+
+def score_of(metrics: Metrics) -> Any:
+    """The name of the score among the metrics of a run, None if there is none."""
+    return next((name for name in SCORES if name in metrics), None)
+
+
+def misses(results: Iterable[Result | StackResult]) -> Iterator[str]:
     """What the doctor got wrong, with its evidence."""
     for result in (result for result in results if not result.right):
         yield str(result)

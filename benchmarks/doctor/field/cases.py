@@ -1,7 +1,5 @@
 """The configurations of ``cases.yaml``, and which half of them was never used to choose anything."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -9,55 +7,40 @@ from typing import Any
 
 import yaml
 
-PARTS = DEVELOPMENT, HELD_OUT = "development", "held out"
+from ..cases import DEVELOPMENT, HELD_OUT, Case, merged
+
+PARTS = DEVELOPMENT, HELD_OUT
+HERE = Path(__file__).parent
+FILES = "../../field"  # from the root of the baked project, where the benchmark runs
 PACKAGE = "benchmarks.doctor.field"
-ALWAYS = ("data=arrays", "logger=none", "scheduler=constant", "trainer.max_epochs=15", "~callbacks.early_stopping")
-
-
-@dataclass(frozen=True)
-class FieldCase:
-    """A configuration; ``codes`` name its fault, none if it is healthy; ``twin`` is the same without the fault."""
-
-    name: str
-    data: str
-    factory: str  # of a network, or a module
-    is_module: bool
-    keys: tuple[str, ...]
-    codes: tuple[str, ...]
-    loaders: bool = False  # the file is read by a LightningDataModule that checks nothing
-    twin: "FieldCase | None" = None
-
-    @property
-    def part(self) -> str:
-        """A half by a hash of the name, not chosen by hand; what changed a rule is not held out."""
-        if self.name in tables()["looked_at"]:
-            return DEVELOPMENT
-        return PARTS[int(sha256(self.name.encode()).hexdigest(), 16) % 2]
-
-    def overrides(self, folder: Path) -> list[str]:
-        found = {override.partition("=")[0]: override for override in (*ALWAYS, *self.keys)}
-        if self.is_module:
-            own = ["~task", f"+task._target_={PACKAGE}.{self.factory}", "+task._partial_=true"]
-        else:
-            own = ["network=custom", f"network.factory={PACKAGE}.{self.factory}"]
-        path = f"{folder / self.data}.npz"
-        if self.loaders:
-            del found["data"]
-            return ["~data", f"+data._target_={PACKAGE}.data.Loaders", f"+data.path={path}", *own, *found.values()]
-        return [f"data.path={path}", *own, *found.values()]
+ALWAYS = "scheduler=constant trainer.max_epochs=15 ~callbacks.early_stopping"
 
 
 @cache
 def tables() -> dict[str, Any]:
-    return yaml.safe_load((Path(__file__).parent / "cases.yaml").read_text("utf-8"))
+    return yaml.safe_load((HERE / "cases.yaml").read_text("utf-8"))
 
 
-def case_of(name: str, entry: dict[str, Any], codes: Sequence[str]) -> FieldCase:
-    kind = "module" if "module" in entry else "network"
-    faulty = "healthy" in entry and (kind == "module" or entry["network"] in faulty_names())
-    place = "faults" if kind == "module" or faulty or entry[kind] in faulty_names() else "networks"
-    keys, loaders = tuple(str(entry.get("keys", "")).split()), bool(entry.get("loaders"))
-    return FieldCase(name, entry["data"], f"{place}.{entry[kind]}", kind == "module", keys, tuple(codes), loaders)
+def case_of(name: str, entry: dict[str, Any], codes: tuple[str, ...] = (), twin: Case | None = None) -> Case:
+    path = f"{FILES}/{entry['data']}.npz"
+    if "module" in entry:
+        own = f"~task +task._target_={PACKAGE}.faults.{entry['module']} +task._partial_=true"
+    else:
+        place = "faults" if entry["network"] in faulty_names() else "networks"
+        own = f"network=custom network.factory={PACKAGE}.{place}.{entry['network']}"
+    if entry.get("loaders"):  # the file is read by a LightningDataModule that checks nothing
+        data = f"~data +data._target_={PACKAGE}.data.Loaders +data.path={path}"
+    else:
+        data = f"data=arrays data.path={path}"
+    overrides = merged(data, own, ALWAYS, str(entry.get("keys", "")))
+    return Case(name, overrides, codes, part_of(name), twin, (), tables()["explained"].get(name, ""), HERE)
+
+
+def part_of(name: str) -> str:
+    """A half by a hash of the name, not chosen by hand; what changed a rule is not held out."""
+    if name in tables()["looked_at"]:
+        return DEVELOPMENT
+    return PARTS[int(sha256(name.encode()).hexdigest(), 16) % 2]
 
 
 @cache
@@ -68,17 +51,20 @@ def faulty_names() -> frozenset[str]:
 
 
 @cache
-def all_cases() -> tuple[FieldCase, ...]:
-    healthy = [case_of(name, entry, ()) for name, entry in tables()["healthy"].items()]
+def all_cases() -> tuple[Case, ...]:
+    healthy = [case_of(name, entry) for name, entry in tables()["healthy"].items()]
     faulty = []
     for name, entry in tables()["faulty"].items():
-        codes = [entry["code"]] if isinstance(entry["code"], str) else entry["code"]
-        changed = {key: value for key, value in entry["healthy"].items() if key != "keys"}
-        unchanged = {key: value for key, value in entry.items() if key not in ("code", "healthy")}
+        codes = (entry["code"],) if isinstance(entry["code"], str) else tuple(entry["code"])
         keys = " ".join([str(entry.get("keys", "")), str(entry["healthy"].get("keys", ""))])
-        if "data" in changed:
+        if "data" in entry["healthy"]:
             keys = keys.replace("data.split.column=part", "")
-        twin = case_of(f"{name}, without the fault", {**unchanged, **changed, "keys": keys}, ())
-        case = case_of(name, unchanged, codes)
-        faulty.append(FieldCase(**{**vars(case), "twin": twin}))
+        twin = case_of(f"{name}, without the fault", {**entry, **entry["healthy"], "keys": keys})
+        faulty.append(case_of(name, entry, codes, twin))
     return (*healthy, *faulty)
+
+
+def files() -> set[str]:
+    """The names of all data files."""
+    entries = [*tables()["healthy"].values(), *tables()["faulty"].values()]
+    return {each["data"] for entry in entries for each in (entry, entry.get("healthy", {})) if "data" in each}

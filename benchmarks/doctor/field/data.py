@@ -1,7 +1,6 @@
 """Small data sets of many kinds, and mistakes that are made with data. Nothing here knows the project."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -366,14 +365,6 @@ def arrays_of(name: str) -> Arrays:
     for change in changes:
         made = CHANGES[change](made, np.random.default_rng(1))
     return made
-
-
-def write_file(folder: Path, name: str) -> Path:
-    path = folder / f"{name}.npz"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        np.savez(path, **arrays_of(name))
-    return path
 
 
 class Loaders(LightningDataModule):
