@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ..pages import machine
+from ..pages import filled, row
 from ..project import TEMPLATE, Project, write
 from .lab_notes import Note, all_notes, combinations, result_lines, rewrite, shown_line
 from .plots import draw_all, figures
@@ -49,10 +49,8 @@ def page(notes: list[Note], docs: Path) -> str:
     shown = list(dict.fromkeys(name for settings in figures().values() for name in settings["notes"]))
     notes = sorted(notes, key=lambda note: shown.index(note.name) if note.name in shown else len(shown))
     drawn = [name for name in ("activations", *figures()) if (docs / "gallery" / f"{name}.png").exists()]
-    rows = "\n".join(f"| {' | '.join(row_of(note))} |" for note in notes)
-    images = "".join(captioned(name) for name in drawn)
-    text = (Path(__file__).parent / "page.md").read_text("utf-8")
-    return text.format(seeds=SEEDS, rows=rows, figures=images, **machine())
+    sections = {"rows": (row(*row_of(note)) for note in notes), "figures": map(captioned, drawn)}
+    return filled(Path(__file__).with_name("page.md"), sections, seeds=SEEDS)
 
 
 def captioned(name: str) -> str:
@@ -60,7 +58,7 @@ def captioned(name: str) -> str:
     title = name.replace("_", " ").replace("relu", "ReLU")
     notes = [f"`+experiment=gallery/{note}`" for note in figures().get(name, {}).get("notes", ())]
     caption = f"The runs of {', '.join(notes)}." if notes else "Each activation, and its derivative."
-    return f"\n## {title[0].upper()}{title[1:]}\n\n![{title}](gallery/{name}.png)\n\n{caption}\n"
+    return f"\n## {title[0].upper()}{title[1:]}\n\n![{title}](gallery/{name}.png)\n\n{caption}"
 
 
 def row_of(note: Note) -> tuple[str, ...]:

@@ -17,9 +17,9 @@ from statistics import median
 
 import torch
 
-from ..pages import machine
+from ..pages import machine, row
 from ..project import TEMPLATE, Project, write
-from .page import ratio, row, spread
+from .page import ratio, spread
 from .race import race
 from .settings import Setting, races, tables
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.ticker import FuncFormatter
 
-from ..pages import COLOURS, machine, panels, save
+from ..pages import COLOURS, filled, panels, row, save
 from ..project import write
 from .settings import Setting, tables
 
@@ -29,14 +29,8 @@ def write_page(path: Path, found: Mapping[Setting, Any], curves: dict[str, Any],
         "memory": (memory_line(name, held) for name, held in waits["memory"].items()),
     }
     numbers = {name: waits[name] for name in ("one", "many", "job", "fit")} | {"factor": waits["many"] / waits["one"]}
-    text = (Path(__file__).parent / "page.md").read_text("utf-8")
-    text = text.format(**numbers, **machine(), **{name: "\n".join(lines) for name, lines in sections.items()})
-    write(path, text)
+    write(path, filled(Path(__file__).with_name("page.md"), sections, **numbers))
     draw(path.with_suffix(".png"), settings, races)
-
-
-def row(*cells: object) -> str:
-    return f"| {' | '.join(map(str, cells))} |"
 
 
 def race_row(setting: Setting, found: dict[str, Any]) -> str:
