@@ -7,15 +7,15 @@ in turns, as those of ``docs/speed.md``. Prints a table with the card's name and
 Without a GPU it runs all the same, where steps cannot be captured, and says so.
 """
 
-import csv
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
+import numpy as np
 import torch
+from pandas import read_csv
 
 from ..pages import machine, row
 from ..project import TEMPLATE, Project, write
@@ -61,22 +61,19 @@ def gpu_row(setting: Setting, seconds: dict[str, list[float]]) -> str:
 
 def disagreement(project: Project) -> float:
     """The largest relative difference of a train loss, of a short training with and without the graph."""
-    steps = {way: list(losses(project, way)) for way in (AS_A_GRAPH, "compile=false")}
-    pairs = zip(steps[AS_A_GRAPH], steps["compile=false"], strict=True)
-    return max(abs(graph - plain) / plain for graph, plain in pairs)
+    os.chdir(project.folder)
+    graph, plain = losses(AS_A_GRAPH), losses("compile=false")
+    return float(np.abs(graph / plain - 1).max())
 
 
-def losses(project: Project, way: str) -> Iterator[float]:
+def losses(way: str) -> np.ndarray:
     import trainwell
 
-    os.chdir(project.folder)
-    known = set(Path("runs").glob("train/*"))
     epochs = [f"trainer.max_epochs={STEPS // BATCHES}", f"trainer.limit_train_batches={BATCHES}"]
     short = [*epochs, "~callbacks.early_stopping", "logger=csv"]
     trainwell.train([way, "dropout=none", "scheduler=constant", *short])
-    (run,) = set(Path("runs").glob("train/*")) - known
-    with (run / "metrics.csv").open() as file:
-        yield from (float(line["train/loss"]) for line in csv.DictReader(file) if line["train/loss"])
+    run = max(Path("runs", "train").iterdir(), key=os.path.getmtime)
+    return read_csv(run / "metrics.csv")["train/loss"].dropna().to_numpy()
 
 
 if __name__ == "__main__":
