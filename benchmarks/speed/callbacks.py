@@ -1,6 +1,7 @@
 """Callbacks that are added to the project's own ``train.py``, with which it takes part in races."""
 
 import os
+from multiprocessing.connection import Connection
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -9,19 +10,19 @@ from lightning import Callback, LightningModule, Trainer
 
 
 class Turn:
-    """A pair of pipes: a byte comes in when it is this process's turn, a line goes out when the turn ends."""
+    """The end of a pipe: a message comes in when it is this process's turn, a report goes out when the turn ends."""
 
     def __init__(self) -> None:
-        self.incoming, self.outgoing = (int(os.environ[name]) for name in ("TURN_IN", "TURN_OUT"))
+        self.pipe = Connection(int(os.environ["TURNS"]))
 
     def take(self) -> None:
-        if not os.read(self.incoming, 1):
-            os._exit(0)  # the race is over
+        """Raises: EOFError: the race is over."""
+        self.pipe.recv()
         self.since = perf_counter()
 
     def end(self, accuracy: float) -> None:
         """Report how long the turn took, and the accuracy on the validation samples after it."""
-        os.write(self.outgoing, f"{perf_counter() - self.since} {accuracy}\n".encode())
+        self.pipe.send((perf_counter() - self.since, accuracy))
 
 
 class TakeTurns(Callback):

@@ -26,9 +26,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from .callbacks import TakeTurns, Turn
 from .per_sample import PerSampleDataset
-from .settings import tables
-
-FOREVER = 1_000_000
+from .settings import FOREVER, tables
 
 
 def bare(config: DictConfig, data: Any, task: Any, as_graph: bool = False) -> None:
@@ -124,13 +122,10 @@ def usual(config: DictConfig, data: Any, task: Any) -> None:
         DataLoader(PerSampleDataset(samples), config.data.batch_size, shuffle=samples is data.train)
         for samples in (data.train, data.val)
     ]
-    checkpoint, stopping = (
-        ModelCheckpoint(monitor="val/loss", save_last=True),
-        EarlyStopping("val/loss", patience=FOREVER),
-    )
+    stopping = EarlyStopping("val/loss", patience=FOREVER)
+    callbacks = [TakeTurns(), ModelCheckpoint(monitor="val/loss", save_last=True), stopping, RichProgressBar()]
     as_here = {name: config.trainer[name] for name in ("gradient_clip_val", "accelerator")}
     fixed = {"max_epochs": FOREVER, "num_sanity_val_steps": 0, "enable_model_summary": False}
-    callbacks = [TakeTurns(), checkpoint, stopping, RichProgressBar()]
     trainer = Trainer(logger=CSVLogger("usual"), callbacks=callbacks, **as_here, **fixed)
     trainer.fit(UsualTask(task.network, data.num_classes, config.optimizer.lr), *loaders)
 

@@ -8,17 +8,17 @@ import pty
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from itertools import accumulate
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from ..project import TEMPLATE, Project
-from .settings import Setting, tables
+from .settings import FOREVER, Setting, tables
 
-FOREVER = 1_000_000
 LAST_FOREVER = (f"trainer.max_epochs={FOREVER}", f"callbacks.early_stopping.patience={FOREVER - 1}")
 TAKE_TURNS = "+callbacks.turns._target_=benchmarks.speed.callbacks.TakeTurns"
 
@@ -29,17 +29,16 @@ class Contestant:
     """One process that waits for its turns; ``kind`` is the project, a variant of it, or another way to train."""
 
     def __init__(self, kind: str, setting: Setting, project: Project, folder: Path) -> None:
-        theirs_in, self.go = os.pipe()
-        ours, theirs_out = os.pipe()
+        self.pipe, theirs = Pipe()
         screen, terminal = pty.openpty()  # so that bars are drawn
         cores = sorted(os.sched_getaffinity(0))[-setting.cores :]
         environment = {"PYTHONPATH": str(TEMPLATE), "PROJECT": str(project.folder), "WANDB_MODE": "offline"}
-        environment |= {"OMP_NUM_THREADS": str(setting.cores), "TURN_IN": str(theirs_in), "TURN_OUT": str(theirs_out)}
+        environment |= {"OMP_NUM_THREADS": str(setting.cores), "TURNS": str(theirs.fileno())}
         self.process = subprocess.Popen(
             [sys.executable, *command(kind, project, setting.arguments(folder))],
             cwd=folder,
             env={**os.environ, **environment},
-            pass_fds=(theirs_in, theirs_out),
+            pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=terminal,
             stderr=terminal,
@@ -48,42 +47,36 @@ class Contestant:
         self.output = folder / f"{kind}.txt"
         with self.output.open("wb") as file:  # output that nobody read would block it
             self.reader = subprocess.Popen(["cat"], stdin=screen, stdout=file, stderr=subprocess.DEVNULL)
-        for end in (theirs_in, theirs_out, terminal, screen):
-            os.close(end)
-        self.lines = os.fdopen(ours)
+        theirs.close()
+        os.close(terminal)
+        os.close(screen)
 
     def turn(self) -> Turn:
         """Raises: RuntimeError: the process has ended."""
-        os.write(self.go, b".")
-        line = self.lines.readline()
-        if not line:
-            raise RuntimeError(self.output.read_text(errors="replace")[-5000:])
-        seconds, accuracy = map(float, line.split())
-        return seconds, accuracy
+        try:
+            self.pipe.send("go")
+            return self.pipe.recv()
+        except (EOFError, OSError) as error:
+            raise RuntimeError(self.output.read_text(errors="replace")[-5000:]) from error
 
     def memory(self) -> int:
         """The most bytes of memory that it has held so far."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
-    def end(self) -> None:
-        os.close(self.go)
-        self.lines.close()
+    def close(self) -> None:
+        self.pipe.close()
         for process in (self.process, self.reader):
             process.kill()
             process.wait()
 
 
 def command(kind: str, project: Project, arguments: list[str]) -> list[str]:
-    shipped = [str(project.folder / "train.py"), *arguments, *LAST_FOREVER, TAKE_TURNS]
-    own = {
-        "project": shipped,
-        "undiagnosed": [*shipped, "~callbacks.diagnostics"],
-        "mapped": [*shipped, "data.memory=map"],
-        "graph": [*shipped, "compile=graph"],
-        "compiled": [*shipped, "compile=true"],
-    }
-    return own.get(kind, ["-m", "benchmarks.speed.contestants", kind, *arguments])
+    variants = tables()["variants"]
+    if kind not in variants:
+        return ["-m", "benchmarks.speed.contestants", kind, *arguments]
+    own = [str(project.folder / "train.py"), *arguments, *LAST_FOREVER, TAKE_TURNS]
+    return own + variants[kind]
 
 
 @contextmanager
@@ -91,14 +84,8 @@ def contestants(
     kinds: Mapping[str, tuple[str, Setting]], project: Project, folder: Path
 ) -> Iterator[dict[str, Contestant]]:
     """Start a contestant of a kind and a setting for each name."""
-    started: dict[str, Contestant] = {}
-    try:
-        for name, (kind, setting) in kinds.items():
-            started[name] = Contestant(kind, setting, project, folder)
-        yield started
-    finally:
-        for contestant in started.values():
-            contestant.end()
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(closing(Contestant(*kind, project, folder))) for name, kind in kinds.items()}
 
 
 def race(setting: Setting, project: Project, folder: Path) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import yaml
 
+FOREVER = 1_000_000  # epochs
+
 
 @cache
 def tables() -> dict[str, Any]:
