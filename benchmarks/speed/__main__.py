@@ -9,7 +9,6 @@ them. What has been measured of the same code is kept in ``build/bench/``.
 
 import shutil
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
@@ -24,24 +23,18 @@ from .settings import races
 def main() -> None:
     project = Project(TEMPLATE / "build" / "bench")
 
-    def measured(name: str, measure: Callable[[Path], Any]) -> Any:
+    def measured(name: str, measure: Callable[..., Any], *arguments: Any) -> Any:
         """What ``measure`` finds in a new folder, or has found before with the same code."""
         path = project.folder / "bench" / name / "result.json"
         if not path.exists():
             shutil.rmtree(path.parent, ignore_errors=True)
             path.parent.mkdir(parents=True)
-        return kept(path, lambda: measure(path.parent))
+        return kept(path, lambda: measure(*arguments, project, path.parent))
 
-    found = {
-        setting: measured(setting.folder, lambda folder, setting=setting: race(setting, project, folder))
-        for setting in tqdm(races("races") + races("against_itself"), unit="race")
-    }
-    curves = {
-        data: measured(data, lambda folder, data=data: race_to_accuracy(data, project, folder))
-        for data in ("mnist1d", "digits")
-    }
-    waits = measured("waits", lambda folder: startup.measure(project, folder))
-    write_page(TEMPLATE / "docs" / "speed.md", found, curves, waits)
+    settings = tqdm(races("races") + races("against_itself"), unit="race")
+    found = {setting: measured(setting.folder, race, setting) for setting in settings}
+    curves = {data: measured(data, race_to_accuracy, data) for data in ("mnist1d", "digits")}
+    write_page(TEMPLATE / "docs" / "speed.md", found, curves, measured("waits", startup.measure))
 
 
 if __name__ == "__main__":
