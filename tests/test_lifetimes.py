@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pandas import DataFrame
 from tools import TEMPLATE
 
 from benchmarks.kill.__main__ import differences as shown_differences
@@ -92,12 +93,12 @@ def test_times_and_places_are_no_difference_and_one_bit_of_a_weight_is(tmp_path:
 
 
 def test_the_table_counts_runs_interruptions_and_identical_ends() -> None:
-    results = {
-        "killed": {"0": {"interruptions": 2, "differences": []}, "1": {"interruptions": 1, "differences": ["weights"]}},
-        "bf16": {"0": {"interruptions": 1, "differences": []}},
-    }
-    rows = [line.split() for line in table(results)]
-    assert rows[1:] == [["killed", "2", "3", "1"], ["bf16", "1", "1", "1"], ["total", "3", "4", "2"]]
+    columns = ["configuration", "number", "interruptions", "differences"]
+    trials = [("killed", 0, 2, []), ("killed", 1, 1, ["weights"]), ("bf16", 0, 1, [])]
+    results = DataFrame(trials, columns=columns)
+    counts = table(results)
+    assert counts.columns.tolist() == ["runs", "interruptions", "identical"]
+    assert counts.T.to_dict("list") == {"killed": [2, 3, 1], "bf16": [1, 1, 1], "total": [3, 4, 2]}
     assert "  weights" in list(shown_differences(results, Path("build")))
-    ignored = {"SIGINT twice": {key: {"interruptions": 0, "differences": []} for key in "01234"}}
+    ignored = DataFrame([("SIGINT twice", number, 0, []) for number in range(5)], columns=columns)
     assert list(shown_differences(ignored, Path("build"))) == ["\nSIGINT twice: nothing was interrupted"]

@@ -8,22 +8,18 @@ interrupted again. Compared are weights, optimizer and all other state in the la
 """
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
+from pandas import DataFrame
 from tqdm import tqdm
-
-from ..project import kept, write
 
 MOST_SHOWN = 10  # differences of a run
 FEW = 5  # runs of a configuration; the moment of a single one may never come
-Results = dict[str, dict[str, dict[str, Any]]]  # of each configuration, by the number of the trial
 
 
 def main() -> None:
@@ -33,46 +29,35 @@ def main() -> None:
     parser.add_argument("configurations", nargs="*")
     arguments = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: a process with threads cannot be forked safely
-    from .trials import configurations
+    from .trials import Configuration, configurations
 
     chosen = list(configurations(arguments.folder, arguments.configurations))
-    path = chosen[0].folder.parent / "results.json"
-    results: Results = kept(path, dict)
-    turns = [(chosen[i % len(chosen)], str(i // len(chosen))) for i in range(arguments.kills)]
-    missing = [(each, number) for each, number in turns if number not in results.setdefault(each.name, {})]
-    workers = len(os.sched_getaffinity(0))
-    with ProcessPoolExecutor(workers, get_context("fork")) as pool:
-        list(pool.map(type(chosen[0]).train_undisturbed, {each.name: each for each, _ in missing}.values()))
-        started = {pool.submit(each.trial, number): (each.name, number) for each, number in missing}
-        for ended in tqdm(as_completed(started), total=len(started), unit="run"):
-            name, number = started[ended]
-            results[name][number] = ended.result()
-            write(path, json.dumps(results, indent=1))
-    shown = {each.name: results[each.name] for each, _ in turns}
-    different = list(differences(shown, path.parent))
-    print("\n".join([*table(shown), *different]))
+    turns = [divmod(turn, len(chosen)) for turn in range(arguments.kills)]
+    numbers, configured = [number for number, _ in turns], [chosen[place] for _, place in turns]
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), get_context("fork")) as pool:
+        list(pool.map(Configuration.train_undisturbed, chosen[: arguments.kills]))
+        trials = pool.map(Configuration.trial, configured, numbers)
+        results = DataFrame(tqdm(trials, total=len(turns), unit="run"))
+    different = list(differences(results, chosen[0].folder.parent))
+    print("\n".join([table(results).to_string(), *different]))
     sys.exit(bool(different))
 
 
-def table(results: Results) -> Iterator[str]:
+def table(results: DataFrame) -> DataFrame:
     """For each configuration and in total: runs, interruptions, and runs that ended like the undisturbed one."""
-    width = max(map(len, results))
-    yield f"{'':{width}}  {'runs':>5}  interruptions  identical"
-    every = {f"{name} {number}": trial for name, trials in results.items() for number, trial in trials.items()}
-    for name, trials in {**results, "total": every}.items():
-        interruptions = sum(trial["interruptions"] for trial in trials.values())
-        identical = sum(not trial["differences"] for trial in trials.values())
-        yield f"{name:{width}}  {len(trials):5}  {interruptions:13}  {identical:9}"
+    counted = results.assign(runs=1, identical=results["differences"].map(len) == 0)
+    counts = counted.groupby("configuration", sort=False)[["runs", "interruptions", "identical"]].sum()
+    counts.loc["total"] = counts.sum()
+    return counts
 
 
-def differences(results: Results, folder: Path) -> Iterator[str]:
-    for name, trials in results.items():
-        if len(trials) >= FEW and not any(trial["interruptions"] for trial in trials.values()):
+def differences(results: DataFrame, folder: Path) -> Iterator[str]:
+    for name, trials in results.groupby("configuration", sort=False):
+        if len(trials) >= FEW and not trials["interruptions"].any():
             yield f"\n{name}: nothing was interrupted"
-        for number, trial in trials.items():
-            if found := trial["differences"]:
-                yield f"\n{name}, run {number}: {len(found)} differences; see {folder}"
-                yield from (f"  {difference}" for difference in found[:MOST_SHOWN])
+        for trial in trials[trials["differences"].map(len) > 0].itertuples():
+            yield f"\n{name}, run {trial.number}: {len(trial.differences)} differences; see {folder}"
+            yield from (f"  {difference}" for difference in trial.differences[:MOST_SHOWN])
 
 
 if __name__ == "__main__":

@@ -8,16 +8,16 @@ import shutil
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Iterator
 from contextlib import suppress
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 
-from ..project import QUIET, Project, hashed
+from ..project import QUIET, Project, hashed, kept
 from .comparison import differences, left_by
 
 HERE = Path(__file__).parent
@@ -47,10 +47,14 @@ class Configuration:
             if self.run(folder, self.overrides, EVENTS="events.json"):
                 raise RuntimeError((folder / "output.txt").read_text())
 
-    def trial(self, number: str) -> dict[str, Any]:
+    def trial(self, number: int) -> dict[str, Any]:
         """Interrupt and resume a run until it ends: how often it was interrupted, and how its end differs."""
+        outcome = kept(self.folder / f"{number}.json", lambda: self.outcome(number))
+        return {"configuration": self.name, "number": number, **outcome}
+
+    def outcome(self, number: int) -> dict[str, Any]:
         chance = random.Random(f"{self.name} {number}")
-        folder = self.folder / number
+        folder = self.folder / str(number)
         renew(folder)
         interruptions = 0
         while not has_ended(folder):
@@ -84,43 +88,32 @@ class Configuration:
         """The status of ``train.py``, which is killed with all that it has started after so many seconds."""
         if arguments == ["resume=latest"] and "max_time" in self.settings["events"]:
             arguments = [*arguments, "trainer.max_time=null"]
-        child = os.fork()
-        if child == 0:
-            os.setsid()
-            os.chdir(folder)
-            output = os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-            for stream in (1, 2):
-                os.dup2(output, stream)
-            os.environ.update(environment)
-            signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
-            if self.settings.get("own_process"):
-                os.execv(sys.executable, [sys.executable, self.train, *arguments])
-            train_here([self.train, *arguments])
+        process = get_context("fork").Process(target=self.start, args=(folder, arguments, environment))
+        process.start()
         deadline = time.monotonic() + seconds
-        while not (ended := os.waitpid(child, os.WNOHANG))[0] and time.monotonic() < deadline:
+        while process.is_alive() and time.monotonic() < deadline:
             time.sleep(0.01)
         with suppress(ProcessLookupError):
-            os.killpg(child, signal.SIGKILL)
-        return os.waitstatus_to_exitcode(ended[1] if ended[0] else os.waitpid(child, 0)[1])
+            os.killpg(process.pid, signal.SIGKILL)
+        process.join()
+        return process.exitcode
 
+    def start(self, folder: Path, arguments: list[str], environment: dict[str, str]) -> None:
+        """Be ``python train.py`` with these arguments, as the leader of a group of processes."""
+        os.setsid()
+        os.chdir(folder)
+        output = os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        for stream in (1, 2):
+            os.dup2(output, stream)
+        os.environ.update(environment)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+        if self.settings.get("own_process"):
+            os.execv(sys.executable, [sys.executable, self.train, *arguments])
+        import train
+        import trainwell
 
-def train_here(command: list[str]) -> None:
-    """Do what ``python`` with this command does, in this process, which then ends."""
-    import train
-    import trainwell
-
-    sys.argv = command
-    status = 1
-    try:
+        sys.argv = [self.train, *arguments]
         trainwell.main(train.train)
-        status = 0
-    except SystemExit as ended:
-        status = ended.code if isinstance(ended.code, int) else 1
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        os._exit(status)
 
 
 def renew(folder: Path) -> None:
