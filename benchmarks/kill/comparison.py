@@ -1,6 +1,5 @@
 """What a run leaves in its folder, and how it differs from what another one leaves."""
 
-import csv
 import hashlib
 import json
 import re
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pandas import read_csv
 
 NOT_REPRODUCIBLE = ("seconds", "samples_per_second", "epoch_start", "dirpath")  # times and places
 
@@ -19,8 +19,7 @@ def left_by(folder: Path) -> dict[str, Any]:
     run = end.parent
     summary = json.loads(end.read_text())
     summary["command"] = re.sub(r"max_time=\S+", "max_time=", summary["command"])
-    with (run / "metrics.csv").open(newline="") as file:
-        rows = [{name: row[name] for name in row if not name.startswith("throughput/")} for row in csv.DictReader(file)]
+    rows = read_csv(run / "metrics.csv", dtype=str).filter(regex="^(?!throughput/)").to_dict("records")
     left = dict(leaves({"summary.json": summary, "metrics.csv": rows}, run))
     for name in ("last.ckpt", "best.ckpt"):
         state = torch.load(run / "checkpoints" / name, map_location="cpu", weights_only=True)

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from lightning import Callback, LightningModule, Trainer
 from my_network.data.digits import Digits
-from torch.utils.data import Dataset
 from trainwell.data.loader import ResumableLoader
 
 
@@ -64,15 +63,12 @@ class AugmentedDigits(Digits):
     """The digits from a DataLoader, each time with other noise."""
 
     def train_dataloader(self) -> Any:
-        return ResumableLoader(Noisy(self.train), self.batch_size, seed=self.seed)
+        return ResumableLoader(Noisy(zip(*self.train, strict=True)), self.batch_size, seed=self.seed)
 
 
-class Noisy(Dataset[Any]):
-    def __init__(self, samples: Any) -> None:
-        self.samples = samples
+class Noisy(list[Any]):
+    """Pairs of an image, to which noise is added whenever it is read, and its class."""
 
-    def __len__(self) -> int:
-        return len(self.samples.y)
-
-    def __getitem__(self, index: int) -> Any:
-        return self.samples.x[index] + 0.1 * torch.randn(8, 8), self.samples.y[index]
+    def __getitem__(self, index: Any) -> Any:
+        x, y = super().__getitem__(index)
+        return x + 0.1 * torch.randn(8, 8), y
