@@ -8,7 +8,7 @@ from pkgutil import resolve_name
 import numpy as np
 import pytest
 
-from benchmarks.doctor.cases import DEVELOPMENT, HELD_OUT, LAST, all_cases, changed, faulty_cases, merged, tables
+from benchmarks.doctor.cases import DEVELOPMENT, HELD_OUT, LAST, TABLES, all_cases, changed, faulty_cases, merged
 from benchmarks.doctor.datasets import CHANGES, SOURCES, few
 from benchmarks.doctor.page import by_part, share
 from benchmarks.doctor.results import Result, misses
@@ -27,7 +27,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     folder = tmp_path_factory.mktemp("doctor")
     project = Project(folder)
     (folder / "data").mkdir()
-    for name in tables()["files"]:
+    for name in TABLES["files"]:
         (folder / "data" / f"{name}.npz").touch()
     with project.hydra():
         yield project
@@ -37,7 +37,7 @@ def test_there_are_enough_cases_of_every_code_in_both_halves() -> None:
     first = [case for case in all_cases() if case.part != LAST]
     assert len([case for case in first if case.codes]) >= 60
     assert len([case for case in first if not case.codes]) >= 24
-    assert {code for case in faulty_cases() for code in case.codes} == CODES == set(tables()["faulty"])
+    assert {code for case in faulty_cases() for code in case.codes} == CODES == set(TABLES["faulty"])
     for codes in [*((code,) for code in CODES), ()]:
         of_code = [case for case in first if case.codes == codes]
         assert len(of_code) // 2 == sum(case.part == HELD_OUT for case in of_code) >= 2
@@ -62,15 +62,15 @@ def test_there_are_cases_of_every_network() -> None:
 
 
 def test_every_name_in_the_tables_is_defined() -> None:
-    neighbours = tables()["neighbours"]
+    neighbours = TABLES["neighbours"]
     assert set(neighbours) | {code for codes in neighbours.values() for code in codes} <= CODES
-    assert set(tables()["not_visible"]) <= CODES
-    assert set(tables()["explained"]) <= {case.name for case in all_cases()}
+    assert set(TABLES["not_visible"]) <= CODES
+    assert set(TABLES["explained"]) <= {case.name for case in all_cases()}
     named = {override.partition("=") for case in all_cases() for override in case.overrides}
-    assert {Path(value).stem for key, _, value in named if key == "data.path"} <= set(tables()["files"])
+    assert {Path(value).stem for key, _, value in named if key == "data.path"} <= set(TABLES["files"])
     assert all(callable(resolve_name(value)) for key, _, value in named if key == "network.factory")
-    assert {settings["of"] for settings in tables()["files"].values()} <= set(SOURCES)
-    assert {settings.get("change", "few") for settings in tables()["files"].values()} <= set(CHANGES)
+    assert {settings["of"] for settings in TABLES["files"].values()} <= set(SOURCES)
+    assert {settings.get("change", "few") for settings in TABLES["files"].values()} <= set(CHANGES)
     assert {stack.activation for stack in all_stacks()} <= set(ACTIVATIONS)
     assert {stack.data for stack in all_stacks()} <= set(DATA)
 
@@ -81,7 +81,7 @@ def test_a_case_differs_from_its_base_in_its_change_alone() -> None:
     assert merged("weight_decay=l2 weight_decay.strength=1", "weight_decay=none") == ("weight_decay=none",)
 
 
-@pytest.mark.parametrize("base", tables()["bases"])
+@pytest.mark.parametrize("base", TABLES["bases"])
 def test_a_base_composes_without_mistakes(base: str, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     from trainwell.config import compose
 

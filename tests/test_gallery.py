@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.gallery.__main__ import page
 from benchmarks.gallery.lab_notes import Claim, Note, all_notes, claim_of, experiment_of, rewrite, shown_line
-from benchmarks.gallery.plots import activations, draw_all, figures
+from benchmarks.gallery.plots import FIGURES, activations, draw_all
 from benchmarks.pages import panels
 from benchmarks.project import TEMPLATE, Project, Run, sweeps
 
@@ -53,15 +53,15 @@ def test_the_phenomena_of_the_gallery_have_claims() -> None:
 
 
 def test_figures_are_drawn_from_notes_and_every_picture_is_of_one() -> None:
-    needed = {name for settings in figures().values() for name in settings["notes"]}
+    needed = {name for settings in FIGURES.values() for name in settings["notes"]}
     assert needed <= {note.name for note in all_notes()}
-    assert {path.stem for path in (TEMPLATE / "docs" / "gallery").glob("*.png")} == {"activations", *figures()}
+    assert {path.stem for path in (TEMPLATE / "docs" / "gallery").glob("*.png")} == {"activations", *FIGURES}
 
 
 def test_the_page_has_a_row_for_every_note() -> None:
     text = page(all_notes(), TEMPLATE / "docs")
     assert all(f"| `{experiment_of(note.name)}" in text or "seed=300" in text for note in all_notes())
-    assert text.count("![") == len(figures()) + 1
+    assert text.count("![") == len(FIGURES) + 1
 
 
 def invented_run(folder: Path, seed: int) -> Run:
@@ -73,11 +73,11 @@ def invented_run(folder: Path, seed: int) -> Run:
     return Run(folder)
 
 
-@pytest.mark.parametrize("name", figures())
+@pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_is_drawn_from_the_runs_of_its_notes(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = figures()[name]
+    settings = FIGURES[name]
     own = [override[0] if override else "" for _, _, *override in settings.get("lines", [])] or [""]
     if settings.get("kind") == "over":
         own = [" ".join(sorted([override, f"{settings['across']}={x}"])) for override in own for x in (2, 4)]

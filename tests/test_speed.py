@@ -15,8 +15,8 @@ from benchmarks.speed.settings import Setting, races
 
 @pytest.mark.slow
 def test_every_contestant_of_a_race_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(settings.tables(), "rounds", 3)
-    monkeypatch.setitem(settings.tables(), "warm_up", 0)
+    monkeypatch.setitem(settings.TABLES, "rounds", 3)
+    monkeypatch.setitem(settings.TABLES, "warm_up", 0)
     others = ("bare", "usual", "undiagnosed", "mapped")
     setting = Setting("tiny", 16, ("network.width=8", "residual.depth=1"), steps=4, against=others)
     found = race(setting, Project(tmp_path), tmp_path)
@@ -34,11 +34,11 @@ def test_the_gpu_script_runs_where_there_is_no_gpu(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(gpu, "TEMPLATE", tmp_path)
-    monkeypatch.setitem(settings.tables(), "gpu", {"rounds": 3, "warm_up": 0})
-    monkeypatch.setitem(settings.tables()["networks"], "tiny", "network.width=8 residual.depth=1")
+    monkeypatch.setitem(settings.TABLES, "gpu", {"rounds": 3, "warm_up": 0})
+    monkeypatch.setitem(settings.TABLES["networks"], "tiny", "network.width=8 residual.depth=1")
     against = ["bare", "graph", "bare_graph"]
     tiny = {"network": "tiny", "batch_size": 16, "steps": 4, "against": against}
-    monkeypatch.setitem(settings.tables(), "gpu_races", [tiny])
+    monkeypatch.setitem(settings.TABLES, "gpu_races", [tiny])
     gpu.main()
     lines = (tmp_path / "build" / "bench" / "gpu.md").read_text().splitlines()
     assert lines[-1].startswith("| tiny | 16 | ")

@@ -10,13 +10,9 @@ import yaml
 
 PARTS = DEVELOPMENT, HELD_OUT, LAST = "development", "held out", "written last"
 HERE = Path(__file__).parent
+TABLES: dict[str, Any] = yaml.safe_load((HERE / "cases.yaml").read_text("utf-8"))
 FILES = "../../data"  # from the root of the baked project, where the benchmark runs
 NETWORKS = "benchmarks.doctor.networks"
-
-
-@cache
-def tables() -> dict[str, Any]:
-    return yaml.safe_load((HERE / "cases.yaml").read_text("utf-8"))
 
 
 @dataclass(frozen=True)
@@ -35,14 +31,14 @@ class Case:
 
 def changed(base: str, change: str, code: str | None, part: str) -> Case:
     """A base with a change that brings the fault of the code; None: it is healthy."""
-    settings = tables()["bases"][base]
+    settings = TABLES["bases"][base]
     name = f"{base} | {change}" if change else base
-    overrides = tuple(expanded(text) for text in merged(tables()["every"], settings["overrides"], change))
-    explained = tables()["explained"].get(name, "")
+    overrides = tuple(expanded(text) for text in merged(TABLES["every"], settings["overrides"], change))
+    explained = TABLES["explained"].get(name, "")
     if code is None:
         return Case(name, overrides, (), part, explained=explained)
     twin = changed(base, "", None, settings["part"])
-    return Case(name, overrides, (code,), part, twin, tuple(tables()["neighbours"].get(code, ())), explained)
+    return Case(name, overrides, (code,), part, twin, tuple(TABLES["neighbours"].get(code, ())), explained)
 
 
 def merged(*texts: str) -> tuple[str, ...]:
@@ -65,9 +61,9 @@ def expanded(override: str) -> str:
 @cache
 def all_cases() -> tuple[Case, ...]:
     """Healthy and faulty ones; those written last come last."""
-    bases = [changed(base, "", None, settings["part"]) for base, settings in tables()["bases"].items()]
-    faulty = [case for code, of_base in tables()["faulty"].items() for case in listed(of_base, code)]
-    cases = [*bases, *listed(tables()["healthy"], None), *faulty]
+    bases = [changed(base, "", None, settings["part"]) for base, settings in TABLES["bases"].items()]
+    faulty = [case for code, of_base in TABLES["faulty"].items() for case in listed(of_base, code)]
+    cases = [*bases, *listed(TABLES["healthy"], None), *faulty]
     return tuple(sorted(cases, key=lambda case: case.part == LAST))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits, make_blobs, make_circles
 
-from .cases import tables
+from .cases import TABLES
 
 Arrays = tuple[NDArray, NDArray]  # inputs and classes
 
@@ -65,7 +65,7 @@ CHANGES: dict[str, Callable[..., Arrays]] = {
 
 def arrays_of(name: str) -> dict[str, NDArray]:
     """The content of one of the files in ``cases.yaml``."""
-    settings = dict(tables()["files"][name])
+    settings = dict(TABLES["files"][name])
     x, y = SOURCES[settings.pop("of")]()
     change = settings.pop("change", None)
     x, y = CHANGES[change](x, y, **settings) if change else (x, y)

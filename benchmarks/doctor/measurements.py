@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 
 from ..project import PLAIN, QUIET, TEMPLATE, Project, code_in, hashed, kept
 from . import datasets, stacks
-from .cases import HERE, Case, tables
+from .cases import HERE, TABLES, Case
 from .field import cases as field_cases
 from .field import data as field_data
 from .stacks import Stack
@@ -49,7 +49,7 @@ class Measurements:
     """A baked project with the data of the cases, in whose folder the process runs from now on."""
 
     def __init__(self, folder: Path = FOLDER) -> None:
-        datasets.write_files(folder / "data", tables()["files"], datasets.arrays_of)
+        datasets.write_files(folder / "data", TABLES["files"], datasets.arrays_of)
         datasets.write_files(folder / "field", field_cases.files(), field_data.arrays_of)
         self.project = Project(folder)
         os.chdir(self.project.folder)  # the doctor reads configs/ there
@@ -137,7 +137,7 @@ class Measurements:
 def key(folder: Path, *parts: Any) -> str:
     """The name of a file for a result that depends on these values, and on what makes data and networks in a folder."""
     code = [path.read_text("utf-8") for path in sorted(folder.glob("*.py")) if path.stem in MAKES]
-    return hashed(repr([*parts, code, tables()["files"]]))[:24] + ".json"
+    return hashed(repr([*parts, code, TABLES["files"]]))[:24] + ".json"
 
 
 def configuration() -> list[str]:

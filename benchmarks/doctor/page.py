@@ -9,7 +9,7 @@ from typing import Any
 from scipy.stats import binomtest
 
 from ..pages import filled, row
-from .cases import HELD_OUT, LAST, PARTS, Case, all_cases, faulty_cases, tables
+from .cases import HELD_OUT, LAST, PARTS, TABLES, Case, all_cases, faulty_cases
 from .measurements import SEEDS, Findings, Measurements
 from .results import CLOSE, SIGMAS, Repair, Result, StackResult, examined, examined_stacks, repaired, unharmed
 from .stacks import STEPS
@@ -34,7 +34,7 @@ def page(measurements: Measurements) -> str:
     stacks = examined_stacks(measurements)
     counts = Counter(case.codes for case in all_cases() if case.part != LAST)
     healthy = counts.pop(())
-    neighbours = tables()["neighbours"].items()
+    neighbours = TABLES["neighbours"].items()
     sections: dict[str, Iterable[str]] = {
         "totals": by_part(results, ROWS),
         "held_out": by_code([result for result in results if result.part == HELD_OUT]),
@@ -45,7 +45,7 @@ def page(measurements: Measurements) -> str:
         "stacks": by_part(stacks, STACK_ROWS),
         "misses": missed([result for result in results if not result.right]),
         "stack_misses": (f"  - {stack}: found {listed(stack.found)}" for stack in stacks if not stack.right),
-        "not_visible": (f"- `{code}`: {why}" for code, why in tables()["not_visible"].items()),
+        "not_visible": (f"- `{code}`: {why}" for code, why in TABLES["not_visible"].items()),
         "trainings": trainings(measurements),
     }
     runs = sorted(((case.name, f"{shown(case)} with seed {seed}") for case, seed in excluded), key=str)
@@ -86,7 +86,7 @@ def share(right: Iterable[bool | None]) -> str:
 
 
 def by_code(results: Sequence[Result]) -> Iterator[str]:
-    for code in tables()["faulty"]:
+    for code in TABLES["faulty"]:
         of_code = [result for result in results if code in result.case.codes]
         others = Counter(result.first for result in of_code if result.first != code)
         counts = [len(of_code)]

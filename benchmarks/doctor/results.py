@@ -7,7 +7,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from .cases import DEVELOPMENT, HELD_OUT, Case, all_cases, faulty_cases, repairable, tables
+from .cases import DEVELOPMENT, HELD_OUT, TABLES, Case, all_cases, faulty_cases, repairable
 from .measurements import SEEDS, Findings, Measurements, Metrics
 from .stacks import Stack, all_stacks, held_out_half
 
@@ -126,7 +126,7 @@ def unharmed(measurements: Measurements) -> Trained:
 
     Raises: ValueError: a case does so with every seed, and its code is not among those that are not visible.
     """
-    visible = [case for case in faulty_cases() if case.codes[0] not in tables()["not_visible"]]
+    visible = [case for case in faulty_cases() if case.codes[0] not in TABLES["not_visible"]]
     found = set()
     for case, seed in tqdm([(case, seed) for case in visible for seed in SEEDS], unit="run", desc="train"):
         faulty, healthy = (measurements.training(each, seed) for each in (case, case.twin))

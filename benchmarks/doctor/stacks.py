@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
-from .cases import tables
+from .cases import TABLES
 from .datasets import Arrays
 
 WIDTH = 5
@@ -70,7 +70,7 @@ class Stack:
 
 
 def all_stacks() -> list[Stack]:
-    return [Stack(*values) for values in product(*tables()["stacks"].values())]
+    return [Stack(*values) for values in product(*TABLES["stacks"].values())]
 
 
 def held_out_half(stacks: Iterable[Stack]) -> set[Stack]:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from ..pages import filled, row
 from ..project import TEMPLATE, Project, write
 from .lab_notes import Note, all_notes, combinations, result_lines, rewrite, shown_line
-from .plots import draw_all, figures
+from .plots import FIGURES, draw_all
 
 DOCS = TEMPLATE / "docs"
 SEEDS = "seed=0,1,2,3,4"
@@ -46,9 +46,9 @@ def write_note(project: Project, note: Note) -> None:
 
 def page(notes: list[Note], docs: Path) -> str:
     """A table of what the notes say, those of one figure together, and the figures below it."""
-    shown = list(dict.fromkeys(name for settings in figures().values() for name in settings["notes"]))
+    shown = list(dict.fromkeys(name for settings in FIGURES.values() for name in settings["notes"]))
     notes = sorted(notes, key=lambda note: shown.index(note.name) if note.name in shown else len(shown))
-    drawn = [name for name in ("activations", *figures()) if (docs / "gallery" / f"{name}.png").exists()]
+    drawn = [name for name in ("activations", *FIGURES) if (docs / "gallery" / f"{name}.png").exists()]
     sections = {"rows": (row(*row_of(note)) for note in notes), "figures": map(captioned, drawn)}
     return filled(Path(__file__).with_name("page.md"), sections, seeds=SEEDS)
 
@@ -56,7 +56,7 @@ def page(notes: list[Note], docs: Path) -> str:
 def captioned(name: str) -> str:
     """A figure below its title, and the experiments whose runs it shows."""
     title = name.replace("_", " ").replace("relu", "ReLU")
-    notes = [f"`+experiment=gallery/{note}`" for note in figures().get(name, {}).get("notes", ())]
+    notes = [f"`+experiment=gallery/{note}`" for note in FIGURES.get(name, {}).get("notes", ())]
     caption = f"The runs of {', '.join(notes)}." if notes else "Each activation, and its derivative."
     return f"\n## {title[0].upper()}{title[1:]}\n\n![{title}](gallery/{name}.png)\n\n{caption}"
 

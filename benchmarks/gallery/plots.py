@@ -1,7 +1,6 @@
 """The figures of the gallery, one for each phenomenon, as ``figures.yaml`` describes them."""
 
 from collections.abc import Callable, Sequence
-from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,7 @@ from .lab_notes import number
 
 Grouped = dict[str, list[Run]]  # the runs of a note by the overrides of its sweep; "" if it is none
 ACCURACY = "val/accuracy"
-
-
-@cache
-def figures() -> dict[str, dict[str, Any]]:
-    return yaml.safe_load((Path(__file__).parent / "figures.yaml").read_text("utf-8"))
+FIGURES: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("figures.yaml").read_text("utf-8"))
 
 
 def curves(*notes: Grouped, titles: Sequence[str], lines: Sequence[Sequence[str]], lowest: float = 0.0) -> Figure:
@@ -93,7 +88,7 @@ def derivative(activation: nn.Module, z: Tensor) -> Tensor:
 def draw_all(project: Project, runs: dict[str, Grouped], folder: Path) -> None:
     """Draw every figure whose notes have been measured."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, settings in figures().items():
+    for name, settings in FIGURES.items():
         options = {key: value for key, value in settings.items() if key not in ("notes", "kind")}
         if runs.keys() >= set(settings["notes"]):
             figure = KINDS.get(settings.get("kind"), curves)(*(runs[note] for note in settings["notes"]), **options)

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from ..project import TEMPLATE, Project
 from .page import ratio, spread
 from .per_sample import standardized
-from .settings import tables
+from .settings import TABLES
 
 
 class PerImage(list[tuple[torch.Tensor, int]]):
@@ -22,7 +22,7 @@ class PerImage(list[tuple[torch.Tensor, int]]):
 
     def __getitem__(self, number: Any) -> Any:
         pixels, y = super().__getitem__(number)
-        keys, (height, width) = tables()["augmentation"]["keys"], pixels.shape[1:]
+        keys, (height, width) = TABLES["augmentation"]["keys"], pixels.shape[1:]
         x = standardized(pixels.float(), 127.5, 73.9)
         x = x.flip(-1) if torch.rand(()) < keys["flip"] else x
         top, left = np.random.randint(0, 2 * keys["shift"] + 1, 2)
@@ -40,7 +40,7 @@ def main() -> None:
     from my_network.data.augment import Augment
     from trainwell.data.batches import Batches, Samples
 
-    table, size = tables()["augmentation"], tables()["augmentation"]["batch_size"]
+    table, size = TABLES["augmentation"], TABLES["augmentation"]["batch_size"]
     torch.set_num_threads(table["threads"])
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, table["shape"], dtype=np.uint8))
     samples, augment = Samples(images, torch.arange(len(images)) % 10), Augment(**table["keys"], mixup=0)

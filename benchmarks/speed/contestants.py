@@ -26,7 +26,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from .callbacks import TakeTurns, Turn
 from .per_sample import PerSampleDataset
-from .settings import FOREVER, tables
+from .settings import FOREVER, TABLES
 
 
 def bare(config: DictConfig, data: Any, task: Any, as_graph: bool = False) -> None:
@@ -136,7 +136,7 @@ def sklearn(config: DictConfig, data: Any, task: Any) -> None:
 
     name = config.data._target_.rpartition(".")[2].lower()
     (x, y), (x_val, y_val) = ((samples.x.flatten(1).numpy(), samples.y.numpy()) for samples in (data.train, data.val))
-    model = MLPClassifier(**tables()["to_an_accuracy"][name]["sklearn"], random_state=config.seed)
+    model = MLPClassifier(**TABLES["to_an_accuracy"][name]["sklearn"], random_state=config.seed)
     warnings.simplefilter("ignore")
     turn = Turn()
     while True:

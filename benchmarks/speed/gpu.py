@@ -21,7 +21,7 @@ from ..pages import machine, row
 from ..project import TEMPLATE, Project, write
 from .page import ratio, spread
 from .race import race
-from .settings import Setting, races, tables
+from .settings import TABLES, Setting, races
 
 STEPS, BATCHES = 200, 10  # of the comparison, and of one of its epochs
 AS_A_GRAPH = "compile=graph"
@@ -30,8 +30,8 @@ KINDS = {"graph": "compile=graph", "project": "as shipped", "compiled": "compile
 
 
 def main() -> None:
-    table = tables()["gpu"]
-    tables().update(rounds=table["rounds"], warm_up=table["warm_up"])
+    table = TABLES["gpu"]
+    TABLES.update(rounds=table["rounds"], warm_up=table["warm_up"])
     project = Project(TEMPLATE / "build" / "bench")
     card = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU, so no step was captured"
     differ = f"{disagreement(project):.1g}"

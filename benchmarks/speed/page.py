@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter
 
 from ..pages import COLOURS, filled, panels, row, save
 from ..project import write
-from .settings import Setting, tables
+from .settings import TABLES, Setting
 
 OTHERS = {"bare": ("a hand-written loop", COLOURS["better"]), "usual": ("the usual way", COLOURS["worse"])}
 
@@ -19,7 +19,7 @@ def write_page(path: Path, found: Mapping[Setting, Any], curves: dict[str, Any],
     settings = [setting for setting in found if "bare" in setting.against]
     paired = [setting for setting in found if "bare" not in setting.against]
     races = [found[setting] for setting in settings]
-    small = {data: table["small_network"] for data, table in tables()["to_an_accuracy"].items() if data in curves}
+    small = {data: table["small_network"] for data, table in TABLES["to_an_accuracy"].items() if data in curves}
     sections = {
         "races": map(race_row, settings, races),
         "costs": (cost_row(setting, found[setting]) for setting in paired),
@@ -62,7 +62,7 @@ def cost_row(setting: Setting, found: dict[str, Any]) -> str:
 def accuracy_rows(data: str, found: dict[str, Any]) -> Iterator[str]:
     """How soon each reaches some accuracies, the last of them the best that scikit-learn reaches."""
     best = median(max(accuracy for _, accuracy in curve) for curve in found["sklearn"])
-    for goal in (*tables()["to_an_accuracy"][data]["goals"], best):
+    for goal in (*TABLES["to_an_accuracy"][data]["goals"], best):
         yield row(data, f"{goal:.1%}", *(reached(found[name], goal) for name in ("default", "quick", "sklearn")))
 
 

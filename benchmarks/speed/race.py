@@ -17,7 +17,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ..project import TEMPLATE, Project
-from .settings import FOREVER, Setting, tables
+from .settings import FOREVER, TABLES, Setting
 
 LAST_FOREVER = (f"trainer.max_epochs={FOREVER}", f"callbacks.early_stopping.patience={FOREVER - 1}")
 TAKE_TURNS = "+callbacks.turns._target_=benchmarks.speed.callbacks.TakeTurns"
@@ -72,7 +72,7 @@ class Contestant:
 
 
 def command(kind: str, project: Project, arguments: list[str]) -> list[str]:
-    variants = tables()["variants"]
+    variants = TABLES["variants"]
     if kind not in variants:
         return ["-m", "benchmarks.speed.contestants", kind, *arguments]
     own = [str(project.folder / "train.py"), *arguments, *LAST_FOREVER, TAKE_TURNS]
@@ -92,7 +92,7 @@ def race(setting: Setting, project: Project, folder: Path) -> dict[str, Any]:
     """Seconds of every contestant's turns, round by round, and the memory that it held."""
     kinds = {kind: (kind, setting) for kind in ("project", *setting.against)}
     seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
-    warm_up, rounds = tables()["warm_up"], tables()["rounds"]
+    warm_up, rounds = TABLES["warm_up"], TABLES["rounds"]
     with contestants(kinds, project, folder) as started:
         for number in tqdm(range(warm_up + rounds), desc=setting.title, unit="round", leave=False):
             for kind in list(started)[:: 1 if number % 2 else -1]:
@@ -103,7 +103,7 @@ def race(setting: Setting, project: Project, folder: Path) -> dict[str, Any]:
 
 def race_to_accuracy(data: str, project: Project, folder: Path) -> dict[str, list[list[Turn]]]:
     """Seconds since the start and validation accuracy, epoch by epoch, for each seed: the project and scikit-learn."""
-    table = tables()["to_an_accuracy"]
+    table = TABLES["to_an_accuracy"]
     small = tuple(table[data]["small_network"].split())
     racers = {"default": ("project", ()), "quick": ("project", small), "sklearn": ("sklearn", ())}
     curves: dict[str, list[list[Turn]]] = {name: [] for name in racers}

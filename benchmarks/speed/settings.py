@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,7 @@ import numpy as np
 import yaml
 
 FOREVER = 1_000_000  # epochs
-
-
-@cache
-def tables() -> dict[str, Any]:
-    return yaml.safe_load((Path(__file__).parent / "settings.yaml").read_text("utf-8"))
+TABLES: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("settings.yaml").read_text("utf-8"))
 
 
 @dataclass(frozen=True)
@@ -54,5 +49,5 @@ class Setting:
 
 def races(table: str) -> list[Setting]:
     """Those of a table of the file."""
-    rows = [{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()} for row in tables()[table]]
-    return [Setting(**row, overrides=tuple(tables()["networks"][row["network"]].split())) for row in rows]
+    rows = [{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()} for row in TABLES[table]]
+    return [Setting(**row, overrides=tuple(TABLES["networks"][row["network"]].split())) for row in rows]

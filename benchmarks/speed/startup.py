@@ -12,14 +12,14 @@ from typing import Any
 from tqdm import tqdm
 
 from ..project import TEMPLATE, Project
-from .settings import tables
+from .settings import TABLES
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline", "PYTHONPATH": str(TEMPLATE)}
 
 
 def measure(project: Project, folder: Path) -> dict[str, Any]:
     """Quartiles of the seconds of each command, in turn again and again; then the sweep and the memory."""
-    table = tables()["waiting"]
+    table = TABLES["waiting"]
     repeats, jobs = table["repeats"], table["jobs"]
     places = {"python": sys.executable, "train.py": str(project.folder / "train.py")}
 

@@ -11,14 +11,10 @@ from ..cases import DEVELOPMENT, HELD_OUT, Case, merged
 
 PARTS = DEVELOPMENT, HELD_OUT
 HERE = Path(__file__).parent
+TABLES: dict[str, Any] = yaml.safe_load((HERE / "cases.yaml").read_text("utf-8"))
 FILES = "../../field"  # from the root of the baked project, where the benchmark runs
 PACKAGE = "benchmarks.doctor.field"
 ALWAYS = "scheduler=constant trainer.max_epochs=15 ~callbacks.early_stopping"
-
-
-@cache
-def tables() -> dict[str, Any]:
-    return yaml.safe_load((HERE / "cases.yaml").read_text("utf-8"))
 
 
 def case_of(name: str, entry: dict[str, Any], codes: tuple[str, ...] = (), twin: Case | None = None) -> Case:
@@ -33,12 +29,12 @@ def case_of(name: str, entry: dict[str, Any], codes: tuple[str, ...] = (), twin:
     else:
         data = f"data=arrays data.path={path}"
     overrides = merged(data, own, ALWAYS, str(entry.get("keys", "")))
-    return Case(name, overrides, codes, part_of(name), twin, (), tables()["explained"].get(name, ""), HERE)
+    return Case(name, overrides, codes, part_of(name), twin, (), TABLES["explained"].get(name, ""), HERE)
 
 
 def part_of(name: str) -> str:
     """A half by a hash of the name, not chosen by hand; what changed a rule is not held out."""
-    if name in tables()["looked_at"]:
+    if name in TABLES["looked_at"]:
         return DEVELOPMENT
     return PARTS[int(sha256(name.encode()).hexdigest(), 16) % 2]
 
@@ -52,9 +48,9 @@ def faulty_names() -> frozenset[str]:
 
 @cache
 def all_cases() -> tuple[Case, ...]:
-    healthy = [case_of(name, entry) for name, entry in tables()["healthy"].items()]
+    healthy = [case_of(name, entry) for name, entry in TABLES["healthy"].items()]
     faulty = []
-    for name, entry in tables()["faulty"].items():
+    for name, entry in TABLES["faulty"].items():
         codes = (entry["code"],) if isinstance(entry["code"], str) else tuple(entry["code"])
         keys = " ".join([str(entry.get("keys", "")), str(entry["healthy"].get("keys", ""))])
         if "data" in entry["healthy"]:
@@ -66,5 +62,5 @@ def all_cases() -> tuple[Case, ...]:
 
 def files() -> set[str]:
     """The names of all data files."""
-    entries = [*tables()["healthy"].values(), *tables()["faulty"].values()]
+    entries = [*TABLES["healthy"].values(), *TABLES["faulty"].values()]
     return {each["data"] for entry in entries for each in (entry, entry.get("healthy", {})) if "data" in each}
