@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 from ..pages import filled, row
 from .cases import HELD_OUT, LAST, PARTS, TABLES, Case, all_cases, faulty_cases
 from .measurements import SEEDS, Findings, Measurements
-from .results import CLOSE, SIGMAS, Repair, Result, StackResult, examined, examined_stacks, repaired, unharmed
+from .results import CLOSE, SIGMAS, Repair, Result, examined, examined_stacks, repaired, unharmed
 from .stacks import STEPS
 
 ROWS: dict[str, Callable[[Result], bool | None]] = {
@@ -20,9 +20,9 @@ ROWS: dict[str, Callable[[Result], bool | None]] = {
     "... or a documented neighbour": lambda result: result.named if result.case.codes else None,
     "false alarms on healthy runs": lambda result: None if result.case.codes else result.flagged,
 }
-STACK_ROWS: dict[str, Callable[[StackResult], bool | None]] = {
-    "faulty stacks flagged": lambda result: result.flagged if result.faulty else None,
-    "false alarms on stacks that learn": lambda result: None if result.faulty else result.flagged,
+STACK_ROWS: dict[str, Callable[[Result], bool | None]] = {
+    "faulty stacks flagged": ROWS["faulty runs flagged"],
+    "false alarms on stacks that learn": ROWS["false alarms on healthy runs"],
     "classified correctly": lambda result: result.right,
 }
 
@@ -31,14 +31,14 @@ def page(measurements: Measurements) -> str:
     excluded = unharmed(measurements)
     results = [each for each in examined(measurements, all_cases()) if (each.case, each.seed) not in excluded]
     repairs = [each for each in repaired(measurements) if (each.case, each.seed) not in excluded]
-    stacks = examined_stacks(measurements)
+    stacks = list(examined_stacks(measurements))
     counts = Counter(case.codes for case in all_cases() if case.part != LAST)
     healthy = counts.pop(())
     neighbours = TABLES["neighbours"].items()
     sections: dict[str, Iterable[str]] = {
         "totals": by_part(results, ROWS),
-        "held_out": by_code([result for result in results if result.part == HELD_OUT]),
-        "written_last": by_code([result for result in results if result.part == LAST]),
+        "held_out": by_code([result for result in results if result.case.part == HELD_OUT]),
+        "written_last": by_code([result for result in results if result.case.part == LAST]),
         "neighbours": (f"- `{code}` for `{of}`: {why}" for of, codes in neighbours for code, why in codes.items()),
         "repairs": by_part(repairs, {"repaired": lambda repair: repair.succeeded}),
         "not_repaired": (not_repaired(repair) for repair in repairs if not repair.succeeded),
@@ -68,11 +68,11 @@ def page(measurements: Measurements) -> str:
 
 def by_part(results: Sequence[Any], rows: dict[str, Callable[[Any], bool | None]]) -> Iterator[str]:
     """A table with a column for each part; where a row has None of a result, that is not counted."""
-    parts = [part for part in PARTS if any(result.part == part for result in results)]
+    parts = [part for part in PARTS if any(result.case.part == part for result in results)]
     yield f"| {row(*parts)}"
     yield "|---" * (len(parts) + 1) + "|"
     for name, value in rows.items():
-        yield row(name, *(share(map(value, (each for each in results if each.part == part))) for part in parts))
+        yield row(name, *(share(map(value, (each for each in results if each.case.part == part))) for part in parts))
 
 
 def share(right: Iterable[bool | None]) -> str:

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from .cases import DEVELOPMENT, HELD_OUT, TABLES, Case, all_cases, faulty_cases, repairable
 from .measurements import SEEDS, Findings, Measurements, Metrics
-from .stacks import Stack, all_stacks, held_out_half
+from .stacks import all_stacks, held_out_half
 
 MUCH_WORSE = 0.05  # accuracy, by which a faulty run must lie below the one without the fault; or
 MUCH_LOSS = 1.5  # times its loss
@@ -21,19 +21,11 @@ Trained = set[tuple[Case, int]]  # runs, each of a case and a seed
 
 
 @dataclass(frozen=True)
-class OfCase:
-    case: Case
-    seed: int
-
-    @property
-    def part(self) -> str:
-        return self.case.part
-
-
-@dataclass(frozen=True)
-class Result(OfCase):
+class Result:
     """What the doctor found in one case with one seed."""
 
+    case: Case
+    seed: int
     found: Findings
     seconds: float = 0.0  # of computing
 
@@ -63,36 +55,27 @@ class Result(OfCase):
         return f"{' or '.join(self.case.codes) or 'healthy'}: {self.case.name}, seed {self.seed}"
 
 
-@dataclass(frozen=True)
-class StackResult:
-    stack: Stack
-    part: str
-    found: Findings
-    trained: dict[str, float]
+class StackResult(Result):
+    """What the doctor found in a stack. A warning is about one that learns all the same."""
 
     @property
-    def faulty(self) -> bool:
-        """Whether its accuracy is at chance after a whole training."""
-        chance, samples = self.trained["chance"], self.trained["samples"]
-        return self.trained["accuracy"] <= chance + SIGMAS * sqrt(chance * (1 - chance) / samples)
+    def counted(self) -> Findings:
+        return [finding for finding in self.found if finding["severity"] == "error"]
 
     @property
-    def flagged(self) -> bool:
-        """Whether the doctor says that training fails; a warning is about one that succeeds all the same."""
-        return any(finding["severity"] == "error" for finding in self.found)
-
-    @property
-    def right(self) -> bool:
-        return self.flagged == self.faulty
+    def named(self) -> bool:
+        return self.flagged
 
     def __str__(self) -> str:
-        return f"{'faulty' if self.faulty else 'learning'} stack: {self.stack.name}, {self.part}"
+        return f"{'faulty' if self.case.codes else 'learning'} stack: {self.case.name}, {self.case.part}"
 
 
 @dataclass(frozen=True)
-class Repair(OfCase):
+class Repair:
     """The score that a whole training reaches with overrides of the doctor, and that without the fault."""
 
+    case: Case
+    seed: int
     added: str  # overrides
     score: float
     without_fault: float
@@ -107,18 +90,17 @@ def examined(measurements: Measurements, cases: Iterable[Case], seeds: Sequence[
     return [Result(case, seed, **measurements.examination(case, seed)) for case, seed in runs]
 
 
-def examined_stacks(measurements: Measurements, only_development: bool = False) -> list[StackResult]:
-    half = held_out_half(all_stacks())
-    stacks = [stack for stack in all_stacks() if not (only_development and stack in half)]
-    return [
-        StackResult(
-            stack,
-            HELD_OUT if stack in half else DEVELOPMENT,
-            measurements.stack_examination(stack),
-            measurements.stack_training(stack),
-        )
-        for stack in tqdm(stacks, unit="stack", desc="stacks")
-    ]
+def examined_stacks(measurements: Measurements, only_development: bool = False) -> Iterator[StackResult]:
+    """Each is faulty if its accuracy is at chance after a whole training."""
+    held_out = held_out_half(all_stacks())
+    stacks = [stack for stack in all_stacks() if not (only_development and stack in held_out)]
+    for stack in tqdm(stacks, unit="stack", desc="stacks"):
+        trained = measurements.stack_training(stack)
+        chance, samples = trained["chance"], trained["samples"]
+        faulty = trained["accuracy"] <= chance + SIGMAS * sqrt(chance * (1 - chance) / samples)
+        part = HELD_OUT if stack in held_out else DEVELOPMENT
+        case = Case(stack.name, (), ("at chance",) if faulty else (), part)
+        yield StackResult(case, 0, measurements.stack_examination(stack))
 
 
 def unharmed(measurements: Measurements) -> Trained:
@@ -160,7 +142,7 @@ def score_of(metrics: Metrics) -> Any:
     return next((name for name in SCORES if name in metrics), None)
 
 
-def misses(results: Iterable[Result | StackResult]) -> Iterator[str]:
+def misses(results: Iterable[Result]) -> Iterator[str]:
     """What the doctor got wrong, with its evidence."""
     for result in (result for result in results if not result.right):
         yield str(result)

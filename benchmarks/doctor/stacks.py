@@ -103,16 +103,12 @@ def data_of(stack: Stack) -> Any:
     from trainwell.data.in_memory import InMemoryDataModule
     from trainwell.data.split import VALIDATION_FRACTION, stratified_choice
 
-    class StackData(InMemoryDataModule):
-        def load(self) -> None:
-            x, y = stack.arrays()
-            val = stratified_choice(y, VALIDATION_FRACTION)
-            self.train = Samples.from_numpy(x[~val], y[~val])
-            self.val = self.test = Samples.from_numpy(x[val], y[val])
-            self.num_classes = int(y.max()) + 1
-
-    data = StackData(batch_size=BATCH_SIZE, seed=0)
-    data.setup()
+    x, y = stack.arrays()
+    val = stratified_choice(y, VALIDATION_FRACTION)
+    data = InMemoryDataModule(batch_size=BATCH_SIZE, seed=0)
+    data.train = Samples.from_numpy(x[~val], y[~val])
+    data.val = data.test = Samples.from_numpy(x[val], y[val])
+    data.num_classes, data.loaded = int(y.max()) + 1, True
     return data
 
 

@@ -70,7 +70,7 @@ def missed(result: Result) -> str:
 
 def not_repaired(repair: Repair) -> str:
     ends = f"reaches {repair.score:.3f}, without the fault {repair.without_fault:.3f}"
-    return f"- {repair.case.name}, {repair.part}: `{repair.added}` {ends}"
+    return f"- {repair.case.name}, {repair.case.part}: `{repair.added}` {ends}"
 
 
 def trainings(measurements: Measurements) -> Iterator[str]:
