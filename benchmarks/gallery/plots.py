@@ -10,7 +10,8 @@ import yaml
 from hydra.utils import instantiate
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
-from torch import Tensor, nn
+from torch import nn
+from torch.autograd.functional import jacobian
 
 from ..pages import COLOURS, panels, save
 from ..project import PACKAGE, Project, Run
@@ -71,18 +72,13 @@ def activations(project: Project) -> Figure:
     for axes, path in zip(every, files, strict=True):
         activation: nn.Module = instantiate(OmegaConf.load(path))(context)
         axes.plot(z, activation(z.clone()), color=COLOURS["better"], label="value")
-        axes.plot(z, derivative(activation, z), color=COLOURS["worse"], label="derivative")
+        slopes = jacobian(lambda z, activation=activation: activation(z.clone()), z).diagonal()
+        axes.plot(z, slopes, color=COLOURS["worse"], label="derivative")
         axes.axhline(0, color=COLOURS["grey"], linewidth=0.8, zorder=0)
         axes.set_xticks([-4, -2, 0, 2, 4])
         axes.set_ylim(-2, 3)
     figure.legend(*every[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
-
-
-def derivative(activation: nn.Module, z: Tensor) -> Tensor:
-    z = z.clone().requires_grad_()
-    (slopes,) = torch.autograd.grad(activation(z.clone()).sum(), z)
-    return slopes
 
 
 def draw_all(project: Project, runs: dict[str, Grouped], folder: Path) -> None:

@@ -7,8 +7,7 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from itertools import accumulate
 from multiprocessing import Pipe
 from pathlib import Path
@@ -79,23 +78,15 @@ def command(kind: str, project: Project, arguments: list[str]) -> list[str]:
     return own + variants[kind]
 
 
-@contextmanager
-def contestants(
-    kinds: Mapping[str, tuple[str, Setting]], project: Project, folder: Path
-) -> Iterator[dict[str, Contestant]]:
-    """Start a contestant of a kind and a setting for each name."""
-    with ExitStack() as stack:
-        yield {name: stack.enter_context(closing(Contestant(*kind, project, folder))) for name, kind in kinds.items()}
-
-
 def race(setting: Setting, project: Project, folder: Path) -> dict[str, Any]:
     """Seconds of every contestant's turns, round by round, and the memory that it held."""
-    kinds = {kind: (kind, setting) for kind in ("project", *setting.against)}
+    kinds = ("project", *setting.against)
     seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
     warm_up, rounds = TABLES["warm_up"], TABLES["rounds"]
-    with contestants(kinds, project, folder) as started:
+    with ExitStack() as stack:
+        started = {kind: stack.enter_context(closing(Contestant(kind, setting, project, folder))) for kind in kinds}
         for number in tqdm(range(warm_up + rounds), desc=setting.title, unit="round", leave=False):
-            for kind in list(started)[:: 1 if number % 2 else -1]:
+            for kind in kinds[:: 1 if number % 2 else -1]:
                 seconds[kind].append(started[kind].turn()[0])
         memory = {kind: contestant.memory() for kind, contestant in started.items()}
     return {"seconds": {kind: spent[warm_up:] for kind, spent in seconds.items()}, "memory": memory}
@@ -108,11 +99,11 @@ def race_to_accuracy(data: str, project: Project, folder: Path) -> dict[str, lis
     racers = {"default": ("project", ()), "quick": ("project", small), "sklearn": ("sklearn", ())}
     curves: dict[str, list[list[Turn]]] = {name: [] for name in racers}
     for seed in tqdm(table["seeds"], desc=f"{data} to an accuracy", unit="seed"):
-        kinds = {
-            name: (kind, Setting(data, 64, (*overrides, f"seed={seed}"), data=data))
-            for name, (kind, overrides) in racers.items()
-        }
-        with contestants(kinds, project, folder) as started:
+        with ExitStack() as stack:
+            started = {}
+            for name, (kind, overrides) in racers.items():
+                setting = Setting(data, 64, (*overrides, f"seed={seed}"), data=data)
+                started[name] = stack.enter_context(closing(Contestant(kind, setting, project, folder)))
             rounds = [{name: started[name].turn() for name in started} for _ in range(table["epochs"])]
         for name in racers:
             spent = accumulate(turns[name][0] for turns in rounds)
