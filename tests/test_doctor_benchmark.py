@@ -108,7 +108,8 @@ def test_tables_and_misses_count_what_was_found() -> None:
     dead = [{"code": "dead_units", "severity": "error", "evidence": "all of them"}]
     too_high = [{**dead[0], "code": "learning_rate_too_high"}]  # a neighbour
     results = [Result(first, 0, dead), Result(second, 1, too_high), Result(healthy, 0, [])]
-    table = list(by_part(results, {"named": lambda result: result.named if result.case.codes else None}))
+    rows = {"named": lambda result: result.named if result.case.codes else None}
+    table = list(by_part(results, rows, (DEVELOPMENT, HELD_OUT)))
     assert table[2:] == [f"| named | {share([False])} | {share([True])} |"]
     assert list(misses(results)) == [
         "oscillating_loss: mlp, sgd | optimizer.lr=1, seed 0",

@@ -9,7 +9,7 @@ from typing import Any
 from scipy.stats import binomtest
 
 from ..pages import filled, row
-from .cases import HELD_OUT, LAST, PARTS, TABLES, Case, all_cases, faulty_cases
+from .cases import DEVELOPMENT, HELD_OUT, LAST, PARTS, TABLES, Case, all_cases, faulty_cases
 from .measurements import SEEDS, Findings, Measurements
 from .results import CLOSE, SIGMAS, Repair, Result, examined, examined_stacks, repaired, unharmed
 from .stacks import STEPS
@@ -42,7 +42,7 @@ def page(measurements: Measurements) -> str:
         "neighbours": (f"- `{code}` for `{of}`: {why}" for of, codes in neighbours for code, why in codes.items()),
         "repairs": by_part(repairs, {"repaired": lambda repair: repair.succeeded}),
         "not_repaired": (not_repaired(repair) for repair in repairs if not repair.succeeded),
-        "stacks": by_part(stacks, STACK_ROWS),
+        "stacks": by_part(stacks, STACK_ROWS, (DEVELOPMENT, HELD_OUT)),
         "misses": missed([result for result in results if not result.right]),
         "stack_misses": (f"  - {stack}: found {listed(stack.found)}" for stack in stacks if not stack.right),
         "not_visible": (f"- `{code}`: {why}" for code, why in TABLES["not_visible"].items()),
@@ -66,9 +66,10 @@ def page(measurements: Measurements) -> str:
     )
 
 
-def by_part(results: Sequence[Any], rows: dict[str, Callable[[Any], bool | None]]) -> Iterator[str]:
+def by_part(
+    results: Sequence[Any], rows: dict[str, Callable[[Any], bool | None]], parts: Sequence[str] = PARTS
+) -> Iterator[str]:
     """A table with a column for each part; where a row has None of a result, that is not counted."""
-    parts = [part for part in PARTS if any(result.case.part == part for result in results)]
     yield f"| {row(*parts)}"
     yield "|---" * (len(parts) + 1) + "|"
     for name, value in rows.items():

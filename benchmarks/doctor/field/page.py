@@ -10,7 +10,7 @@ from ...pages import filled, row
 from ..measurements import Measurements, Metrics
 from ..page import by_part, intended, listed
 from ..results import Repair, Result, examined, score_of, trained_repair
-from .cases import DEVELOPMENT, all_cases
+from .cases import DEVELOPMENT, PARTS, all_cases
 
 BEGIN, END = "<!-- field: written by python -m benchmarks.doctor field -->\n", "<!-- field: end -->\n"
 ROWS: dict[str, Callable[[Result], bool | None]] = {
@@ -51,7 +51,7 @@ def field_section(measurements: Measurements) -> str:
     seconds = [result.seconds for result in results]
     sections = {
         "codes": [f"- `{code}`: {why}" for code, why in WHY.items()],
-        "table": [*by_part(results, ROWS), *list(by_part(repairs, REPAIRED))[2:]],  # one header for both
+        "table": [*by_part(results, ROWS, PARTS), *list(by_part(repairs, REPAIRED, PARTS))[2:]],  # one header for both
         "misses": [missed(result) for result in results if not result.right] or ["- nothing"],
         "not_repaired": [not_repaired(repair) for repair in repairs if not repair.succeeded] or ["- nothing"],
         "trainings": trainings(measurements),
