@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from pandas import read_csv
 
-from ..pages import machine, row
+from ..pages import filled, row
 from ..project import TEMPLATE, Project, write
 from .page import ratio, spread
 from .race import race
@@ -35,19 +35,13 @@ def main() -> None:
     project = Project(TEMPLATE / "build" / "bench")
     card = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU, so no step was captured"
     differ = f"{disagreement(project):.1g}"
-    lines = [
-        f"{card}; {machine()['versions']}, CUDA {torch.version.cuda}.",
-        "",
-        f"Largest relative difference of losses over {STEPS} steps, as a graph and one by one: {differ}.",
-        "",
-        row("network", "batch", "step of the loop", *KINDS.values()),
-        row(*["---"] * (3 + len(KINDS))),
-    ]
+    rows = [row("network", "batch", "step of the loop", *KINDS.values()), row(*["---"] * (3 + len(KINDS)))]
     for setting in races("gpu_races"):
         with tempfile.TemporaryDirectory() as folder:
-            lines.append(gpu_row(setting, race(setting, project, Path(folder))["seconds"]))
-        print(lines[-1], flush=True)
-    text = "\n".join(lines) + "\n"
+            rows.append(gpu_row(setting, race(setting, project, Path(folder))["seconds"]))
+        print(rows[-1], flush=True)
+    numbers = {"card": card, "cuda": torch.version.cuda, "steps": STEPS, "differ": differ}
+    text = filled(Path(__file__).with_suffix(".md"), {"table": rows}, **numbers)
     write(TEMPLATE / "build" / "bench" / "gpu.md", text)
     print(text)
 
