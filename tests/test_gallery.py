@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.gallery.__main__ import page
-from benchmarks.gallery.lab_notes import Claim, Note, all_notes, claim_of, experiment_of, rewrite, shown_line
+from benchmarks.gallery.lab_notes import Claim, Note, all_notes, experiment_of, rewrite, shown_line
 from benchmarks.gallery.plots import FIGURES, activations, draw_all
 from benchmarks.pages import panels
 from benchmarks.project import TEMPLATE, Project, Run, sweeps
@@ -109,28 +109,26 @@ def test_the_claims_hold_on_two_seeds(notes: list[Note], project: Project) -> No
 
 
 def test_a_claim_compares_runs_that_differ_only_in_what_it_names() -> None:
-    claim = claim_of("residual.depth=64: last val/loss at least 0.20 below residual.connection=plain")
-    assert claim == Claim(
-        claim.text, ("residual.depth=64",), "last val/loss", "least", 0.2, "below", ("residual.connection=plain",)
-    )
+    claim = Claim("residual.depth=64: last val/loss at least 0.20 below residual.connection=plain")
+    assert (claim.metric, claim.bound, claim.margin, claim.side) == ("last val/loss", "least", 0.2, "below")
     mine, theirs = claim.pair("baseline", seed=3)
     assert mine == {"+experiment=baseline", "seed=3", "residual.depth=64"}
     assert theirs - mine == {"residual.connection=plain"}
 
 
 def test_a_claim_compares_with_another_experiment_of_the_gallery() -> None:
-    mine, theirs = claim_of("val/accuracy at least 0.10 above dead_relu").pair("leaky_relu", seed=0)
+    mine, theirs = Claim("val/accuracy at least 0.10 above dead_relu").pair("leaky_relu", seed=0)
     assert mine - theirs == {"+experiment=gallery/leaky_relu"}
     assert theirs - mine == {"+experiment=gallery/dead_relu"}
 
 
 def test_a_claim_that_cannot_be_read_is_refused() -> None:
     with pytest.raises(ValueError, match="a claim must be"):
-        claim_of("val/accuracy is much better than before")
+        Claim("val/accuracy is much better than before")
 
 
 def test_a_difference_on_the_other_side_is_shown_as_such() -> None:
-    claim = claim_of("val/accuracy at most 0.03 above weight_decay")
+    claim = Claim("val/accuracy at most 0.03 above weight_decay")
     # The half width of three is t(0.975, 2) = 4.303 times the deviation 0.01 over the root of 3.
     assert shown_line([-0.01, -0.02, -0.03], claim) == "0.020 below, 95 % interval -0.005 to 0.045"
 

@@ -36,17 +36,17 @@ CLAIM = re.compile(
 METRIC = re.compile(r"(last )?[\w/]+")
 
 
-@dataclass(frozen=True)
 class Claim:
     """How far ``metric`` of the runs with the ``own`` overrides is on one side of that of the ``other`` runs."""
 
-    text: str
-    own: tuple[str, ...]
-    metric: str
-    bound: str
-    margin: float
-    side: str
-    other: tuple[str, ...]
+    def __init__(self, text: str) -> None:
+        found = CLAIM.fullmatch(text)
+        if not found:
+            form = "[OVERRIDES: ][last ]METRIC at least|most MARGIN above|below EXPERIMENT or OVERRIDES"
+            raise ValueError(f"a claim must be {form}, got {text}")
+        self.text, self.metric, self.bound, self.side = text, found["metric"], found["bound"], found["side"]
+        self.margin = float(found["margin"])
+        self.own, self.other = (found["own"] or "").split(), found["other"].split()
 
     def pair(self, note: str, seed: int) -> tuple[Job, Job]:
         """The run that the claim of a note is about, and the one that it is compared with."""
@@ -100,7 +100,7 @@ class Note:
 
     @property
     def claims(self) -> list[Claim]:
-        return [claim_of(text) for text in self.under("Claim")]
+        return [Claim(text) for text in self.under("Claim")]
 
 
 def all_notes() -> list[Note]:
@@ -111,15 +111,6 @@ def experiment_of(note: str) -> str:
     """The override that chooses the experiment of a note: those of the gallery are in a folder of their own."""
     folder = "gallery/" if (FOLDER / "gallery" / f"{note}.yaml").exists() else ""
     return f"+experiment={folder}{note}"
-
-
-def claim_of(text: str) -> Claim:
-    found = CLAIM.fullmatch(text)
-    if not found:
-        form = "[OVERRIDES: ][last ]METRIC at least|most MARGIN above|below EXPERIMENT or OVERRIDES"
-        raise ValueError(f"a claim must be {form}, got {text}")
-    own, other = (tuple((found[part] or "").split()) for part in ("own", "other"))
-    return Claim(text, own, found["metric"], found["bound"], float(found["margin"]), found["side"], other)
 
 
 def by_key(overrides: Iterable[str]) -> dict[str, str]:
