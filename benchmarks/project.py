@@ -7,15 +7,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, suppress
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 TEMPLATE = Path(__file__).parents[1]
@@ -68,9 +66,9 @@ class Project:
 
     def hydra(self) -> AbstractContextManager[Any]:
         """Let Hydra compose this project's configurations."""
-        if GlobalHydra.instance().is_initialized():
-            return nullcontext()
-        return initialize_config_dir(str(self.folder / "configs"), version_base="1.3")
+        from trainwell.config import compose
+
+        return compose.hydra_here(config_path=str(self.folder / "configs"))
 
     def composed(self, overrides: Sequence[str]) -> DictConfig:
         """The configuration of these overrides, with what ``train.py`` itself learns from the monitored metric."""
