@@ -9,6 +9,7 @@ import pytest
 import torch
 from doctor_examples import InMemory
 from lightning import LightningDataModule, LightningModule
+from sklearn.datasets import load_digits
 from test_examine import CLASSES, FEATURES, problem
 from test_examine_networks import (
     SEQUENCES,
@@ -544,6 +545,16 @@ def test_weights_of_a_layer_that_was_never_trained_are_recognized() -> None:
     assert is_as_torch_starts(words, of_embedding=True)
     assert not is_as_torch_starts(0.8 * words, of_embedding=True)
     assert not is_as_torch_starts(words.sign(), of_embedding=True)
+
+
+@pytest.mark.parametrize(("divided", "codes"), [(True, ["constant_input"]), (False, [])])
+def test_divided_integers_leave_nothing_of_most_pixels(divided: bool, codes: list[str]) -> None:
+    """Of 16 shades, only the brightest is not rounded down to 0; half of them are where a threshold is chosen."""
+    images, y = (torch.from_numpy(part) for part in load_digits(return_X_y=True))
+    x = (images // 16 if divided else images >= 8).float().reshape(-1, 1, 8, 8)
+    problem = Problem(Samples(x[:1400], y[:1400]), Samples(x[1400:], y[1400:]), 10, 64, 64)
+    found = [finding.code for finding in findings_in_data(problem)]
+    assert [code for code in found if code == "constant_input"] == codes
 
 
 def test_copies_with_noise_are_seen_before_features_of_noise_are_scaled_up() -> None:

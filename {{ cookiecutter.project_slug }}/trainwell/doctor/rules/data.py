@@ -21,7 +21,7 @@ from ..problem import PADDING, Problem
 from ..scoring import Measure
 from .copies import copied_samples
 
-MOST_CONSTANT = 0.5  # share of the features; images have margins
+MOST_CONSTANT, NEARLY_ALWAYS = 0.5, 0.95  # share of the features, as images have margins; share of the samples
 MOST_OF_ONE, FEW_TOKENS = 0.8, 30  # share of the tokens of all texts; fewer different ones are symbols, not words
 SCALES = (0.1, 10.0)  # standard deviations of inputs that suit initial weights and learning rates
 SPARSE = 0.2  # share of the values that are not 0
@@ -43,7 +43,7 @@ def findings_in_data(problem: Problem) -> Iterator[Finding]:
             if bad:
                 yield Finding("non_finite", "error", f"{name} samples", f"{bad} of {len(x)} samples are not finite")
                 return
-        yield from constant(train.flatten(1))
+        yield from constant(train)
         yield from unscaled(train.flatten(1))
         yield from copied_samples(train, val, problem.share * len(train) / len(problem.train.y), problem.standardizer)
     elif problem.train.x.dtype == torch.int64:
@@ -59,9 +59,16 @@ def thinned(x: Tensor) -> Tensor:
 
 
 def constant(x: Tensor) -> Iterator[Finding]:
+    """Features of one value; of images, also pixels that are nearly always 0 and else 1, as of divided integers."""
+    pixels, x = x.ndim > 2, x.flatten(1)
     share = (x == x[0]).all(dim=0).double().mean().item()
+    evidence = f"{share:.0%} of the features have the same value in every sample"
+    lowest, highest = x.amin(dim=0), x.amax(dim=0)
+    if share <= MOST_CONSTANT and pixels and ((x == lowest) | (x == highest)).all():
+        often = (x == lowest).double().mean(dim=0)
+        share = (torch.maximum(often, 1 - often) > NEARLY_ALWAYS).double().mean().item()
+        evidence = f"no pixel has more than two values, and {share:.0%} of them have one of these in nearly all samples"
     if share > MOST_CONSTANT:
-        evidence = f"{share:.0%} of the features have the same value in every sample"
         yield Finding("constant_input", "error", "train samples", evidence)
 
 
