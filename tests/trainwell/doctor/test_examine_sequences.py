@@ -154,10 +154,86 @@ class Bag(Steps):
         return cross_entropy(self.net(counts * (torch.arange(100) > 0)), batch[1])
 
 
+class Repeats(Steps):
+    """A decoder that repeats what it read; it gets the word before each target, or the target itself."""
+
+    def __init__(self, shifted: bool = True, reshaped: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.shifted, self.reshaped = shifted, reshaped
+        self.words, self.reader = nn.Embedding(WORDS, 32), nn.GRU(32, 16, batch_first=True, bidirectional=True)
+        self.writer, self.net = nn.GRU(32, 32, batch_first=True), nn.Linear(32, WORDS)
+
+    def loss(self, batch: Any) -> Tensor:
+        x, y = batch
+        ends = self.reader(self.words(x))[1]
+        state = ends.reshape(1, len(x), 32) if self.reshaped else torch.cat([ends[0], ends[1]], dim=1)[None]
+        before = torch.cat([torch.zeros_like(y[:, :1]), y[:, :-1]], dim=1) if self.shifted else y
+        return cross_entropy(self.net(self.writer(self.words(before), state)[0]).flatten(0, 1), y.flatten())
+
+    def configure_optimizers(self) -> Any:
+        return Adam(self.parameters(), lr=0.01)
+
+
+class Repeated(Sentences):
+    """Texts that repeat four words."""
+
+    def train_dataloader(self) -> DataLoader:
+        return DataLoader(repeated(1000), batch_size=50, shuffle=True)
+
+    def val_dataloader(self) -> DataLoader:
+        return DataLoader(repeated(200, seed=1), batch_size=50)
+
+
+def repeated(count: int, seed: int = 0) -> list[tuple[Tensor, Tensor]]:
+    x = torch.randint(1, WORDS, (count, 4), generator=torch.Generator().manual_seed(seed)).repeat(1, 2)
+    return list(zip(x, x, strict=True))
+
+
+class OverNodes(Steps):
+    """Attention between the nodes of a graph, or of all graphs of a batch."""
+
+    def __init__(self, along_nodes: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.into, self.read = nn.Linear(4, 16), nn.Linear(16, 2)
+        self.attention = nn.MultiheadAttention(16, 2, batch_first=along_nodes)
+
+    def loss(self, batch: Any) -> Tensor:
+        nodes = self.into(batch["nodes"])
+        attended, _ = self.attention(nodes, nodes, nodes)
+        weights = batch["known"] / batch["known"].sum(dim=1, keepdim=True)
+        return cross_entropy(self.read(((nodes + attended) * weights[..., None]).sum(dim=1)), batch["label"])
+
+    def configure_optimizers(self) -> Any:
+        return Adam(self.parameters(), lr=0.01)
+
+
+class Graphs(LightningDataModule):
+    """The class is the sign of the sum of the first feature over the known nodes."""
+
+    def graphs(self, count: int, seed: int) -> DataLoader:
+        generator = torch.Generator().manual_seed(seed)
+        nodes = torch.randn(count, 6, 4, generator=generator)
+        known = (torch.rand(count, 6, generator=generator) < 0.8).float() + 1e-3
+        label = ((nodes[..., 0] * known).sum(dim=1) > 0).long()
+        examples = [{"nodes": a, "known": b, "label": c} for a, b, c in zip(nodes, known, label, strict=True)]
+        return DataLoader(examples, batch_size=40, shuffle=seed == 0)
+
+    def train_dataloader(self) -> DataLoader:
+        return self.graphs(1000, 0)
+
+    def val_dataloader(self) -> DataLoader:
+        return self.graphs(400, 1)
+
+
 FAULTY: dict[str, tuple[str, LightningModule, LightningDataModule]] = {
     "classes on the wrong axis": ("loss_mismatch", Tagger(by_tag=False), Sentences()),
     "classes reshaped to axis 1": ("loss_mismatch", Reshaped(), Sentences()),
     "targets in another order": ("loss_mismatch", Tagger(by_tag=True, in_one_order=False), Sentences()),
+    "a decoder that gets its targets": ("target_leak", Repeats(shifted=False), Repeated()),
+    "states that are reshaped": ("mixed_samples", Repeats(reshaped=True), Repeated()),
+    "attention between graphs": ("mixed_samples", OverNodes(along_nodes=False), Graphs()),
     "saturated gates of an LSTM": ("saturated_units", reader(nn.LSTM, loud=True), SEQUENCES),
     "saturated gates of a GRU": ("saturated_units", reader(nn.GRU, loud=True), SEQUENCES),
     "frozen vectors at random": ("frozen_parameters", Vectors(trained=False), reviews()),
@@ -165,6 +241,8 @@ FAULTY: dict[str, tuple[str, LightningModule, LightningDataModule]] = {
 }
 HEALTHY: dict[str, Callable[[], list[Finding]]] = {
     "classes on axis 1": lambda: by(Tagger(by_tag=True), Sentences()),
+    "a decoder that gets the word before": lambda: by(Repeats(), Repeated()),
+    "attention between nodes": lambda: by(OverNodes(along_nodes=True), Graphs()),
     "gates of an LSTM": lambda: by(reader(nn.LSTM, loud=False), SEQUENCES),
     "gates of a GRU": lambda: by(reader(nn.GRU, loud=False), SEQUENCES),
     "frozen vectors of a training": lambda: by(Vectors(trained=True), reviews()),

@@ -280,34 +280,6 @@ def inspect_future(found: Inspection, outputs: Callable[[Tensor], LossCall | Non
             found.sees_targets = NEXT if shift else "t itself"
 
 
-def inspect_pairing(
-    found: Inspection, calls: Callable[[Tensor, Tensor], Sequence[LossCall] | None], x: Tensor, y: Tensor
-) -> None:
-    """With another sample in the place of the first, which targets change and which outputs do.
-
-    ``calls`` returns what the losses of a step get for inputs and targets.
-    """
-    others = [number for number in range(1, len(y)) if not torch.equal(y[number], y[0])]
-    if not others:
-        return
-    changed = [part.clone() for part in (x, y)]
-    for part, other in zip((x, y), changed, strict=True):
-        other[0] = part[others[0]]
-    of_each = [calls(x, y), calls(x, y), calls(*changed)]
-    if not all(of_each) or len({len(each or ()) for each in of_each}) > 1:
-        return
-    for before, again, after in zip(*(each or () for each in of_each), strict=True):
-        shapes = {(tuple(call.outputs.shape), tuple(call.targets.shape)) for call in (before, again, after)}
-        if len(shapes) > 1 or not torch.equal(before.outputs, again.outputs):  # random, as with mixed samples
-            continue
-        moved, of_targets = (
-            (first != second).reshape(len(first), -1).any(dim=1)
-            for first, second in ((before.outputs, after.outputs), (before.targets, after.targets))
-        )
-        if len(moved) == len(of_targets) and moved.any() and of_targets.any():
-            found.apart = max(found.apart, 1 - moved[of_targets].double().mean().item())
-
-
 def as_matrix(outputs: Any, count: int) -> Tensor:
     """Raises: ValueError: the outputs are no rows for the samples."""
     if not isinstance(outputs, Tensor) or len(outputs) != count or not outputs.is_floating_point():

@@ -29,7 +29,6 @@ from .forward_checks import (
     inspect_fading,
     inspect_forward,
     inspect_future,
-    inspect_pairing,
     inspect_rank,
     saturated_gates,
 )
@@ -51,6 +50,7 @@ from .scoring import (
     recorded_step,
     with_forward,
 )
+from .step_checks import inspect_samples, inspect_targets
 from .treatments import Treatment, copied
 
 QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
@@ -139,6 +139,8 @@ class Recorder(Probe):
                 self.start_curvature = curvature(alone, few.x)
                 run = partial(recorded_step, alone, few.collated, ("training_step", "validation_step"))
                 self.inspector.found.gates = saturated_gates(alone, run)
+                if few.y.numel():  # before training, which may teach a network to ignore what others mix in
+                    inspect_samples(self.inspector.found, partial(calls_of_step, alone), few.collated)
         self.score(trainer, pl_module)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
@@ -212,6 +214,8 @@ class Recorder(Probe):
                 first = move_data_to_device(batches[1][0], pl_module.device)
                 found = self.history.inspection
                 found.dropped, found.normalises_batches = dropped_in_evaluation(pl_module, first)
+                if not are_same(*batches):
+                    inspect_samples(found, partial(calls_of_step, deepcopy(pl_module).eval()), first)
 
     def some_batches(self, trainer: Trainer) -> list[Any]:
         """A few batches of either split."""
@@ -260,7 +264,9 @@ class Recorder(Probe):
                 inspect_fading(found, alone, x)
             inspect_future(found, lambda x: only_call(alone, problem.collate(x, few.y)), x)
             if few.y.numel():
-                inspect_pairing(found, lambda x, y: calls_of_step(alone, problem.collate(x, y)), x[:FEW], few.y[:FEW])
+                calls, y = partial(calls_of_step, alone), few.y[:FEW]
+                inspect_samples(found, calls, problem.collate(x[:FEW], y))
+                inspect_targets(found, calls, lambda y: problem.collate(x[:FEW], y), y)
             many = prepared_batch(problem, subsample(problem.train, problem.scored), trainer, pl_module)
             loss = batch_statistics_loss(alone, many, problem.num_classes)
         if loss is not None and last is not None:
