@@ -1,6 +1,7 @@
 """Mistakes that few projects make: each is named first, and its twin without the mistake gets notes at most."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from test_examine import CLASSES, FEATURES, problem
 from test_examine_batches import Loaders
 from test_examine_networks import SEQUENCES, WIDTH, Own, Recurrent, Steps, by
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, mse_loss, one_hot, poisson_nll_loss
+from torch.nn.functional import cross_entropy, kl_div, mse_loss, one_hot, poisson_nll_loss
 from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
@@ -341,6 +342,79 @@ class Momentum(Own):
         return SGD(self.parameters(), lr=0.02, momentum=self.momentum)
 
 
+class OfThree(Steps):
+    """Reads batches of three parts, so that only losses are known; some units are dropped."""
+
+    def __init__(self, rate: float = 0.01, dropped: float = 0.1) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.rate = rate
+        self.net = nn.Sequential(
+            nn.Linear(FEATURES, 64), nn.ReLU(), nn.Dropout(dropped), nn.Linear(64, 64), nn.ReLU(), nn.Dropout(dropped)
+        )
+        self.out = nn.Linear(64, 1)
+
+    def loss(self, batch: Any) -> Tensor:
+        x, weights, y = batch
+        return 2.0 + (weights * (self.out(self.net(x))[:, 0] - y).square()).mean()
+
+    def configure_optimizers(self) -> Any:
+        return SGD(self.parameters(), lr=self.rate)
+
+
+def of_three() -> Loaders:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1200, FEATURES, generator=generator)
+    weights = torch.rand(1200, generator=generator) + 0.5
+    examples = list(zip(x, weights, x[:, 0] + x[:, 1], strict=True))
+    return Loaders(examples[200:], examples[:200])
+
+
+class Student(Steps):
+    """Learns from a teacher, which follows it slowly or not at all, beside the labels."""
+
+    def __init__(self, loss_of: Callable[[Tensor, Tensor], Tensor], slow: bool) -> None:
+        super().__init__()
+        self.loss_of, self.teacher, self.slow = loss_of, deepcopy(self.net).requires_grad_(False), slow
+
+    def loss(self, batch: Any) -> Tensor:
+        x, y, weights = batch
+        outputs = self.net(x)
+        with torch.no_grad():
+            of_teacher = self.teacher(x)
+            for own, other in zip(self.teacher.parameters(), self.net.parameters(), strict=True):
+                own.lerp_(other, 0.05 if self.slow and self.training else 0.0)
+        return (weights * cross_entropy(outputs, y, reduction="none")).mean() + self.loss_of(outputs, of_teacher)
+
+
+def squares(outputs: Tensor, of_teacher: Tensor) -> Tensor:
+    return 0.1 * mse_loss(outputs.softmax(dim=1), of_teacher.softmax(dim=1))
+
+
+def divergence(outputs: Tensor, of_teacher: Tensor) -> Tensor:
+    return kl_div(outputs.log_softmax(dim=1), of_teacher.softmax(dim=1), reduction="batchmean")
+
+
+def wrong_divergence(outputs: Tensor, of_teacher: Tensor) -> Tensor:
+    return kl_div(outputs.softmax(dim=1), of_teacher.softmax(dim=1), reduction="batchmean")
+
+
+def labelled() -> Loaders:
+    samples = problem()
+    train, val = (
+        list(zip(part.x, part.y, torch.ones(len(part.y)), strict=True)) for part in (samples.train, samples.val)
+    )
+    return Loaders(train, val)
+
+
+class PositiveCounts(Counts):
+    """Adds the logarithm of the time to what a ReLU gives."""
+
+    def loss(self, batch: Any) -> Tensor:
+        x, times, y = batch
+        return poisson_nll_loss(self.net(x)[:, 0].relu() + times.log(), y)
+
+
 FAULTY: dict[str, tuple[str, Callable[[], list[Finding]]]] = {
     "units that start equal, and dropout": ("symmetric_units", lambda: by(StartsEqual(True))),
     "short steps beside dropout": ("learning_rate_too_low", lambda: by(HalfDropped(1e-6), max_epochs=20)),
@@ -356,6 +430,13 @@ FAULTY: dict[str, tuple[str, Callable[[], list[Finding]]]] = {
     "nine numbers validated": ("validation_too_small", lambda: by(Curve(16), two_numbers(9))),
     "classes as numbers for every output": ("loss_mismatch", lambda: by(ClassNumbers(True))),
     "heavy momentum": ("oscillating_loss", lambda: by(Momentum(0.997), two_numbers())),
+    "short steps, where only losses are known": (
+        "learning_rate_too_low",
+        lambda: by(OfThree(rate=1e-6), of_three(), max_epochs=10),
+    ),
+    "nine tenths dropped, where only losses are known": ("excess_dropout", lambda: by(OfThree(0.05, 0.9), of_three())),
+    "probabilities for kl_div": ("output_activation", lambda: by(Student(wrong_divergence, slow=False), labelled())),
+    "a ReLU before a logarithm is added": ("output_activation", lambda: by(PositiveCounts(0.0), counts())),
     "a code that few samples have": ("target_leak", lambda: by(of_two_classes(), wards(leaks=True))),
 }
 HEALTHY: dict[str, Callable[[], list[Finding]]] = {
@@ -372,6 +453,9 @@ HEALTHY: dict[str, Callable[[], list[Finding]]] = {
     "sixteen units in a row": lambda: by(Curve(16), two_numbers()),
     "squares of each class": lambda: by(ClassNumbers(False)),
     "usual momentum": lambda: by(Momentum(0.9), two_numbers()),
+    "three parts": lambda: by(OfThree(0.05), of_three()),
+    "log-probabilities for kl_div": lambda: by(Student(divergence, slow=True), labelled()),
+    "a teacher that follows": lambda: by(Student(squares, slow=True), labelled()),
     "a code that all samples have": lambda: by(of_two_classes(), wards(leaks=False)),
     "one graph with masks": lambda: by(OneGraph(), graph()),
 }
@@ -420,6 +504,14 @@ def test_without_gates_less_fading_is_enough_of_a_reason(has_gates: bool) -> Non
     history.scores = {0: Scores(1.1, 0.34, 1.1, 0.34), 190: Scores(1.05, 0.4, 1.1, 0.34)}
     history.inspection = Inspection(fading=Fading(-2.4, "rnn", has_gates))
     assert [finding.code for finding in stays_at_chance(history)] == ["vanishing_gradient"] * (not has_gates)
+
+
+@pytest.mark.parametrize(("at", "recovered"), [(25, True), (150, False)])
+def test_a_loss_that_is_far_too_high_for_most_of_the_training_has_not_recovered(at: int, recovered: bool) -> None:
+    history = History(0, guess_loss=2.7, chance=(0.0, 0.05), measured={190: {}}, planned=200.0, clipped=True)
+    late = {step: Scores(2.0, 0.3, 2.0, 0.3) for step in range(at, 200, 25)}
+    history.scores = {0: Scores(160.0, -60.0, 160.0, -60.0)} | late
+    assert history.recovered == recovered
 
 
 def test_only_units_that_see_the_same_inputs_can_start_equal() -> None:

@@ -47,6 +47,18 @@ class Reshaped(Tagger):
         return cross_entropy(self.net(batch[0]).reshape(len(batch[0]), 12, LENGTH), batch[1])
 
 
+class OfChannels(Tagger):
+    """A convolution has its channels along axis 1; they are moved to the last one, or only reshaped."""
+
+    def __init__(self, moved: bool) -> None:
+        super().__init__(by_tag=True)
+        self.moved, self.words, self.net = moved, nn.Embedding(WORDS, 32), nn.Conv1d(32, 12, 1)
+
+    def loss(self, batch: Any) -> Tensor:
+        outputs = self.net(self.words(batch[0]).transpose(1, 2))
+        return cross_entropy((outputs.transpose(1, 2) if self.moved else outputs).reshape(-1, 12), batch[1].flatten())
+
+
 class Sentences(LightningDataModule):
     """Each word has a tag."""
 
@@ -230,6 +242,7 @@ class Graphs(LightningDataModule):
 FAULTY: dict[str, tuple[str, LightningModule, LightningDataModule]] = {
     "classes on the wrong axis": ("loss_mismatch", Tagger(by_tag=False), Sentences()),
     "classes reshaped to axis 1": ("loss_mismatch", Reshaped(), Sentences()),
+    "channels reshaped": ("loss_mismatch", OfChannels(moved=False), Sentences()),
     "targets in another order": ("loss_mismatch", Tagger(by_tag=True, in_one_order=False), Sentences()),
     "a decoder that gets its targets": ("target_leak", Repeats(shifted=False), Repeated()),
     "states that are reshaped": ("mixed_samples", Repeats(reshaped=True), Repeated()),
@@ -243,6 +256,7 @@ HEALTHY: dict[str, Callable[[], list[Finding]]] = {
     "classes on axis 1": lambda: by(Tagger(by_tag=True), Sentences()),
     "a decoder that gets the word before": lambda: by(Repeats(), Repeated()),
     "attention between nodes": lambda: by(OverNodes(along_nodes=True), Graphs()),
+    "channels moved": lambda: by(OfChannels(moved=True), Sentences()),
     "gates of an LSTM": lambda: by(reader(nn.LSTM, loud=False), SEQUENCES),
     "gates of a GRU": lambda: by(reader(nn.GRU, loud=False), SEQUENCES),
     "frozen vectors of a training": lambda: by(Vectors(trained=True), reviews()),

@@ -21,6 +21,7 @@ INSTEAD = {  # what else looks like it
 MOST_REMEDIES = 3
 MOST_TRIALS = 9
 LESS_LOSS = 0.15  # share of the validation loss that a remedy saves, and
+LITTLE = 0.05  # the same for longer steps, since a loss may have a part that no training takes away
 LESS_OF_CHANCE = 0.02  # the same as a share of the loss of equal chances
 MORE_ACCURACY = 0.03
 WORTH = 0.5  # share of the best remedy's gain, below which a remedy is not offered
@@ -121,10 +122,12 @@ class Confirmation:
 
     def gains_of(self, finding: Finding) -> Iterator[tuple[Treatment, float, str]]:
         most = MUCH_MORE if finding.code == "frozen_parameters" and not self.forgotten else 0.0
+        share = LITTLE if finding.code == "learning_rate_too_low" else LESS_LOSS
         for treatment in self.treatments(finding):
             after = self.attempt(treatment)
-            found = gain(self.history, after, most) if after else None
-            if found and after and finding.code == "excess_dropout" and not (self.history.learns or self.learns(after)):
+            found = gain(self.history, after, most, share) if after else None
+            stuck = self.history.learns is False and after is not None and not self.learns(after)
+            if finding.code == "excess_dropout" and stuck:
                 continue  # something else keeps the network from learning
             if found and after and finding.code in STEPS and not fits_better(self.history, after):
                 continue  # it generalizes better, as a shorter training also does
@@ -192,10 +195,15 @@ def fits_better(before: History, after: History) -> bool:
     return after.last.train_loss < before.last.train_loss or not isfinite(before.last.train_loss)
 
 
-def gain(before: History, after: History, most: float = 0.0) -> tuple[float, str] | None:
-    """How much better ``after`` is, and in words; None if that is not measurable, or ``most`` accuracy or less."""
+def gain(
+    before: History, after: History, most: float = 0.0, least_share: float = LESS_LOSS
+) -> tuple[float, str] | None:
+    """How much better ``after`` is, and in words; None if that is not measurable, or ``most`` accuracy or less.
+
+    Where only losses are known, a ``least_share`` of it must be saved.
+    """
     if before.last is None or after.last is None:
-        return gain_in_loss(before.objective, after.objective) if not most else None
+        return gain_in_loss(before.objective, after.objective, least_share) if not most else None
     a, b = before.last, after.last
     of_count = max(sqrt(0.25 / max(before.val_count, 1)), before.chance[1]) if before.num_classes else 0.0
     noise = SIGMAS * max(of_count, before.noise[0])
@@ -225,9 +233,11 @@ def steadier(before: History, after: History) -> tuple[float, str] | None:
     return (SMALL * share, f"mean train loss {b:.3g} instead of {a:.3g}") if share > LESS_LOSS else None
 
 
-def gain_in_loss(before: tuple[float, float] | None, after: tuple[float, float] | None) -> tuple[float, str] | None:
+def gain_in_loss(
+    before: tuple[float, float] | None, after: tuple[float, float] | None, least: float
+) -> tuple[float, str] | None:
     """The same where nothing but the loss of train and validation samples is known."""
     if before is None or after is None or not isfinite(after[1]):
         return None
     share = (before[1] - after[1]) / max(abs(before[1]), 1e-9) if isfinite(before[1]) else 1.0
-    return (SMALL * share, f"validation loss {after[1]:.3g} instead of {before[1]:.3g}") if share > LESS_LOSS else None
+    return (SMALL * share, f"validation loss {after[1]:.3g} instead of {before[1]:.3g}") if share > least else None

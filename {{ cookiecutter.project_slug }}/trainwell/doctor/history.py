@@ -161,8 +161,10 @@ class History:
 
     @property
     def recovered(self) -> bool:
-        """Whether too large a start did no harm: gradients are clipped, and the loss is below that of chance."""
-        return bool(self.clipped and self.learns and self.last and self.last.train_loss < self.chance_loss)
+        """Whether too large a start did no harm: gradients are clipped, and the loss is soon below that of chance."""
+        below = [step for step, scores in self.scores.items() if scores.train_loss < self.chance_loss]
+        soon = bool(below) and min(below) <= max(self.planned, self.steps) / 2
+        return bool(self.clipped and self.learns and soon and self.last and self.last.train_loss < self.chance_loss)
 
     @property
     def severity(self) -> str:

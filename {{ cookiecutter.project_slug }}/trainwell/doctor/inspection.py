@@ -53,6 +53,7 @@ class Inspection:
     fading: "Fading | None" = None  # the recurrent layer with the smallest ratio
     gates: tuple[str, float] | None = None  # where most gates start saturated, and their share
     sees_targets: str = ""  # the position of the token that outputs of a language model see although it is their target
+    log_probability: float = 0.0  # the highest that kl_div got
     apart: float = 0.0  # share of the targets of a sample that a loss compares with outputs of others
     batch_norm: tuple[float, float] | None = None  # train loss with running statistics, and with those of the batch
 

@@ -46,7 +46,7 @@ class LossCall:
     shifted: bool = False  # whether a constant was added to what the operation gave
     log_input: bool = True  # of a Poisson likelihood
     weight: Tensor | None = None  # of the classes, in a cross-entropy
-    unmoved: bool = False  # whether classes come from a linear layer, behind which they were not moved to axis 1
+    unmoved: bool = False  # whether the axis of the classes is another one in the layer that made them
     affine: bool = False  # whether all operations that made the outputs are linear in the inputs
 
 
@@ -58,6 +58,7 @@ class LossCalls(TorchFunctionMode):
         self.found: list[LossCall] = []
         self.results: list[Tensor] = []  # with their graphs, until they are cleared
         self.dropped = 0.0  # the highest share of units that is dropped
+        self.log_probability = 0.0  # the highest that kl_div gets
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
@@ -66,6 +67,8 @@ class LossCalls(TorchFunctionMode):
             self.dropped = max(self.dropped, dropout_rate(*args, **(kwargs or {})))
         name = LOSSES.get(func)
         outputs, targets = given.get("input"), given.get("target")
+        if func is functional.kl_div and isinstance(outputs, Tensor):
+            self.log_probability = max(self.log_probability, outputs.detach().max().item())
         if func in DIFFERENCES and (pair := each_with_all(args)):
             name, (outputs, targets) = "difference", pair
         if name and isinstance(outputs, Tensor) and isinstance(targets, Tensor) and isinstance(result, Tensor):
@@ -115,15 +118,24 @@ def operation_behind(outputs: Tensor) -> tuple[str, bool]:
 
 
 def are_unmoved(outputs: Tensor) -> bool:
-    """Whether a linear layer made the outputs (B, C, T), which it puts along the last axis, without a transposition."""
+    """Whether views alone, without a transposition, have brought what a layer made into the form that a loss takes.
+
+    Of a linear layer, which has classes along the last axis, to (B, C, T); of a convolution, which has them along
+    axis 1, to (N, C).
+    """
     node = outputs.grad_fn
     while node is not None and node.name().startswith(("View", "UnsafeView", "ReshapeAlias", "AddBackward")):
         node = node.next_functions[0][0]
-    if outputs.ndim < 3 or node is None or not node.name().startswith(("Addmm", "Mm")):
+    if node is None or outputs.ndim < 2:
         return False
+    if node.name().startswith("Convolution"):
+        read, weight = getattr(node, "_saved_input", None), getattr(node.next_functions[1][0], "variable", None)
+        several = read is not None and outputs.ndim == 2 and len(outputs) > len(read)
+        return several and weight is not None and len(weight) == outputs.shape[1]
     transposed = [before for before, _ in node.next_functions if before is not None and before.name() == "TBackward0"]
     weights = [getattr(before, "variable", None) for node in transposed for before, _ in node.next_functions]
-    return any(weight is not None and len(weight) == outputs.shape[1] for weight in weights)
+    linear = outputs.ndim > 2 and node.name().startswith(("Addmm", "Mm"))
+    return linear and any(weight is not None and len(weight) == outputs.shape[1] for weight in weights)
 
 
 def are_affine(outputs: Tensor) -> bool:

@@ -197,6 +197,7 @@ class Recorder(Probe):
         if self.calls.dropped > max(self.history.dropout.values(), default=0.0):  # by a function, not by a layer
             self.history.dropout["forward"] = self.calls.dropped
         self.history.inspection = self.inspector.end(pl_module, trainer.optimizers, self.calls.found)
+        self.history.inspection.log_probability = self.calls.log_probability
         self.inspect(trainer, pl_module)
         if not self.history.scores and pl_module.automatic_optimization:
             with preserved_random_states():

@@ -19,6 +19,7 @@ APART = 0.5  # share of the targets of a sample
 COMPONENTS, MUCH_MORE = 4, 0.15  # of a code; share of the loss
 SCALES = (0.01, 10.0)  # standard deviations of targets that suit initial weights and learning rates
 LOGITS = ("cross_entropy", "binary_cross_entropy_with_logits")
+OF_CLASSES = (*LOGITS, "nll_loss", "binary_cross_entropy")
 NUMBERS = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
 SHAPED = {name: f"F.{name}(outputs.squeeze(1), y)" for name in (*NUMBERS, "poisson_nll_loss")}
 SHAPED["difference"] = "(outputs.squeeze(1) - y).square().mean()"
@@ -29,7 +30,10 @@ SQUASHED = {"Sigmoid": "a sigmoid", "Softmax": "a softmax", "Relu": "a ReLU", "T
 
 def output_activation(history: History) -> Iterator[Finding]:
     """The loss expects other outputs than it gets."""
-    call = history.inspection.call
+    call, highest = history.inspection.call, history.inspection.log_probability
+    if highest > SUM_OFF:
+        evidence = f"kl_div expects log-probabilities, which are 0 at most, and gets values up to {highest:.3g}"
+        yield output_finding(evidence, "", "F.kl_div(logits.log_softmax(dim=1), of_teacher.softmax(dim=1))")
     if call is None or not call.outputs.numel() or not call.outputs.isfinite().all():
         return
     kind = call.operation.removeprefix("Log").partition("Backward")[0].replace("SafeSoftmax", "Softmax")
@@ -40,7 +44,7 @@ def output_activation(history: History) -> Iterator[Finding]:
             yield output_finding(evidence, "", "return the logits, or the logarithm of the probabilities")
     elif call.name == "nll_loss":
         yield from no_likelihoods(call)
-    elif call.name == "poisson_nll_loss" and call.log_input and kind in POSITIVE and call.outputs.min() >= 0:
+    elif call.name == "poisson_nll_loss" and call.log_input and kind in POSITIVE and is_never_negative(call):
         evidence = f"poisson_nll_loss expects the logarithm of a rate and gets the outputs of {POSITIVE[kind]}, "
         evidence += f"from {call.outputs.min().item():.3g} to {call.outputs.max().item():.3g}"
         yield output_finding(evidence, kind.lower(), "return the logarithms, or set log_input=False")
@@ -50,6 +54,11 @@ def output_activation(history: History) -> Iterator[Finding]:
         if outside > OUTSIDE:
             evidence = f"{outside:.0%} of the targets lie outside of the range of the outputs, {low:g} to {high:g}"
             yield output_finding(evidence, kind.lower(), "return the numbers as the last layer gives them")
+
+
+def is_never_negative(call: LossCall) -> bool:
+    """Whether no logarithm below 0 can come out, before those of an exposure are added."""
+    return call.shifted or bool(call.outputs.min() >= 0)
 
 
 def no_logits(call: LossCall, kind: str) -> Iterator[Finding]:
@@ -102,8 +111,11 @@ def loss_mismatch(history: History) -> Iterator[Finding]:
             yield Finding("loss_mismatch", "error", "loss", evidence, advice=advice)
     if call is not None and call.name == "cross_entropy" and call.unmoved:
         evidence = f"cross_entropy takes axis 1 of outputs {tuple(call.outputs.shape)} for the classes; "
-        evidence += "the linear layer that made them has its outputs along the last axis"
-        advice = ("move the classes to axis 1, and reshape nothing:", "    F.cross_entropy(outputs.movedim(-1, 1), y)")
+        evidence += "the layer that made them has them along another axis, and nothing has moved it"
+        advice = (
+            "move the classes to axis 1 before any reshape, from the last axis of a linear layer:",
+            "    F.cross_entropy(outputs.movedim(-1, 1), y)",
+        )
         yield Finding("loss_mismatch", "error", "loss", evidence, advice=advice)
     if call is not None and call.name.startswith("binary_cross_entropy"):
         low, high = call.targets.min().item(), call.targets.max().item()
@@ -135,7 +147,7 @@ def is_one_number(targets: Tensor) -> bool:
 def unscaled_target(history: History) -> Iterator[Finding]:
     """Numbers in units in which the network has to grow a lot before it is near them, and has not."""
     calls = history.inspection.calls
-    if history.num_classes or history.reached(0.5):
+    if history.num_classes or history.reached(0.5) or any(call.name in OF_CLASSES for call in calls):
         return
     for call in reversed(calls):
         if call.name not in NUMBERS or is_near(call):
