@@ -415,6 +415,33 @@ class PositiveCounts(Counts):
         return poisson_nll_loss(self.net(x)[:, 0].relu() + times.log(), y)
 
 
+class WithCategories(Steps):
+    """Reads numbers and categories."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.places = nn.Embedding(5, 4)
+        self.net = nn.Sequential(nn.Linear(FEATURES + 4, 32), nn.ReLU(), nn.Linear(32, 2))
+
+    def loss(self, batch: Any) -> Tensor:
+        x = torch.cat([batch["numbers"], self.places(batch["place"])], dim=1)
+        return cross_entropy(self.net(x), batch["label"])
+
+    def configure_optimizers(self) -> Any:
+        return Adam(self.parameters(), lr=0.003)
+
+
+def customers(unit: float) -> Loaders:
+    """Numbers in a unit that makes them as large."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1200, FEATURES, generator=generator)
+    places = torch.randint(5, (1200,), generator=generator)
+    y = (x[:, 0] + x[:, 1] + (places > 2) - 0.5 > 0).long()
+    examples = [{"numbers": unit * a, "place": b, "label": c} for a, b, c in zip(x, places, y, strict=True)]
+    return Loaders(examples[200:], examples[:200])
+
+
 FAULTY: dict[str, tuple[str, Callable[[], list[Finding]]]] = {
     "units that start equal, and dropout": ("symmetric_units", lambda: by(StartsEqual(True))),
     "short steps beside dropout": ("learning_rate_too_low", lambda: by(HalfDropped(1e-6), max_epochs=20)),
@@ -437,6 +464,7 @@ FAULTY: dict[str, tuple[str, Callable[[], list[Finding]]]] = {
     "nine tenths dropped, where only losses are known": ("excess_dropout", lambda: by(OfThree(0.05, 0.9), of_three())),
     "probabilities for kl_div": ("output_activation", lambda: by(Student(wrong_divergence, slow=False), labelled())),
     "a ReLU before a logarithm is added": ("output_activation", lambda: by(PositiveCounts(0.0), counts())),
+    "numbers in cents beside categories": ("unscaled_input", lambda: by(WithCategories(), customers(30000.0))),
     "a code that few samples have": ("target_leak", lambda: by(of_two_classes(), wards(leaks=True))),
 }
 HEALTHY: dict[str, Callable[[], list[Finding]]] = {
@@ -456,6 +484,7 @@ HEALTHY: dict[str, Callable[[], list[Finding]]] = {
     "three parts": lambda: by(OfThree(0.05), of_three()),
     "log-probabilities for kl_div": lambda: by(Student(divergence, slow=True), labelled()),
     "a teacher that follows": lambda: by(Student(squares, slow=True), labelled()),
+    "numbers near 1 beside categories": lambda: by(WithCategories(), customers(1.0)),
     "a code that all samples have": lambda: by(of_two_classes(), wards(leaks=False)),
     "one graph with masks": lambda: by(OneGraph(), graph()),
 }

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ..data.standardize import Standardizer
 from .loss_calls import LossCall, nodes_behind
 
 FLAT = ("Round", "Floor", "Ceil", "Trunc", "Sign", "Heaviside")  # operations with a derivative of zero
@@ -53,6 +54,7 @@ class Inspection:
     fading: "Fading | None" = None  # the recurrent layer with the smallest ratio
     gates: tuple[str, float] | None = None  # where most gates start saturated, and their share
     sees_targets: str = ""  # the position of the token that outputs of a language model see although it is their target
+    raw: Sequence["RawPart"] = ()  # inputs that are not scaled, of batches of which no samples can be told apart
     log_probability: float = 0.0  # the highest that kl_div got
     apart: float = 0.0  # share of the targets of a sample that a loss compares with outputs of others
     batch_norm: tuple[float, float] | None = None  # train loss with running statistics, and with those of the batch
@@ -73,6 +75,14 @@ class Fading(NamedTuple):
     @property
     def is_faint(self) -> bool:
         return self.ratio < FAINT[self.has_gates]
+
+
+class RawPart(NamedTuple):
+    """A part of a batch, by its place among the tensors, and what would scale it."""
+
+    place: int
+    name: str
+    scaled: Standardizer
 
 
 class Inspector:

@@ -8,9 +8,11 @@ from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
 
 from ..callbacks.training_stats import tensors_in
-from .forward_checks import DIFFERS
-from .inspection import Inspection
+from ..data import standardize
+from .forward_checks import DIFFERS, FEW
+from .inspection import Inspection, RawPart
 from .loss_calls import LossCall
+from .rules.data import unscaled
 
 FEWEST, SHORTEST = 4, 4  # samples; steps of a sequence of targets
 MOST = 0.5  # share of the changed targets whose outputs change as well, if these do not see them
@@ -70,3 +72,20 @@ def compared(calls: Calls, batch: Any, changed: Any) -> Iterator[tuple[LossCall,
         shapes = {(each.outputs.shape, each.targets.shape) for each in (before, again, after)}
         if len(shapes) == 1 and torch.equal(before.outputs, again.outputs):
             yield before, after
+
+
+def raw_parts(batches: Sequence[Any], calls: Sequence[LossCall]) -> Iterator[RawPart]:
+    """Inputs (B, F, ...) that are not scaled. What has the shape of targets is taken for targets."""
+    of_targets = {call.targets.shape[1:] for call in calls}
+    of_batches = [list(tensors_in(batch)) for batch in batches]
+    if len({len(parts) for parts in of_batches}) != 1:
+        return
+    first = batches[0]
+    names = list(first) if isinstance(first, dict) and len(first) == len(of_batches[0]) else range(len(of_batches[0]))
+    for place, parts in enumerate(zip(*of_batches, strict=True)):
+        shapes = {part.shape[1:] for part in parts}
+        if len(shapes) > 1 or shapes & of_targets or parts[0].ndim < 2 or not parts[0].is_floating_point():
+            continue
+        x = torch.cat(parts).float().cpu()
+        if len(x) >= FEW and x.isfinite().all() and any(unscaled(x.flatten(1))):
+            yield RawPart(place, str(names[place]), standardize.fit([x]))

@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from itertools import count
 from math import sqrt
 from typing import Any, cast
 
 import torch
 from lightning import Callback, LightningModule, Trainer
+from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrize import is_parametrized
@@ -18,6 +20,7 @@ from ..data import standardize
 from ..data.batches import Samples
 from .forward_checks import holds_identifiers
 from .history import History
+from .inspection import RawPart
 from .layer_statistics import layers_of
 from .problem import Problem
 
@@ -160,6 +163,28 @@ def with_standardized(problem: Problem) -> Problem:
     standardized = standardize.fit([problem.train.x])
     train, val = (Samples(standardized(part.x), part.y) for part in (problem.train, problem.val))
     return replace(problem, train=train, val=val, in_memory=True)
+
+
+def with_scaled(raw: Sequence[RawPart]) -> Treatment:
+    """Steps that scale these parts of their batches."""
+    scaled = {part.place: part.scaled for part in raw}
+
+    def step(name: str, kind: type[LightningModule]) -> Callable[..., Any]:
+        def with_scaled_batch(self: LightningModule, batch: Any, *others: Any) -> Any:
+            places = count()
+            known = apply_to_collection(
+                batch, Tensor, lambda part: scaled[place](part) if (place := next(places)) in scaled else part
+            )
+            return getattr(kind, name)(self, known, *others)
+
+        return with_scaled_batch
+
+    def change(module: LightningModule) -> None:
+        kind = type(module)
+        steps = {name: step(name, kind) for name in ("training_step", "validation_step")}
+        module.__class__ = type(kind.__name__, (kind,), steps)
+
+    return Treatment("standardized inputs", module=change)
 
 
 def resplit(problem: Problem) -> Problem:
@@ -313,6 +338,8 @@ def against(code: str, history: History) -> Iterator[Treatment]:
         yield from (dropping(history.order), DECAYED)
     elif code == "linear_network":
         yield bent(history.order)
+    elif code == "unscaled_input" and history.inspection.raw:
+        yield with_scaled(history.inspection.raw)
     elif code in TREATMENTS:
         yield from TREATMENTS[code]
         if code in ("exploding_gradient", "dead_units"):

@@ -50,7 +50,7 @@ from .scoring import (
     recorded_step,
     with_forward,
 )
-from .step_checks import inspect_samples, inspect_targets
+from .step_checks import inspect_samples, inspect_targets, raw_parts
 from .treatments import Treatment, copied
 
 QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
@@ -215,6 +215,7 @@ class Recorder(Probe):
                 first = move_data_to_device(batches[1][0], pl_module.device)
                 found = self.history.inspection
                 found.dropped, found.normalises_batches = dropped_in_evaluation(pl_module, first)
+                found.raw = list(raw_parts(batches[0], found.calls))
                 if not are_same(*batches):
                     inspect_samples(found, partial(calls_of_step, deepcopy(pl_module).eval()), first)
 

@@ -17,6 +17,7 @@ from ..baselines import (
     strongest_correlation,
     votes_of_neighbours,
 )
+from ..history import History
 from ..problem import PADDING, Problem
 from ..scoring import Measure
 from .copies import copied_samples
@@ -100,6 +101,15 @@ def unscaled(x: Tensor) -> Iterator[Finding]:
     elif offset > SCALES[1] and not sparse:
         evidence = f"the mean of the features is {offset:.3g} standard deviations away from 0"
         yield Finding("unscaled_input", "error", "train samples", evidence)
+
+
+def raw_inputs(history: History) -> Iterator[Finding]:
+    """The same of batches of several parts, of which no samples can be told apart."""
+    for part in history.inspection.raw:
+        deviation = part.scaled.deviation.square().mean().sqrt().item()
+        evidence = f"part {part.name} of the batches has a standard deviation of {deviation:.3g}"
+        yield Finding("unscaled_input", history.severity, f"part {part.name}", evidence)
+        return
 
 
 def too_small(problem: Problem) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from ...findings import Finding
 from ..history import History
-from . import forward_pass, optimization, outputs, parameters, signal_flow
+from . import data, forward_pass, optimization, outputs, parameters, signal_flow
 
 Rule = Callable[[History], Iterator[Finding]]
 
@@ -31,6 +31,7 @@ RULES: tuple[Rule, ...] = (
     optimization.stays_at_chance,
 )
 SEEN: tuple[Rule, ...] = (
+    data.raw_inputs,
     parameters.optimizer_never_steps,
     parameters.unregistered_layers,
     parameters.frozen_parameters,
