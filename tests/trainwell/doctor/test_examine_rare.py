@@ -11,6 +11,7 @@ from test_examine import CLASSES, FEATURES, problem
 from test_examine_batches import Loaders
 from test_examine_networks import SEQUENCES, WIDTH, Own, Recurrent, Steps, by
 from torch import Tensor, nn
+from torch.distributions import Normal, kl_divergence
 from torch.nn.functional import cross_entropy, kl_div, mse_loss, one_hot, poisson_nll_loss
 from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import LambdaLR
@@ -442,6 +443,26 @@ def customers(unit: float) -> Loaders:
     return Loaders(examples[200:], examples[:200])
 
 
+class Variational(Steps):
+    """Draws codes from a distribution: by its parameters, through which gradients pass, or as they are."""
+
+    def __init__(self, through: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.through = through
+        self.net = nn.Sequential(nn.Linear(FEATURES, 32), nn.ReLU(), nn.Linear(32, 8))
+        self.decoder = nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, FEATURES))
+
+    def loss(self, batch: Any) -> Tensor:
+        means, logs = self.net(batch[0]).chunk(2, dim=1)
+        codes = Normal(means, logs.exp())
+        drawn = means if not self.training else codes.rsample() if self.through else codes.sample()
+        return mse_loss(self.decoder(drawn), batch[0]) + 0.01 * kl_divergence(codes, Normal(0.0, 1.0)).mean()
+
+    def configure_optimizers(self) -> Any:
+        return Adam(self.parameters(), lr=0.01)
+
+
 FAULTY: dict[str, tuple[str, Callable[[], list[Finding]]]] = {
     "units that start equal, and dropout": ("symmetric_units", lambda: by(StartsEqual(True))),
     "short steps beside dropout": ("learning_rate_too_low", lambda: by(HalfDropped(1e-6), max_epochs=20)),
@@ -465,6 +486,7 @@ FAULTY: dict[str, tuple[str, Callable[[], list[Finding]]]] = {
     "probabilities for kl_div": ("output_activation", lambda: by(Student(wrong_divergence, slow=False), labelled())),
     "a ReLU before a logarithm is added": ("output_activation", lambda: by(PositiveCounts(0.0), counts())),
     "numbers in cents beside categories": ("unscaled_input", lambda: by(WithCategories(), customers(30000.0))),
+    "codes that are drawn as they are": ("frozen_parameters", lambda: by(Variational(through=False), curves())),
     "a code that few samples have": ("target_leak", lambda: by(of_two_classes(), wards(leaks=True))),
 }
 HEALTHY: dict[str, Callable[[], list[Finding]]] = {
@@ -485,6 +507,7 @@ HEALTHY: dict[str, Callable[[], list[Finding]]] = {
     "log-probabilities for kl_div": lambda: by(Student(divergence, slow=True), labelled()),
     "a teacher that follows": lambda: by(Student(squares, slow=True), labelled()),
     "numbers near 1 beside categories": lambda: by(WithCategories(), customers(1.0)),
+    "codes that are drawn by their parameters": lambda: by(Variational(through=True), curves()),
     "a code that all samples have": lambda: by(of_two_classes(), wards(leaks=False)),
     "one graph with masks": lambda: by(OneGraph(), graph()),
 }

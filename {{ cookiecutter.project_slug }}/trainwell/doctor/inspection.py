@@ -32,6 +32,7 @@ class Inspection:
     not_given: list[str] = field(default_factory=list)  # ask for one, and no optimizer has them
     unreached: list[str] = field(default_factory=list)  # no graph of a loss leads to them
     cut: list[str] | None = None  # those of them that outputs depend on; None: not known
+    aside: list[str] = field(default_factory=list)  # outputs depend on them, and only another term trains them
     flat: str = ""  # an operation in the graph that passes no gradient
     called: set[str] = field(default_factory=set)  # layers that the forward pass calls
     unregistered: dict[str, int] = field(default_factory=dict)  # trained by the loss, and no parameters of the module
@@ -91,6 +92,7 @@ class Inspector:
     def __init__(self) -> None:
         self.found = Inspection()
         self.reached: set[int] = set()
+        self.compared: set[int] = set()  # parameters that the results of loss functions lead to
         self.foreign: dict[int, Tensor] = {}
         self.foreign_of_batch: list[set[int]] = []
         self.cleared: dict[int, bool] = {}  # optimizer -> whether its gradients were empty since its last step
@@ -124,6 +126,12 @@ class Inspector:
                     if id(variable) not in own and isinstance(variable, nn.Parameter):
                         self.foreign[id(variable)] = variable
                         self.foreign_of_batch[-1].add(id(variable))
+
+    def note_results(self, results: Iterable[Tensor]) -> None:
+        """What the loss functions of a batch have returned, which may be parts of its loss."""
+        if self.found.batches < GRAPHS:
+            variables = (getattr(node, "variable", None) for result in results for node in nodes_behind(result))
+            self.compared |= {id(variable) for variable in variables if isinstance(variable, Tensor)}
 
     def before_first_backward(self, module: nn.Module, loss: Tensor, result: Tensor) -> None:
         """Look for weights that are decayed by a term of the loss: ``result`` is what the loss function returned."""
@@ -169,6 +177,8 @@ class Inspector:
             found.unreached = [
                 name for name, p in module.named_parameters() if p.requires_grad and id(p) not in self.reached
             ]
+            aside = self.reached - self.compared if self.compared else set()
+            found.aside = [name for name, p in module.named_parameters() if p.requires_grad and id(p) in aside]
         found.unregistered = {name: size for name, size in unregistered_layers(module, self.foreign)}
         batches = self.foreign_of_batch
         if len(batches) > 1 and all(batches) and not set.intersection(*batches):  # kept alive, so that ids differ

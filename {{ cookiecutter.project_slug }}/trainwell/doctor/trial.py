@@ -152,6 +152,7 @@ class Recorder(Probe):
         alone = len(self.calls.results) == 1 and trainer.accumulate_grad_batches == 1
         if alone and not self.inspector.found.batches and loss.shape == self.calls.results[0].shape:
             self.inspector.before_first_backward(pl_module, loss, self.calls.results[0])
+        self.inspector.note_results(self.calls.results)
         self.calls.results.clear()
         self.inspector.before_backward(pl_module, trainer.optimizers, loss)
 
@@ -256,6 +257,8 @@ class Recorder(Probe):
                 found.randomness = found.mixing = None
             if found.unreached:
                 found.cut = influential(deepcopy(alone), x, found.unreached, found.called)
+            if found.aside:
+                found.aside = influential(deepcopy(alone), x, found.aside, found.called) or []
             if found.frozen:  # the teacher of a distillation, say, is no part of the network
                 depended_on = influential(deepcopy(alone), x, found.frozen, found.called)
                 found.frozen = found.frozen if depended_on is None else depended_on

@@ -61,10 +61,10 @@ def linear_network(history: History) -> Iterator[Finding]:
     growth = history.growth()
     if growth is not None and growth < WITHERED:
         return  # nor does what decay has taken
-    evidence = f"{len(layers)} layers are one affine map: "
-    evidence += "no operation between inputs and outputs bends anything"
-    if by_outputs:
-        evidence += f", and halfway between two samples so are the outputs, to {AFFINE:g}"
+    why = f"halfway between two samples so are the outputs, to {AFFINE:g}"
+    if by_graph:
+        why = "no operation between inputs and outputs bends anything"
+    evidence = f"{len(layers)} layers are one affine map: {why}"
     advice = (f"between the layers, such as behind {layers[0]}, put an activation:", "    x = torch.relu(x)")
     yield Finding("linear_network", "warning", f"{layers[0]} to {layers[-1]}", evidence, advice=advice)
 

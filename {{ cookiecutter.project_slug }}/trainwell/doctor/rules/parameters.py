@@ -85,6 +85,12 @@ def untrained(history: History, seen: Inspection) -> Iterator[tuple[list[str], s
         ("behind this layer, remove what cuts the graph:", "    .detach(), .data, .numpy(), torch.no_grad(), argmax"),
         False,
     )
+    yield (
+        seen.aside if history.learns is False else [],
+        "get no gradient from the loss of the outputs, though these depend on them",
+        ("let the gradient through to this layer:", "    distribution.rsample(), no .sample(), .detach() or .data"),
+        False,
+    )
     still = still_layers(history)
     stopped = [name for name in seen.sizes if still and layer_of(name) in still]
     if seen.flat:
