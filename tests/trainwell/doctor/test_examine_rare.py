@@ -17,6 +17,7 @@ from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 from trainwell.data.batches import Samples
+from trainwell.doctor.examine import judged_inputs
 from trainwell.doctor.history import History, Scores
 from trainwell.doctor.inspection import Fading, Inspection
 from trainwell.doctor.rules.forward_pass import lagging_statistics
@@ -564,6 +565,15 @@ def test_a_loss_that_is_far_too_high_for_most_of_the_training_has_not_recovered(
     late = {step: Scores(2.0, 0.3, 2.0, 0.3) for step in range(at, 200, 25)}
     history.scores = {0: Scores(160.0, -60.0, 160.0, -60.0)} | late
     assert history.recovered == recovered
+
+
+@pytest.mark.parametrize(
+    ("count", "accuracy", "severity"), [(28, 27 / 28, "note"), (28, 0.5, "error"), (20, 1.0, "error")]
+)
+def test_few_validation_samples_are_enough_for_an_accuracy_near_1(count: int, accuracy: float, severity: str) -> None:
+    history = History(3, val_count=count, scores={190: Scores(0.1, 1.0, 0.1, accuracy)})
+    few = Finding("validation_too_small", "error", "validation samples", "few")
+    assert judged_inputs(few, history).severity == severity
 
 
 def test_only_units_that_see_the_same_inputs_can_start_equal() -> None:

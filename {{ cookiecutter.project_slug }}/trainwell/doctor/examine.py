@@ -23,7 +23,14 @@ from .history import EXPLAINED_DEVIATION, History
 from .problem import CALL_ERRORS, Problem, problem_of
 from .remedies import treated
 from .rules.copies import UNCOPIED
-from .rules.data import findings_in_data, outlying_targets, unlearnable, unlearnable_numbers
+from .rules.data import (
+    WIDEST_INTERVAL,
+    findings_in_data,
+    half_width,
+    outlying_targets,
+    unlearnable,
+    unlearnable_numbers,
+)
 from .rules.optimization import will_overfit
 from .rules.order import EXPLAIN_TRAINING, findings_in_network, findings_in_training
 from .rules.outputs import narrow_code
@@ -44,6 +51,7 @@ EXPLAINED_FACTS = {
     "target_outliers": {"unscaled_target"},  # they make the scale
 }
 ENOUGH = 0.75  # of the way from chance to always right, which features that vary allow
+FEWEST_VALIDATED = 25  # samples
 NOT_IN_A_TRIAL = ("_target_", "callbacks", "logger", "strategy", "num_nodes", "plugins", "profiler", "default_root_dir")
 
 
@@ -197,7 +205,14 @@ def facts(trials: Trials, history: History, in_data: list[Finding]) -> list[Find
 
 
 def judged_inputs(finding: Finding, history: History) -> Finding:
-    """Inputs that the network learns from all the same are a warning; constant ones that leave enough, a note."""
+    """Inputs that the network learns from all the same are a warning; constant ones that leave enough, a note.
+
+    So are few validation samples of which so many are right that an accuracy is known well enough.
+    """
+    if finding.code == "validation_too_small" and history.num_classes and history.last:
+        few = history.val_count < FEWEST_VALIDATED
+        known = half_width(history.last.val_accuracy, history.val_count) <= WIDEST_INTERVAL
+        return finding.as_note() if known and not few else finding
     if finding.code not in BAD_INPUTS:
         return finding
     guess = history.chance[0]

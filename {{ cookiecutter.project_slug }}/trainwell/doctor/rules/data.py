@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from math import sqrt
 
 import torch
+from scipy.stats import binomtest
 from torch import Tensor
 from torch.nn.functional import one_hot
 
@@ -115,13 +116,19 @@ def raw_inputs(history: History) -> Iterator[Finding]:
 def too_small(problem: Problem) -> Iterator[Finding]:
     """Too few samples for an accuracy, or for a mean squared error, whose relative deviation is sqrt(2 / N)."""
     count = len(problem.val.y)
-    half_width, of_errors = 1.96 * 0.5 / sqrt(count), sqrt(2 / count)
-    if problem.num_classes and half_width > WIDEST_INTERVAL:
-        evidence = f"on {count} samples an accuracy of 50 % is uncertain by {half_width:.0%} points either way"
+    at_half, of_errors = 1.96 * 0.5 / sqrt(count), sqrt(2 / count)
+    if problem.num_classes and at_half > WIDEST_INTERVAL:
+        evidence = f"on {count} samples an accuracy of 50 % is uncertain by {at_half:.0%} points either way"
         yield Finding("validation_too_small", "error", "validation samples", evidence)
     elif not problem.num_classes and of_errors > WIDEST_DEVIATION:
         evidence = f"a mean squared error over {count} samples is uncertain by {of_errors:.0%}"
         yield Finding("validation_too_small", "error", "validation samples", evidence)
+
+
+def half_width(accuracy: float, count: int) -> float:
+    """Of the 95 % interval of an accuracy, which is Wilson's."""
+    interval = binomtest(round(accuracy * count), count).proportion_ci(method="wilson")
+    return (interval.high - interval.low) / 2
 
 
 def unlearnable(problem: Problem, reached: float | None) -> Iterator[Finding]:
