@@ -88,9 +88,20 @@ class Gated(nn.Module):
         return self.head(self.reader(x)[0].mean(dim=1))
 
 
+class ByKeyword(Gated):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(input=self.head(self.reader(input=x)[0].mean(dim=1))).logit()
+
+
 def reader(cell: type[nn.LSTM | nn.GRU], loud: bool) -> Own:
     module = Own()
     module.network = Gated(cell, loud)
+    return module
+
+
+def by_keyword() -> Own:
+    module = Own()
+    module.network = ByKeyword(nn.GRU, loud=False)
     return module
 
 
@@ -258,6 +269,7 @@ HEALTHY: dict[str, Callable[[], list[Finding]]] = {
     "attention between nodes": lambda: by(OverNodes(along_nodes=True), Graphs()),
     "channels moved": lambda: by(OfChannels(moved=True), Sentences()),
     "gates of an LSTM": lambda: by(reader(nn.LSTM, loud=False), SEQUENCES),
+    "gates that are called by keyword": lambda: by(by_keyword(), SEQUENCES),
     "gates of a GRU": lambda: by(reader(nn.GRU, loud=False), SEQUENCES),
     "frozen vectors of a training": lambda: by(Vectors(trained=True), reviews()),
     "texts of known words": lambda: by(Bag(), Texts(known=True)),

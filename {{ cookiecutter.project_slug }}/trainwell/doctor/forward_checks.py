@@ -198,7 +198,7 @@ class FlatFunctions(TorchFunctionMode):
         self.shares = shares
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in BOUNDED and isinstance(args[0], Tensor):
+        if func in BOUNDED and args:
             name = f"a {func.__name__}"
             self.shares[name] = max(self.shares.get(name, 0.0), flat_share(args[0]))
         return func(*args, **(kwargs or {}))
@@ -217,7 +217,8 @@ def saturated_gates(module: nn.Module, run: Callable[[], Any]) -> tuple[str, flo
     shares: dict[str, float] = {}
 
     def measure(name: str, layer: nn.Module, args: Any, output: Any) -> None:
-        if isinstance(args[0], Tensor) and args[0].ndim > 1:
+        read = args[0] if args else None
+        if isinstance(read, Tensor) and read.ndim == (2 if isinstance(layer, nn.RNNCellBase) else 3):
             share = flat_share(gate_inputs(layer, *args, output=output))
             shares[name] = max(share, shares.get(name, 0.0))
 

@@ -129,9 +129,11 @@ def are_unmoved(outputs: Tensor) -> bool:
     if node is None or outputs.ndim < 2:
         return False
     if node.name().startswith("Convolution"):
-        read, weight = getattr(node, "_saved_input", None), getattr(node.next_functions[1][0], "variable", None)
-        several = read is not None and outputs.ndim == 2 and len(outputs) > len(read)
-        return several and weight is not None and len(weight) == outputs.shape[1]
+        weight = getattr(node.next_functions[1][0], "variable", None)
+        if outputs.ndim > 2 or weight is None or len(weight) != outputs.shape[1]:
+            return False
+        read = getattr(node, "_saved_input", None)
+        return read is not None and len(outputs) > len(read)
     transposed = [before for before, _ in node.next_functions if before is not None and before.name() == "TBackward0"]
     weights = [getattr(before, "variable", None) for node in transposed for before, _ in node.next_functions]
     linear = outputs.ndim > 2 and node.name().startswith(("Addmm", "Mm"))
