@@ -444,6 +444,34 @@ def customers(unit: float) -> Loaders:
     return Loaders(examples[200:], examples[:200])
 
 
+class OfSparse(Steps):
+    def loss(self, batch: Any) -> Tensor:
+        return cross_entropy(self.net(batch[0].to_dense()), batch[1])
+
+
+class SparseBatches(Loaders):
+    """Inputs that are sparse tensors, such as counts of words."""
+
+    def sparse(self, examples: list[Any], **settings: Any) -> DataLoader:
+        def collate(chosen: Any) -> Any:
+            x, y = zip(*chosen, strict=True)
+            return torch.stack(x).to_sparse(), torch.stack(y)
+
+        return DataLoader(examples, batch_size=50, collate_fn=collate, **settings)
+
+    def train_dataloader(self) -> DataLoader:
+        return self.sparse(self.train, shuffle=True)
+
+    def val_dataloader(self) -> DataLoader:
+        return self.sparse(self.val)
+
+
+def in_sparse_tensors() -> SparseBatches:
+    samples = problem()
+    train, val = (list(zip(part.x, part.y, strict=True)) for part in (samples.train, samples.val))
+    return SparseBatches(train, val)
+
+
 class Variational(Steps):
     """Draws codes from a distribution: by its parameters, through which gradients pass, or as they are."""
 
@@ -509,6 +537,7 @@ HEALTHY: dict[str, Callable[[], list[Finding]]] = {
     "a teacher that follows": lambda: by(Student(squares, slow=True), labelled()),
     "numbers near 1 beside categories": lambda: by(WithCategories(), customers(1.0)),
     "codes that are drawn by their parameters": lambda: by(Variational(through=True), curves()),
+    "sparse tensors": lambda: by(OfSparse(), in_sparse_tensors()),
     "a code that all samples have": lambda: by(of_two_classes(), wards(leaks=False)),
     "one graph with masks": lambda: by(OneGraph(), graph()),
 }

@@ -117,6 +117,8 @@ def first_batches(loader: Any) -> tuple[list[Samples], Collate]:
         if parts is None or parts[0].ndim < 2 or parts[1].ndim < 1 or len(parts[0]) != len(parts[1]):
             return [], collate
         x, y, collate = parts
+        if x.layout != torch.strided or y.layout != torch.strided:  # sparse: no rows can be taken from them
+            return [], collate
         batches.append(Samples(x.cpu(), y.cpu()))
         if not are_alike(batches[-1], batches[0]):
             return [], collate

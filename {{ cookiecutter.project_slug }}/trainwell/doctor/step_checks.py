@@ -26,6 +26,8 @@ def inspect_samples(found: Inspection, calls: Calls, batch: Any) -> None:
     count = len(parts[0]) if parts else 0
     if count < FEWEST or any(len(part) != count or part.shape[1:2] == (count,) for part in parts):
         return
+    if any(part.layout != torch.strided for part in parts):
+        return
     differ = [sum(not torch.equal(part[number], part[0]) for part in parts) for number in range(count)]
     other = max(range(count), key=differ.__getitem__)
 
@@ -84,7 +86,8 @@ def raw_parts(batches: Sequence[Any], calls: Sequence[LossCall]) -> Iterator[Raw
     names = list(first) if isinstance(first, dict) and len(first) == len(of_batches[0]) else range(len(of_batches[0]))
     for place, parts in enumerate(zip(*of_batches, strict=True)):
         shapes = {part.shape[1:] for part in parts}
-        if len(shapes) > 1 or shapes & of_targets or parts[0].ndim < 2 or not parts[0].is_floating_point():
+        numbers = parts[0].is_floating_point() and parts[0].layout == torch.strided and parts[0].ndim > 1
+        if len(shapes) > 1 or shapes & of_targets or not numbers:
             continue
         x = torch.cat(parts).float().cpu()
         if len(x) >= FEW and x.isfinite().all() and any(unscaled(x.flatten(1))):
