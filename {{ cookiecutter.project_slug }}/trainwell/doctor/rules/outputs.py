@@ -97,45 +97,51 @@ def loss_mismatch(history: History) -> Iterator[Finding]:
     if apart > APART:
         evidence = f"with another sample in place of the first, {apart:.0%} of the targets that change are compared "
         evidence += "with outputs that do not"
-        advice = ("bring both into the same order before they are flattened:", "    y = y.reshape(len(y), -1)")
-        yield Finding("loss_mismatch", "error", "loss", evidence, advice=advice)
-    if call is not None and call.name == "cross_entropy" and call.targets.shape == call.outputs.shape:
+        yield mismatch(evidence, "bring both into the same order before they are flattened:", "y.reshape(len(y), -1)")
+    if call is None:
+        return
+    if call.name == "cross_entropy":
+        yield from wrong_classes(call)
+    elif call.name.startswith("binary_cross_entropy"):
+        low, high = call.targets.min().item(), call.targets.max().item()
+        if low < 0 or high > 1:
+            evidence = f"{call.name} takes targets from 0 to 1 and gets {low:.3g} to {high:.3g}"
+            yield mismatch(evidence, "make them 0 or 1, such as masks of 0 and 255:", "y = (y > 0).float()")
+    elif call.name in SHAPED:
+        yield from wrong_numbers(call, history.num_classes)
+
+
+def wrong_classes(call: LossCall) -> Iterator[Finding]:
+    if call.targets.shape == call.outputs.shape:
         sums = call.targets.double().sum(dim=1)
         if (sums - 1).abs().max() > SUM_OFF:
             evidence = f"the targets of a sample sum to {sums.min():.3g} to {sums.max():.3g}; cross_entropy takes "
             evidence += "probabilities, one class or several that sum to 1"
-            advice = (
-                "of several labels each is decided by itself:",
-                "    loss = F.binary_cross_entropy_with_logits(outputs, y)",
-            )
-            yield Finding("loss_mismatch", "error", "loss", evidence, advice=advice)
-    if call is not None and call.name == "cross_entropy" and call.unmoved:
+            loss = "loss = F.binary_cross_entropy_with_logits(outputs, y)"
+            yield mismatch(evidence, "of several labels each is decided by itself:", loss)
+    if call.unmoved:
         evidence = f"cross_entropy takes axis 1 of outputs {tuple(call.outputs.shape)} for the classes; "
         evidence += "the layer that made them has them along another axis, and nothing has moved it"
-        advice = (
-            "move the classes to axis 1 before any reshape, from the last axis of a linear layer:",
-            "    F.cross_entropy(outputs.movedim(-1, 1), y)",
-        )
-        yield Finding("loss_mismatch", "error", "loss", evidence, advice=advice)
-    if call is not None and call.name.startswith("binary_cross_entropy"):
-        low, high = call.targets.min().item(), call.targets.max().item()
-        if low < 0 or high > 1:
-            evidence = f"{call.name} takes targets from 0 to 1 and gets {low:.3g} to {high:.3g}"
-            advice = ("make them 0 or 1, such as masks of 0 and 255:", "    y = (y > 0).float()")
-            yield Finding("loss_mismatch", "error", "loss", evidence, advice=advice)
-    if call is None or call.name not in SHAPED:
-        return
+        what = "move the classes to axis 1 before any reshape, from the last axis of a linear layer:"
+        yield mismatch(evidence, what, "F.cross_entropy(outputs.movedim(-1, 1), y)")
+
+
+def wrong_numbers(call: LossCall, num_classes: int) -> Iterator[Finding]:
     shapes = tuple(call.outputs.shape), tuple(call.targets.shape)
     if shapes[0] != shapes[1]:
         evidence = f"{call.name} compares outputs {shapes[0]} with targets {shapes[1]}, each with all others"
         one_column = len(shapes[0]) == 2 and shapes[0][1] == 1
         loss = SHAPED[call.name] if one_column else f"F.{call.name}(outputs, y.expand_as(outputs))  # or fewer outputs"
-        advice = ("give both one shape:", f"    loss = {loss}")
-        yield Finding("loss_mismatch", "error", "loss", evidence, advice=advice)
-    elif call.name in NUMBERS and history.num_classes > 2 and is_one_number(call.targets):
-        evidence = f"{call.name} takes {history.num_classes} classes for numbers, of which 2 lies between 1 and 3"
-        advice = ("return a logit for each class:", "    loss = F.cross_entropy(logits, y)")
-        yield Finding("loss_mismatch", "warning", "loss", evidence, advice=advice)
+        yield mismatch(evidence, "give both one shape:", f"loss = {loss}")
+    elif call.name in NUMBERS and num_classes > 2 and is_one_number(call.targets):
+        evidence = f"{call.name} takes {num_classes} classes for numbers, of which 2 lies between 1 and 3"
+        loss = "loss = F.cross_entropy(logits, y)"
+        yield mismatch(evidence, "return a logit for each class:", loss, severity="warning")
+
+
+def mismatch(evidence: str, what: str, code: str, severity: str = "error") -> Finding:
+    """With what to do, and the line of code that does it."""
+    return Finding("loss_mismatch", severity, "loss", evidence, advice=(what, f"    {code}"))
 
 
 def is_one_number(targets: Tensor) -> bool:
