@@ -60,16 +60,21 @@ class OfChannels(Tagger):
 
 
 class Sentences(LightningDataModule):
-    """Each word has a tag."""
+    """Texts and targets of the same length, by a function of their number and a seed."""
+
+    def __init__(self, make: Callable[..., list[tuple[Tensor, Tensor]]]) -> None:
+        super().__init__()
+        self.make = make
 
     def train_dataloader(self) -> DataLoader:
-        return DataLoader(sentences(1000), batch_size=50, shuffle=True)
+        return DataLoader(self.make(1000), batch_size=50, shuffle=True)
 
     def val_dataloader(self) -> DataLoader:
-        return DataLoader(sentences(200, seed=1), batch_size=50)
+        return DataLoader(self.make(200, seed=1), batch_size=50)
 
 
 def sentences(count: int, seed: int = 0) -> list[tuple[Tensor, Tensor]]:
+    """Each word has a tag."""
     x = torch.randint(WORDS, (count, LENGTH), generator=torch.Generator().manual_seed(seed))
     return list(zip(x, x * 7 % WORDS % TAGS, strict=True))
 
@@ -198,17 +203,8 @@ class Repeats(Steps):
         return Adam(self.parameters(), lr=0.01)
 
 
-class Repeated(Sentences):
-    """Texts that repeat four words."""
-
-    def train_dataloader(self) -> DataLoader:
-        return DataLoader(repeated(1000), batch_size=50, shuffle=True)
-
-    def val_dataloader(self) -> DataLoader:
-        return DataLoader(repeated(200, seed=1), batch_size=50)
-
-
 def repeated(count: int, seed: int = 0) -> list[tuple[Tensor, Tensor]]:
+    """Texts that repeat four words."""
     x = torch.randint(1, WORDS, (count, 4), generator=torch.Generator().manual_seed(seed)).repeat(1, 2)
     return list(zip(x, x, strict=True))
 
@@ -251,12 +247,12 @@ class Graphs(LightningDataModule):
 
 
 FAULTY: dict[str, tuple[str, LightningModule, LightningDataModule]] = {
-    "classes on the wrong axis": ("loss_mismatch", Tagger(by_tag=False), Sentences()),
-    "classes reshaped to axis 1": ("loss_mismatch", Reshaped(), Sentences()),
-    "channels reshaped": ("loss_mismatch", OfChannels(moved=False), Sentences()),
-    "targets in another order": ("loss_mismatch", Tagger(by_tag=True, in_one_order=False), Sentences()),
-    "a decoder that gets its targets": ("target_leak", Repeats(shifted=False), Repeated()),
-    "states that are reshaped": ("mixed_samples", Repeats(reshaped=True), Repeated()),
+    "classes on the wrong axis": ("loss_mismatch", Tagger(by_tag=False), Sentences(sentences)),
+    "classes reshaped to axis 1": ("loss_mismatch", Reshaped(), Sentences(sentences)),
+    "channels reshaped": ("loss_mismatch", OfChannels(moved=False), Sentences(sentences)),
+    "targets in another order": ("loss_mismatch", Tagger(by_tag=True, in_one_order=False), Sentences(sentences)),
+    "a decoder that gets its targets": ("target_leak", Repeats(shifted=False), Sentences(repeated)),
+    "states that are reshaped": ("mixed_samples", Repeats(reshaped=True), Sentences(repeated)),
     "attention between graphs": ("mixed_samples", OverNodes(along_nodes=False), Graphs()),
     "saturated gates of an LSTM": ("saturated_units", reader(nn.LSTM, loud=True), SEQUENCES),
     "saturated gates of a GRU": ("saturated_units", reader(nn.GRU, loud=True), SEQUENCES),
@@ -264,10 +260,10 @@ FAULTY: dict[str, tuple[str, LightningModule, LightningDataModule]] = {
     "texts of unknown words": ("constant_input", Bag(), Texts(known=False)),
 }
 HEALTHY: dict[str, Callable[[], list[Finding]]] = {
-    "classes on axis 1": lambda: by(Tagger(by_tag=True), Sentences()),
-    "a decoder that gets the word before": lambda: by(Repeats(), Repeated()),
+    "classes on axis 1": lambda: by(Tagger(by_tag=True), Sentences(sentences)),
+    "a decoder that gets the word before": lambda: by(Repeats(), Sentences(repeated)),
     "attention between nodes": lambda: by(OverNodes(along_nodes=True), Graphs()),
-    "channels moved": lambda: by(OfChannels(moved=True), Sentences()),
+    "channels moved": lambda: by(OfChannels(moved=True), Sentences(sentences)),
     "gates of an LSTM": lambda: by(reader(nn.LSTM, loud=False), SEQUENCES),
     "gates that are called by keyword": lambda: by(by_keyword(), SEQUENCES),
     "gates of a GRU": lambda: by(reader(nn.GRU, loud=False), SEQUENCES),
