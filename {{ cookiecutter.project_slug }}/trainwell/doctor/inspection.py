@@ -55,7 +55,7 @@ class Inspection:
     fading: "Fading | None" = None  # the recurrent layer with the smallest ratio
     gates: tuple[str, float] | None = None  # where most gates start saturated, and their share
     sees_targets: str = ""  # the position of the token that outputs of a language model see although it is their target
-    raw: Sequence["RawPart"] = ()  # inputs that are not scaled, of batches of which no samples can be told apart
+    raw: Sequence["RawPart"] = ()  # unscaled inputs in batches of more than inputs and targets
     log_probability: float = 0.0  # the highest that kl_div got
     apart: float = 0.0  # share of the targets of a sample that a loss compares with outputs of others
     batch_norm: tuple[float, float] | None = None  # train loss with running statistics, and with those of the batch
@@ -194,9 +194,9 @@ def is_as_torch_starts(weight: Tensor, of_embedding: bool = False) -> bool:
     if weight.ndim < 2 or weight.numel() < FEWEST_WEIGHTS:
         return False
     if of_embedding:
-        values = weight[weight.any(dim=1)].flatten().double()  # that of padding is 0
+        values = weight[weight.any(dim=1)].flatten().cpu().double()  # that of padding is 0
         moments = torch.stack([values.mean(), values.square().mean() - 1, values.pow(4).mean() - 3])
-        return bool((moments.abs() < MOST_SIGMAS * (MOMENTS.to(values.device) / len(values)).sqrt()).all())
+        return bool((moments.abs() < MOST_SIGMAS * (MOMENTS / len(values)).sqrt()).all())
     bound = weight[0].numel() ** -0.5
     return bool(weight.abs().max() <= bound and abs(weight.std().item() / bound * sqrt(3) - 1) < NEARLY)
 

@@ -28,9 +28,9 @@ RESHAPES = (
 )  # fmt: skip
 
 AFFINE = (
-    *RESHAPES, "Addmm", "Mm", "SparseMm", "Convolution", "Add", "Sub", "Neg", "Sum", "Mean", "Cat", "Stack", "Expand",
-    "Repeat", "IndexSelect", "IndexAdd", "IndexBackward", "Gather", "ScatterAdd", "AvgPool", "ConstantPad", "Split",
-    "Unbind", "UnsafeView", "AsStrided", "torch::autograd::AccumulateGrad",
+    *RESHAPES, "Addmm", "Mm", "SparseMm", "Convolution", "AddBackward", "Sub", "Neg", "Sum", "Mean", "Cat", "Stack",
+    "Expand", "Repeat", "IndexSelect", "IndexAdd", "IndexBackward", "Gather", "ScatterAdd", "AvgPool", "ConstantPad",
+    "Split", "Unbind", "UnsafeView", "AsStrided", "torch::autograd::AccumulateGrad",
 )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..data import standardize
 from ..data.batches import Samples
+from ..data.standardize import Standardizer
 from .forward_checks import holds_identifiers
 from .history import History
 from .inspection import RawPart
@@ -172,9 +173,7 @@ def with_scaled(raw: Sequence[RawPart]) -> Treatment:
     def step(name: str, kind: type[LightningModule]) -> Callable[..., Any]:
         def with_scaled_batch(self: LightningModule, batch: Any, *others: Any) -> Any:
             places = count()
-            known = apply_to_collection(
-                batch, Tensor, lambda part: scaled[place](part) if (place := next(places)) in scaled else part
-            )
+            known = apply_to_collection(batch, Tensor, lambda part: scaled_like(part, scaled.get(next(places))))
             return getattr(kind, name)(self, known, *others)
 
         return with_scaled_batch
@@ -185,6 +184,10 @@ def with_scaled(raw: Sequence[RawPart]) -> Treatment:
         module.__class__ = type(kind.__name__, (kind,), steps)
 
     return Treatment("standardized inputs", module=change)
+
+
+def scaled_like(part: Tensor, scaled: Standardizer | None) -> Tensor:
+    return part if scaled is None else scaled(part.cpu()).to(part.device)
 
 
 def resplit(problem: Problem) -> Problem:

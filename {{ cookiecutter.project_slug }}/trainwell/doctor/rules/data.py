@@ -105,7 +105,7 @@ def unscaled(x: Tensor) -> Iterator[Finding]:
 
 
 def raw_inputs(history: History) -> Iterator[Finding]:
-    """The same of batches of several parts, of which no samples can be told apart."""
+    """The same for batches that hold more than one tensor of inputs and one of targets."""
     for part in history.inspection.raw:
         deviation = part.scaled.deviation.square().mean().sqrt().item()
         evidence = f"part {part.name} of the batches has a standard deviation of {deviation:.3g}"
@@ -121,7 +121,7 @@ def too_small(problem: Problem) -> Iterator[Finding]:
         evidence = f"on {count} samples an accuracy of 50 % is uncertain by {at_half:.0%} points either way"
         yield Finding("validation_too_small", "error", "validation samples", evidence)
     elif not problem.num_classes and of_errors > WIDEST_DEVIATION:
-        evidence = f"a mean squared error over {count} samples is uncertain by {of_errors:.0%}"
+        evidence = f"a mean over {count} samples, such as of squared errors, is uncertain by {of_errors:.0%}"
         yield Finding("validation_too_small", "error", "validation samples", evidence)
 
 
