@@ -28,7 +28,10 @@ from trainwell.doctor.examine import examine
 from trainwell.doctor.history import History
 from trainwell.doctor.inspection import Inspection
 from trainwell.doctor.rules.forward_pass import lagging_statistics, linear_network
+from trainwell.doctor.trial import trial
 from trainwell.findings import WHY, Finding, healthy
+
+from benchmarks.doctor.stacks import PlainTraining
 
 WIDTH = 24
 
@@ -896,3 +899,27 @@ def test_inputs_that_the_network_scales_itself_are_a_note() -> None:
     inside = nn.Sequential(nn.BatchNorm1d(FEATURES), stack())
     findings = found(inside, with_x(lambda x: 300 * x + 50))
     assert healthy(findings), findings
+
+
+@pytest.mark.parametrize("of", [list, nn.ModuleList])
+def test_layers_that_stay_behind_on_the_cpu_are_named(of: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    def on_a_gpu(*args: Any, **settings: Any) -> History:
+        if settings["accelerator"] != "cpu":
+            raise RuntimeError("Expected all tensors to be on the same device")
+        return trial(*args, **settings)
+
+    monkeypatch.setattr("trainwell.doctor.examine.trial", on_a_gpu)
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    module = PlainTraining(Listed(of), optimizer=partial(Adam, lr=0.003))
+    if of is list:
+        assert examine(module, problem(), accelerator="gpu")[0].code == "unregistered_layers"
+    else:  # then it is another mistake
+        with pytest.raises(RuntimeError, match="same device"):
+            examine(module, problem(), accelerator="gpu")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("forward", [False, True], ids=["in a list", "made in every step"])
+def test_layers_that_stay_behind_on_the_cpu_are_named_on_a_gpu(forward: bool) -> None:
+    module = MadeInForward() if forward else PlainTraining(Listed(list), optimizer=partial(Adam, lr=0.003))
+    assert examine(module, problem(), accelerator="gpu", devices=1)[0].code == "unregistered_layers"

@@ -114,7 +114,15 @@ class Trials:
     longest: float = 0.0  # seconds of computing of the longest trial of ``steps``
 
     def first(self) -> History:
-        history = self.trial(self.problem, self.steps, seconds=SECONDS)
+        try:
+            history = self.trial(self.problem, self.steps, seconds=SECONDS)
+        except RuntimeError:  # such as that of layers which are not registered, and so stay behind on the CPU
+            if not torch.accelerator.is_available() or self.settings.get("accelerator") == "cpu":
+                raise
+            self.settings.update(accelerator="cpu", devices=1)
+            history = self.trial(self.problem, self.steps, seconds=SECONDS)
+            if not history.inspection.unregistered:
+                raise
         self.steps = max(1, min(self.steps, history.inspection.steps))
         self.longest = thread_time() - self.begun
         set_baselines(history, self.problem, self.uses_targets)
