@@ -115,6 +115,48 @@ class WarmsUp(Own):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
+class WarmsUpInWhole(Own):
+    """The warm-up is divided, or divided without a remainder."""
+
+    def __init__(self, whole: bool) -> None:
+        super().__init__()
+        self.factor = (lambda step: min(1, step // 500)) if whole else (lambda step: min(1.0, (step + 1) / 20))
+
+    def configure_optimizers(self) -> Any:
+        optimizer = Adam(self.parameters(), lr=0.003)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": LambdaLR(optimizer, self.factor), "interval": "step"},
+        }
+
+
+class Overlap(Steps):
+    """The overlap of predicted and true labels, of probabilities or of decisions."""
+
+    def __init__(self, decided: bool) -> None:
+        super().__init__()
+        self.decided = decided
+
+    def loss(self, batch: Any) -> Tensor:
+        outputs, y = self.net(batch[0]), one_hot(batch[1], CLASSES).float()
+        p = outputs.sigmoid()
+        p = (p > 0.5).float() + 0 * outputs if self.decided else p
+        return 1 - 2 * (p * y).sum() / (p + y).sum()
+
+
+class DropsInValidation(Steps):
+    """A hook puts the network into training mode before validations."""
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.mode = mode
+        self.net = nn.Sequential(nn.Linear(FEATURES, 64), nn.ReLU(), nn.Dropout(0.4), nn.Linear(64, CLASSES))
+
+    def on_validation_epoch_start(self) -> None:
+        self.net.train(self.mode)
+
+
 class Code(Steps):
     """An autoencoder with a code of so many numbers."""
 
@@ -417,6 +459,42 @@ class PositiveCounts(Counts):
         return poisson_nll_loss(self.net(x)[:, 0].relu() + times.log(), y)
 
 
+class Rates(Counts):
+    """Multiplies exponentials by the time, and gives the loss their logarithms or forgets to."""
+
+    def __init__(self, forgets: bool) -> None:
+        super().__init__(0.0)
+        self.forgets = forgets
+
+    def loss(self, batch: Any) -> Tensor:
+        x, times, y = batch
+        rates = self.net(x)[:, 0].exp() * times
+        return poisson_nll_loss(rates, y, log_input=self.forgets)
+
+
+class NumbersAndClass(Steps):
+    """Predicts two numbers and a class; a number that is missing may be -9999."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = nn.Sequential(nn.Linear(FEATURES, 64), nn.ReLU(), nn.Linear(64, 4))
+
+    def loss(self, batch: Any) -> Tensor:
+        x, numbers, y = batch
+        outputs = self.net(x)
+        return mse_loss(outputs[:, :2], numbers) + cross_entropy(outputs[:, 2:], y)
+
+
+def numbers_and_class(missing: float) -> Loaders:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1200, FEATURES, generator=generator)
+    numbers = x[:, :2] + x[:, 2:4] + 0.1 * torch.randn(1200, 2, generator=generator)
+    numbers[::70] = missing
+    examples = list(zip(x, numbers, (x[:, 5] > 0).long(), strict=True))
+    return Loaders(examples[200:], examples[:200])
+
+
 class WithCategories(Steps):
     """Reads numbers and categories."""
 
@@ -516,6 +594,11 @@ FAULTY: dict[str, tuple[str, Callable[[], list[Finding]]]] = {
     "a ReLU before a logarithm is added": ("output_activation", lambda: by(PositiveCounts(0.0), counts())),
     "numbers in cents beside categories": ("unscaled_input", lambda: by(WithCategories(), customers(30000.0))),
     "codes that are drawn as they are": ("frozen_parameters", lambda: by(Variational(through=False), curves())),
+    "a warm-up in whole numbers": ("optimizer_never_steps", lambda: by(WarmsUpInWhole(True))),
+    "the overlap of decisions": ("frozen_parameters", lambda: by(Overlap(True))),
+    "training mode in validations": ("dropout_in_evaluation", lambda: by(DropsInValidation(True))),
+    "rates for their logarithms": ("output_activation", lambda: by(Rates(forgets=True), counts())),
+    "numbers of -9999 beside classes": ("target_outliers", lambda: by(NumbersAndClass(), numbers_and_class(-9999.0))),
     "a code that few samples have": ("target_leak", lambda: by(of_two_classes(), wards(leaks=True))),
 }
 HEALTHY: dict[str, Callable[[], list[Finding]]] = {
@@ -538,6 +621,11 @@ HEALTHY: dict[str, Callable[[], list[Finding]]] = {
     "numbers near 1 beside categories": lambda: by(WithCategories(), customers(1.0)),
     "codes that are drawn by their parameters": lambda: by(Variational(through=True), curves()),
     "sparse tensors": lambda: by(OfSparse(), in_sparse_tensors()),
+    "a warm-up in fractions": lambda: by(WarmsUpInWhole(False)),
+    "the overlap of probabilities": lambda: by(Overlap(False)),
+    "evaluation mode in validations": lambda: by(DropsInValidation(False)),
+    "rates as they are": lambda: by(Rates(forgets=False), counts()),
+    "numbers near 0 beside classes": lambda: by(NumbersAndClass(), numbers_and_class(0.0)),
     "a code that all samples have": lambda: by(of_two_classes(), wards(leaks=False)),
     "one graph with masks": lambda: by(OneGraph(), graph()),
 }

@@ -33,7 +33,7 @@ from .rules.data import (
 )
 from .rules.optimization import will_overfit
 from .rules.order import EXPLAIN_TRAINING, findings_in_network, findings_in_training
-from .rules.outputs import narrow_code
+from .rules.outputs import narrow_code, outlying_in_calls
 from .rules.signal_flow import non_finite
 from .rules.splits import findings_between_splits, outputs_without_class
 from .scoring import predicts_targets
@@ -197,13 +197,13 @@ def facts(trials: Trials, history: History, in_data: list[Finding]) -> list[Find
     found = [*findings_in_network(history), *in_data]
     problem, call = trials.problem, history.inspection.call
     if problem is None:
-        return found
+        return [*found, *outlying_in_calls(history)]
     between = findings_between_splits(problem)
     if history.learns is False:  # what gives answers away would be learned at once
         between = (finding.as_note() if finding.code == "target_leak" else finding for finding in between)
     found += [*between, *outputs_without_class(problem, history), *narrow_code(problem, history)]
     if trials.uses_targets and call is not None and call.name == "mse_loss":
-        found += outlying_targets(problem)
+        found += outlying_targets(problem.train.y)
     explained = {code for finding in found for code in EXPLAINED_FACTS.get(finding.code, ())}
     if not problem.train.y.numel() and any(finding.code == "unscaled_input" for finding in in_data):
         explained.add("unscaled_target")  # targets are inputs

@@ -81,7 +81,8 @@ class LossCalls(TorchFunctionMode):
             if given.get("reduction") == "sum":  # to compare it with a mean
                 shares = func is functional.cross_entropy and targets.is_floating_point()
                 value /= max(len(targets) if shares else targets.numel(), 1)
-            operation, shifted = operation_behind(outputs)
+            through = ("MulBackward", "DivBackward") if func is functional.poisson_nll_loss else ()  # an exposure
+            operation, shifted = operation_behind(outputs, through)
             logs = bool((kwargs or {}).get("log_input", True))
             made = (operation, targets, value, shifted, logs, weight, are_unmoved(outputs), are_affine(outputs))
             self.found.append(LossCall(name, outputs.detach(), *made))
@@ -105,15 +106,19 @@ def each_with_all(values: Sequence[Any]) -> tuple[Tensor, Tensor] | None:
     return (outputs[0], targets[0]) if shapes == {(len(outputs[0]),), (len(outputs[0]), 1)} != {(1,), (1, 1)} else None
 
 
-def operation_behind(outputs: Tensor) -> tuple[str, bool]:
-    """The operation that made the values, before they were reshaped; and whether a constant was added to them."""
+def operation_behind(outputs: Tensor, through: tuple[str, ...] = ()) -> tuple[str, bool]:
+    """The operation that made the values, before they were reshaped; and whether a constant was added to them.
+
+    ``through`` are operations with a constant that are passed as well.
+    """
     node, shifted = outputs.grad_fn, False
     while node is not None and node.next_functions:
         before = [each for each, _ in node.next_functions if each is not None]
-        adds = node.name().startswith("AddBackward") and len(before) == 1
-        if not adds and not node.name().startswith(RESHAPES):
+        with_constant = node.name().startswith(("AddBackward", *through)) and len(before) == 1
+        if not with_constant and not node.name().startswith(RESHAPES):
             break
-        node, shifted = node.next_functions[0][0] if not adds else before[0], shifted or adds
+        shifted = shifted or (with_constant and node.name().startswith("AddBackward"))
+        node = before[0] if with_constant else node.next_functions[0][0]
     return ("" if node is None else node.name()), shifted
 
 

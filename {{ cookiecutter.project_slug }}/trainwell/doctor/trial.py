@@ -14,6 +14,7 @@ import torch
 from lightning import LightningDataModule, LightningModule, Trainer, seed_everything
 from lightning.fabric.utilities.apply_func import move_data_to_device
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 from tqdm import tqdm
 
@@ -32,7 +33,7 @@ from .forward_checks import (
     inspect_rank,
     saturated_gates,
 )
-from .history import History
+from .history import DROPOUTS, History
 from .inspection import GRAPHS, Inspector
 from .layer_statistics import Numbers
 from .loss_calls import LossCalls
@@ -115,6 +116,7 @@ class Recorder(Probe):
         self.inspector, self.calls, self.calls_noted = Inspector(), LossCalls(), ExitStack()
         self.seconds, self.begun = seconds, thread_time()
         self.compiled = False
+        self.dropped, self.normalises_batches = 0.0, False  # by a validation of the training itself
         self.start_curvature: float | None = None
 
     def chosen(self, step: int) -> bool:
@@ -181,6 +183,13 @@ class Recorder(Probe):
         if self.step >= self.steps or late:
             trainer.should_stop = True
 
+    def on_validation_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any
+    ) -> None:
+        active = [part for part in pl_module.modules() if part.training]
+        self.dropped = max([self.dropped, *(part.p for part in active if isinstance(part, DROPOUTS))])
+        self.normalises_batches |= any(isinstance(part, _BatchNorm) for part in active)
+
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.score(trainer, pl_module)
         last = self.history.last
@@ -200,6 +209,9 @@ class Recorder(Probe):
         self.history.inspection = self.inspector.end(pl_module, trainer.optimizers, self.calls.found)
         self.history.inspection.log_probability = self.calls.log_probability
         self.inspect(trainer, pl_module)
+        found = self.history.inspection
+        found.dropped = max(found.dropped, self.dropped)
+        found.normalises_batches |= self.normalises_batches
         if not self.history.scores and pl_module.automatic_optimization:
             with preserved_random_states():
                 batches = self.some_batches(trainer)

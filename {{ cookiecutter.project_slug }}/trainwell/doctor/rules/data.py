@@ -176,9 +176,9 @@ def unlearnable_numbers(problem: Problem, explained: float | None) -> Iterator[F
         yield Finding("unlearnable_labels", "error", "targets", evidence, advice=REJOINED)
 
 
-def outlying_targets(problem: Problem) -> Iterator[Finding]:
+def outlying_targets(targets: Tensor) -> Iterator[Finding]:
     """So few numbers so far out that squares are about them alone."""
-    y = problem.train.y.reshape(len(problem.train.y), -1).double()
+    y = targets.reshape(len(targets), -1).double()
     squares = (y - y.median(dim=0).values).square()
     for of_samples, ruled in OUTLIERS:
         few = max(1, round(of_samples * len(y)))

@@ -10,6 +10,7 @@ from ..baselines import MOST_COMPARED
 from ..history import History
 from ..loss_calls import LossCall, constant_loss
 from ..problem import Problem
+from .data import outlying_targets
 
 SUM_OFF = 1e-3  # of probabilities, from 1
 OUTSIDE = 0.05  # share of the targets
@@ -18,6 +19,7 @@ DROPPED = (0.1, 0.95)  # share of outputs that are exactly 0
 APART = 0.5  # share of the targets of a sample
 COMPONENTS, MUCH_MORE = 4, 0.15  # of a code; share of the loss
 SCALES = (0.01, 10.0)  # standard deviations of targets that suit initial weights and learning rates
+FEWEST, FEW_NUMBERS = 100, 8  # samples; numbers of each, that are no inputs
 LOGITS = ("cross_entropy", "binary_cross_entropy_with_logits")
 OF_CLASSES = (*LOGITS, "nll_loss", "binary_cross_entropy")
 NUMBERS = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
@@ -166,6 +168,16 @@ def unscaled_target(history: History) -> Iterator[Finding]:
             advice = ("train on standardized targets:", "    y = (y - y_train.mean()) / y_train.std()")
             yield Finding("unscaled_target", history.severity, "targets", evidence, advice=advice)
             return
+
+
+def outlying_in_calls(history: History) -> Iterator[Finding]:
+    """Outliers in the few numbers that squared errors are of, where they are not the only targets of a batch."""
+    calls = [call for call in history.inspection.calls if call.name == "mse_loss" and call.targets.ndim]
+    if len({call.targets.shape[1:] for call in calls}) != 1 or is_near(calls[-1]):
+        return
+    targets = torch.cat([call.targets for call in calls])
+    if len(targets) >= FEWEST and targets[0].numel() <= FEW_NUMBERS:
+        yield from outlying_targets(targets)
 
 
 def is_near(call: LossCall) -> bool:

@@ -20,10 +20,21 @@ def optimizer_never_steps(history: History) -> Iterator[Finding]:
         evidence = f"no optimizer has stepped in {seen.batches} batches"
         advice = ("in training_step, after self.manual_backward(loss):", "    self.optimizers().step()")
         yield Finding("optimizer_never_steps", "error", "training_step", evidence, advice=advice)
+    elif history.rates and not any(history.rates.values()) and nothing_moves(history):
+        evidence = f"the learning rate is 0 in each of the first {history.steps + 1} steps"
+        advice = (
+            "in the schedule, divide without rounding:",
+            "    lambda step: min(1.0, (step + 1) / warmup_steps)  # no //",
+        )
+        yield Finding("optimizer_never_steps", "error", "scheduler", evidence, advice=advice)
     elif seen.idle and seen.batches >= SOON:
         evidence = f"{seen.idle} of {seen.optimizers} optimizers have not stepped in {seen.batches} batches"
         advice = ("in training_step, step each of them:", "    for optimizer in self.optimizers(): optimizer.step()")
         yield Finding("optimizer_never_steps", "warning", "training_step", evidence, advice=advice)
+
+
+def nothing_moves(history: History) -> bool:
+    return not any(ratio for layer in history.layers("update_ratio") for ratio in history.over("update_ratio", layer))
 
 
 def accumulated_gradients(history: History) -> Iterator[Finding]:
@@ -97,6 +108,16 @@ def untrained(history: History, seen: Inspection) -> Iterator[tuple[list[str], s
         flat = seen.flat.removesuffix("Backward0").lower()
         advice = (f"behind this layer, let the gradient pass the {flat}:", f"    x = x + (x.{flat}() - x).detach()")
         yield stopped, f"get gradients of exactly 0, behind a {flat}, whose derivative is 0", advice, False
+    no_gradient = history.gradient and not any(history.gradient.values()) and max(history.dead.values(), default=0) < 1
+    yield (
+        list(seen.sizes) if no_gradient else [],
+        "get gradients of exactly 0 in every step: the loss does not change with the outputs",
+        (
+            "let the loss compare the outputs themselves, without a threshold:",
+            "    logits.sigmoid()  # no (logits > 0).float()",
+        ),
+        False,
+    )
     yield (
         seen.frozen,
         "are frozen: requires_grad is False" + (", with random weights" if seen.frozen_at_random else ""),
