@@ -1,6 +1,7 @@
 """The monitor in whole trainings: it changes nothing, reports once, and is resumed exactly."""
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,23 @@ def test_a_healthy_training_has_no_finding(tmp_path: Path) -> None:
     monitor = monitor_of(tmp_path, 5)
     train(tmp_path, monitor, Classifier(network()))
     assert monitor.summary(quiet_trainer()) == {"findings": []}
+
+
+@pytest.mark.parametrize(("shuffled", "codes"), [(False, []), (True, ["learning_rate_too_high"])])
+def test_weights_that_grow_are_reported_where_nothing_is_learned(
+    shuffled: bool, codes: list[str], tmp_path: Path
+) -> None:
+    """From a small start they have to."""
+    module = Classifier(network(), partial(torch.optim.Adam, lr=0.02))
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.mul_(0.1)
+    samples = data()
+    if shuffled:
+        samples.train.y.copy_(samples.train.y[torch.randperm(160, generator=torch.Generator().manual_seed(0))])
+    monitor = monitor_of(tmp_path, 10)
+    train(tmp_path, monitor, module, data=samples, max_epochs=12)
+    assert [finding.code for finding in monitor.findings if finding.code != "overfitting"] == codes
 
 
 def test_a_resumed_monitor_logs_what_one_without_a_break_does(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 FIRST_STEPS = 200  # that the rules are made for
 EARLY = 10  # one more measured step, for gradients before much is learned
 LASTING = 3  # consecutive validations that must overfit before it is reported; one bad epoch is common
+MAY_BE_RIGHT = {"learning_rate_too_high", "oscillating_loss"}  # where a network learns; a trial shows what they cost
 CHANCE_DEVIATION = 0.02  # standard deviation of an accuracy on a few hundred samples
 
 
@@ -160,7 +161,10 @@ class Monitor(Probe):
             return
         self.judged = True
         self.history.end(self.statistics, self.history.last_dead, [])
-        self.report(trainer, findings_in_training(self.history))
+        found = findings_in_training(self.history)
+        if self.history.learns is not False:
+            found = (finding for finding in found if finding.code not in MAY_BE_RIGHT)
+        self.report(trainer, found)
 
     def report(self, trainer: Trainer, findings: Iterable[Finding]) -> None:
         if not trainer.is_global_zero:
