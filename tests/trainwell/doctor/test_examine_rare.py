@@ -703,6 +703,15 @@ def test_only_units_that_see_the_same_inputs_can_start_equal() -> None:
     assert history.equal_at_start == {"2": 0.75}
 
 
+@pytest.mark.parametrize(("of_batch", "codes"), [(0.5, ["batch_norm"]), (37.2, [])])
+def test_statistics_are_not_to_blame_for_what_is_worse_than_a_guess_without_them(
+    of_batch: float, codes: list[str]
+) -> None:
+    history = History(4, lowest_norm_momentum=0.1, measured={190: {}})
+    history.inspection = Inspection(batch_norm=(537.0, of_batch))
+    assert [finding.code for finding in lagging_statistics(history)] == codes
+
+
 @pytest.mark.parametrize(("trial_batch", "codes"), [(64, ["batch_norm"]), (8, [])])
 def test_statistics_of_smaller_batches_than_those_of_the_training_say_nothing(
     trial_batch: int, codes: list[str]

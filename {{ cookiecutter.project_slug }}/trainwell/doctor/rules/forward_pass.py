@@ -95,6 +95,8 @@ def lagging_statistics(history: History) -> Iterator[Finding]:
     if seen.batch_norm is None or history.steps < FEWEST_STEPS or (small and not slow):
         return
     running, of_batch = seen.batch_norm
+    if of_batch > history.chance_loss > 0:  # worse than a guess with the batch's own statistics as well
+        return
     times, by = (LAG, LAG_BY) if slow else (FAR, FAR_BY)
     if (history.highest_norm_momentum or 0.0) > FAST:
         times, by = NOISY, NOISY_BY
