@@ -196,6 +196,7 @@ LOSSES = {  # with the validation loss of a constant guess, if that is known, an
     "falls, without a guess": ((0.9, 0.6, 0.5), (0.8, 0.7, 0.6), None, None),
     "rises for an epoch": ((0.9, 0.6, 0.5, 0.4), (0.5, 0.9, 0.4, 0.4), 1.0, None),
     "rises for three": ((0.9, 0.6, 0.5, 0.4, 0.3), (0.5, 0.9, 0.9, 0.9, 0.4), 1.0, "the validation loss rose from 0.5"),
+    "falls below zero": ((0.9, 0.1, -0.9), (0.8, 0.5, 0.4), 1.0, None),
     "below zero": ((-0.9, -1.6, -2.5), (-0.8, -0.5, -0.1), None, None),
 }
 

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 FIRST_STEPS = 200  # that the rules are made for
 EARLY = 10  # one more measured step, for gradients before much is learned
 LASTING = 3  # consecutive validations that must overfit before it is reported; one bad epoch is common
-MAY_BE_RIGHT = {"learning_rate_too_high", "oscillating_loss"}  # where a network learns; a trial shows what they cost
+MAY_BE_RIGHT = {"learning_rate_too_high", "oscillating_loss", "dead_units"}  # where it learns; a trial shows their cost
 CHANCE_DEVIATION = 0.02  # standard deviation of an accuracy on a few hundred samples
 
 
@@ -152,7 +152,9 @@ class Monitor(Probe):
             history.guess_loss = (self.baseline or {}).get("val/loss", val_loss)
             history.score, history.chance = "explained loss", (0.0, EXPLAINED_DEVIATION)
         guess = history.guess_loss
-        return Scores(train_loss, 1 - train_loss / guess, val_loss, 1 - val_loss / guess) if guess > 0 else None
+        if guess <= 0 or min(train_loss, val_loss) < 0:  # of densities, say, which no share of a guess describes
+            return None
+        return Scores(train_loss, 1 - train_loss / guess, val_loss, 1 - val_loss / guess)
 
     def judge_first_steps(self, trainer: Trainer) -> None:
         if (
