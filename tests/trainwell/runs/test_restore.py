@@ -47,16 +47,16 @@ def damage(path: Path) -> None:
     path.write_bytes(content)
 
 
-def test_the_newest_whole_checkpoint_is_taken(config: DictConfig, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_newest_whole_checkpoint_is_taken(config: DictConfig) -> None:
     assert resume_point(config, Linear()).path is None
     previous, last = save(config, PREVIOUS, 1), save(config, LAST, 2)
     point = resume_point(config, Linear())
     assert (point.path, point.step, point.rows, point.columns, point.seconds) == (last, 2, 4, 5, 0.5)
-    assert not caplog.records
+    assert point.passed_over == ()
     damage(last)
-    assert resume_point(config, Linear()).path == previous
-    assert f"{last} cannot be read" in caplog.text
-    assert "resuming from the checkpoint before it, previous.ckpt" in caplog.text
+    point = resume_point(config, Linear())
+    assert point.path == previous
+    assert [f"{last} cannot be read" in reason for reason in point.passed_over] == [True]
 
 
 def test_a_checkpoint_that_a_kill_kept_from_its_name_is_given_it(config: DictConfig) -> None:

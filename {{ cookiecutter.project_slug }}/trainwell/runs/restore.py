@@ -1,8 +1,7 @@
 """Find the checkpoint to resume a run from, and refuse what would not lead to the result the run was heading for."""
 
-import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -14,8 +13,6 @@ from omegaconf import DictConfig, OmegaConf
 from ..callbacks.resumable_checkpoint import LAST, NEXT, PREVIOUS, rotate
 from ..data.in_memory import InMemoryDataModule
 from .checkpoint_io import first_misfit, read_checkpoint
-
-log = logging.getLogger(__name__)
 
 # Keys, and groups of keys.
 MAY_DIFFER = ("trainer.max_epochs", "trainer.max_time", "trainer.enable_progress_bar", "callbacks.progress_bar")
@@ -32,10 +29,11 @@ class ResumePoint:
     rows: int = 0  # of metrics.csv
     columns: int = 0
     seconds: float = 0.0
+    passed_over: tuple[str, ...] = ()  # newer checkpoints, each with what is wrong with it
 
 
 def resume_point(config: DictConfig, task: LightningModule, data: LightningDataModule | None = None) -> ResumePoint:
-    """Find the newest checkpoint of a run that is whole; a damaged one is reported and passed over.
+    """Find the newest checkpoint of a run that is whole; damaged ones are passed over.
 
     Raises: ValueError: there are checkpoints and none can be read, or the configuration, the network or data in memory
         have changed, or a checkpoint names files outside the run folder.
@@ -63,11 +61,9 @@ def resume_point(config: DictConfig, task: LightningModule, data: LightningDataM
             data.load_state_dict(state)  # as Lightning will, but before the folder is touched
         for state in checkpoint["callbacks"].values():
             localize_checkpoint_state(state, folder / "checkpoints")
-        for reason in unreadable:
-            log.warning(f"{reason}; resuming from the checkpoint before it, {name}")
         if name == NEXT and getattr(rank_zero_only, "rank", 0) == 0:  # a kill came before the file was renamed
             rotate(path.parent)
-        return point
+        return replace(point, passed_over=tuple(unreadable))
     if unreadable:
         restart = f"to run it again in a new folder:  python train.py reproduce={folder}"
         raise ValueError("\n".join([f"resume={folder}: there is no checkpoint to resume from", *unreadable, restart]))

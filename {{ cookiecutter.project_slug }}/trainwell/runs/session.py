@@ -165,6 +165,8 @@ class Run:
         metrics_csv.keep(self.folder / metrics_csv.NAME, point.rows, point.columns)
         for change in provenance.changes(self.folder):
             log.warning(change)
+        for reason in point.passed_over:
+            log.warning(f"{reason}; the checkpoint before it is used")
         log.info(f"{self.folder}: resuming from " + (f"step {point.step}" if point.path else "the start"))
 
     def state(self) -> dict[str, Any]:
