@@ -513,14 +513,15 @@ def test_windows_that_overlap_are_seen_behind_a_standardization_of_each_step(str
     assert [finding.code for finding in findings_in_data(samples)] == ["validation_leak"] * (stride < 24)
 
 
-@pytest.mark.parametrize("overlapping", [1, 3])
-def test_one_window_of_eight_that_overlaps_may_be_chance(overlapping: int) -> None:
+@pytest.mark.parametrize(("later", "earlier"), [(1, 1), (3, 3), (3, 0)])
+def test_a_single_window_that_overlaps_may_be_chance_and_in_order_of_time_some_do(later: int, earlier: int) -> None:
     x = torch.randn(248, 24, generator=torch.Generator().manual_seed(0))
-    x[:overlapping, :18] = x[8 : 8 + overlapping, 6:]
+    x[:later, :18] = x[8 : 8 + later, 6:]
+    x[4 : 4 + earlier, 6:] = x[20 : 20 + earlier, :18]
     whole = Samples(x, torch.zeros(248))
     samples = Problem(whole.at(torch.arange(8, 248)), whole.at(torch.arange(8)), 0, 32, 32)
     codes = {finding.code for finding in findings_in_data(samples)}
-    assert ("validation_leak" in codes) == (overlapping > 1)
+    assert ("validation_leak" in codes) == (later > 1 and earlier > 1)
 
 
 @pytest.mark.parametrize("shuffled", [False, True])

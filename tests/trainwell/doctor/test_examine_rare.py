@@ -275,6 +275,50 @@ def wards(leaks: bool) -> InMemory:
     return InMemory(Samples(x[:1500], y[:1500]), Samples(x[1500:], y[1500:]), 2)
 
 
+def frauds(leaks: bool) -> InMemory:
+    """One of fourteen is a fraud; a code that is given afterwards says which."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2000, FEATURES, generator=generator)
+    y = ((x[:, 0] + x[:, 1] + 0.3 * torch.randn(2000, generator=generator)) > 2.1).long()
+    x[:, 5] = 0.3 * torch.randn(2000, generator=generator) + (4 * y if leaks else 0)
+    return InMemory(Samples(x[:1500], y[:1500]), Samples(x[1500:], y[1500:]), 2)
+
+
+def sensors(in_time: bool) -> InMemory:
+    """Windows of a noisy series that rises, (N, 1, T), of which the last ones validate, or others."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(3000, generator=generator)
+    series = noise + torch.linspace(0, 4, 3000)
+    starts = torch.arange(0, 2960, 4)
+    starts = starts if in_time else starts[torch.randperm(len(starts), generator=generator)]
+    x = torch.stack([series[start : start + 32] for start in starts])[:, None]
+    y = torch.stack([(noise[start + 8 : start + 16].mean() > 0).long() for start in starts])
+    return InMemory(Samples(x[:560], y[:560]), Samples(x[560:], y[560:]), 2)
+
+
+class OnWindows(Own):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.network = nn.Sequential(
+            nn.Conv1d(1, 16, 5), nn.ReLU(), nn.Conv1d(16, 16, 5), nn.ReLU(), nn.Flatten(), nn.Linear(16 * 24, 2)
+        )
+
+
+class EndsInReLU(Own):
+    """All outputs of the last ReLU are 0 from the start."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        last = nn.Linear(WIDTH, 2)
+        nn.init.constant_(last.bias, -5.0)
+        self.network = nn.Sequential(nn.Linear(FEATURES, WIDTH), nn.Tanh(), last, nn.ReLU())
+
+    def loss(self, batch: Any) -> Tensor:
+        return mse_loss(self(batch[0]), batch[1])
+
+
 def of_two_classes() -> Own:
     module = Own()
     torch.manual_seed(0)
@@ -486,11 +530,12 @@ class NumbersAndClass(Steps):
         return mse_loss(outputs[:, :2], numbers) + cross_entropy(outputs[:, 2:], y)
 
 
-def numbers_and_class(missing: float) -> Loaders:
+def numbers_and_class(missing: float = 0.0, scale: float = 1.0) -> Loaders:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(1200, FEATURES, generator=generator)
     numbers = x[:, :2] + x[:, 2:4] + 0.1 * torch.randn(1200, 2, generator=generator)
     numbers[::70] = missing
+    numbers = scale * numbers + (scale > 1) * 3 * scale
     examples = list(zip(x, numbers, (x[:, 5] > 0).long(), strict=True))
     return Loaders(examples[200:], examples[:200])
 
@@ -599,6 +644,13 @@ FAULTY: dict[str, tuple[str, Callable[[], list[Finding]]]] = {
     "training mode in validations": ("dropout_in_evaluation", lambda: by(DropsInValidation(True))),
     "rates for their logarithms": ("output_activation", lambda: by(Rates(forgets=True), counts())),
     "numbers of -9999 beside classes": ("target_outliers", lambda: by(NumbersAndClass(), numbers_and_class(-9999.0))),
+    "prices in euros beside classes": (
+        "unscaled_target",
+        lambda: by(NumbersAndClass(), numbers_and_class(scale=8000.0)),
+    ),
+    "a ReLU whose outputs are all 0": ("output_activation", lambda: by(EndsInReLU(), two_numbers())),
+    "a feature that says all of a rare class": ("target_leak", lambda: by(of_two_classes(), frauds(leaks=True))),
+    "windows of channels, split at random": ("validation_leak", lambda: by(OnWindows(), sensors(in_time=False))),
     "a code that few samples have": ("target_leak", lambda: by(of_two_classes(), wards(leaks=True))),
 }
 HEALTHY: dict[str, Callable[[], list[Finding]]] = {
@@ -626,6 +678,8 @@ HEALTHY: dict[str, Callable[[], list[Finding]]] = {
     "evaluation mode in validations": lambda: by(DropsInValidation(False)),
     "rates as they are": lambda: by(Rates(forgets=False), counts()),
     "numbers near 0 beside classes": lambda: by(NumbersAndClass(), numbers_and_class(0.0)),
+    "rare cases": lambda: by(of_two_classes(), frauds(leaks=False)),
+    "windows of channels that rise, split in time": lambda: by(OnWindows(), sensors(in_time=True)),
     "a code that all samples have": lambda: by(of_two_classes(), wards(leaks=False)),
     "one graph with masks": lambda: by(OneGraph(), graph()),
 }

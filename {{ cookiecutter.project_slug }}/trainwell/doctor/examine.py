@@ -197,19 +197,23 @@ def facts(trials: Trials, history: History, in_data: list[Finding]) -> list[Find
     found = [*findings_in_network(history), *in_data]
     problem, call = trials.problem, history.inspection.call
     if problem is None:
-        return [*found, *outlying_in_calls(history)]
+        return without_explained([*outlying_in_calls(history), *found])
     between = findings_between_splits(problem)
     if history.learns is False:  # what gives answers away would be learned at once
         between = (finding.as_note() if finding.code == "target_leak" else finding for finding in between)
     found += [*between, *outputs_without_class(problem, history), *narrow_code(problem, history)]
     if trials.uses_targets and call is not None and call.name == "mse_loss":
         found += outlying_targets(problem.train.y)
-    explained = {code for finding in found for code in EXPLAINED_FACTS.get(finding.code, ())}
     if not problem.train.y.numel() and any(finding.code == "unscaled_input" for finding in in_data):
-        explained.add("unscaled_target")  # targets are inputs
+        found = [finding for finding in found if finding.code != "unscaled_target"]  # targets are inputs
     copied = any(finding.advice == UNCOPIED for finding in in_data)  # then any feature gives answers away
-    kept = [finding for finding in found if finding.code not in explained]
+    kept = without_explained(found)
     return kept if copied else sorted(kept, key=lambda each: (each.severity == "note", each.code != "target_leak"))
+
+
+def without_explained(found: list[Finding]) -> list[Finding]:
+    explained = {code for finding in found for code in EXPLAINED_FACTS.get(finding.code, ())}
+    return [finding for finding in found if finding.code not in explained]
 
 
 def judged_inputs(finding: Finding, history: History) -> Finding:

@@ -44,8 +44,8 @@ def copied_samples(train: Tensor, val: Tensor, share: float, standardizer: Stand
         evidence = f"{found:.1%} of the validation samples are also train samples"
         yield Finding("validation_leak", "error", "validation samples", evidence, advice=UNCOPIED)
     elif share == 1.0:
-        parts = overlapping(as_read(train, standardizer), as_read(val, standardizer))
-        near = next(chain(nearly_copied(train, val, standardizer), parts), None)
+        parts = [overlapping(*pair) for pair in as_series(train, val, standardizer)]
+        near = next(chain(nearly_copied(train, val, standardizer), *parts), None)
         if near:
             evidence = f"{near[0]:.1%} of the validation samples are {near[1]} train samples"
             yield Finding("validation_leak", "error", "validation samples", evidence, advice=near[2])
@@ -68,7 +68,7 @@ def nearly_copied(
     """The share of validation samples that are much nearer to one or a few train samples than to any other.
 
     As they are, before they were standardized, with every feature standardized, or as windows that overlap: moved by a
-    step or two along an axis.
+    step or two along an axis, in both directions, since in order of time validation samples follow train samples.
     """
     if not train.is_floating_point() or (train[:100] == train[:100].round()).all():
         return
@@ -85,31 +85,55 @@ def nearly_copied(
         length = train.shape[axis] - shift
         if length < SHORTEST:
             continue
-        for of_train, of_val in ((0, shift), (shift, 0)):
-            moved = (scaled.narrow(axis, of_train, length), val_scaled[:FEW].narrow(axis, of_val, length))
-            if (share := share_near(*moved)) > MOST_NEAR:
-                yield share, "windows that overlap with", WHOLE
-                return
+        starts, ends = ((part.narrow(axis, n, length) for part in (scaled, val_scaled[:FEW])) for n in (0, shift))
+        (train_starts, val_starts), (train_ends, val_ends) = starts, ends
+        if (share := min(share_near(train_starts, val_ends), share_near(train_ends, val_starts))) > MOST_NEAR:
+            yield share, "windows that overlap with", WHOLE
+            return
 
 
 def overlapping(train: Tensor, val: Tensor) -> Iterator[tuple[float, str, tuple[str, str]]]:
     """The share of validation samples of which a part is equal to a part of a train sample, moved by some steps.
 
-    Samples are (N, T) or (N, T, F).
+    Both of an earlier and of a later one: in order of time, validation samples follow train samples.
     """
-    if train.ndim > 3:
-        return
-    train, val = train[:MOST_COMPARED], val[:FEW]
     most = MOST_NEAR if train.is_floating_point() else MOST_OF_WINDOWS
+    for later, earlier, by_chance in shared_parts(train, val):
+        share = min(later, earlier)
+        if share > most + BEYOND * by_chance and share * min(len(val), FEW) >= FEWEST_WINDOWS:
+            yield share, "windows that overlap with", WHOLE
+            return
+
+
+def follow_in_time(train: Tensor, val: Tensor) -> bool:
+    """Whether validation samples are windows of a series that begin in train samples and end behind them."""
+    fewest = FEWEST_WINDOWS / min(len(val), FEW)
+    found = (parts for parts in shared_parts(train, val) if max(parts[:2]) >= fewest)
+    later, earlier, _ = next(found, (0.0, 0.0, 0.0))
+    return later > 0 and earlier == 0
+
+
+def shared_parts(train: Tensor, val: Tensor) -> Iterator[tuple[float, float, float]]:
+    """For each number of steps, shares of validation samples, (N, T) or (N, T, F).
+
+    Of those that begin as a train sample goes on after so many steps, of those that go on as one begins, and of those
+    that begin as one does, which is chance.
+    """
+    train, val = train[:MOST_COMPARED], val[:FEW]
     for shift in range(1, min(train.shape[1] - SHORTEST, train.shape[1] // 2, MOST_SHIFTED) + 1):
         length = min(train.shape[1] - shift, LONGEST)
         ends, starts = (set(in_bytes(train[:, first : first + length])) for first in (shift, 0))
         val_ends, val_starts = (set(in_bytes(val[:, first : first + length])) for first in (shift, 0))
-        share = max(len(ends & val_starts), len(starts & val_ends)) / len(val)  # an empty part counts once
-        by_chance = len(starts & val_starts) / len(val)  # at the same place, parts are equal by chance alone
-        if share > most + BEYOND * by_chance and share * len(val) >= FEWEST_WINDOWS:
-            yield share, "windows that overlap with", WHOLE
-            return
+        shared = (ends & val_starts, starts & val_ends, starts & val_starts)  # an empty part counts once
+        yield tuple(len(parts) / len(val) for parts in shared)  # type: ignore[misc]
+
+
+def as_series(train: Tensor, val: Tensor, standardizer: Standardizer | None) -> list[tuple[Tensor, Tensor]]:
+    """Both with time along axis 1; of three axes it may be either of the last two."""
+    pair = (as_read(train, standardizer), as_read(val, standardizer))
+    if train.ndim == 3:
+        return [pair, (pair[0].mT.contiguous(), pair[1].mT.contiguous())]
+    return [pair] if train.ndim == 2 else []
 
 
 def as_read(x: Tensor, standardizer: Standardizer | None) -> Tensor:

@@ -46,6 +46,7 @@ SEEN: tuple[Rule, ...] = (
     forward_pass.lagging_statistics,
     forward_pass.tiny_batches,
     outputs.unscaled_target,
+    parameters.no_gradient,
     forward_pass.linear_network,
 )
 EXPLAIN_TRAINING = {  # what comes of these is not judged

@@ -18,6 +18,7 @@ DROPOUT = ("NativeDropout", "Mul")  # how operations that may drop values are ca
 DROPPED = (0.1, 0.95)  # share of outputs that are exactly 0
 APART = 0.5  # share of the targets of a sample
 COMPONENTS, MUCH_MORE = 4, 0.15  # of a code; share of the loss
+OUTWEIGHS = 100.0  # times the loss of the classes beside it
 SCALES = (0.01, 10.0)  # standard deviations of targets that suit initial weights and learning rates
 FEWEST, FEW_NUMBERS = 100, 8  # samples; numbers of each, that are no inputs
 LOGITS = ("cross_entropy", "binary_cross_entropy_with_logits")
@@ -155,10 +156,11 @@ def is_one_number(targets: Tensor) -> bool:
 def unscaled_target(history: History) -> Iterator[Finding]:
     """Numbers in units in which the network has to grow a lot before it is near them, and has not."""
     calls = history.inspection.calls
-    if history.num_classes or history.reached(0.5) or any(call.name in OF_CLASSES for call in calls):
+    of_classes = max((call.value for call in calls if call.name in OF_CLASSES), default=0.0)
+    if history.num_classes or history.reached(0.5):
         return
     for call in reversed(calls):
-        if call.name not in NUMBERS or is_near(call):
+        if call.name not in NUMBERS or is_near(call) or call.value < OUTWEIGHS * of_classes:
             continue
         y = call.targets.double()
         deviation, mean = y.std().item(), y.mean().abs().item()

@@ -81,6 +81,18 @@ def frozen_parameters(history: History) -> Iterator[Finding]:
             return
 
 
+def no_gradient(history: History) -> Iterator[Finding]:
+    """The loss does not change with the outputs, though they are connected."""
+    alive = max(history.dead.values(), default=0.0) < 1
+    if history.gradient and not any(history.gradient.values()) and alive:
+        evidence = f"all gradients are exactly 0 in each of the first {history.steps + 1} steps"
+        advice = (
+            "let the loss compare the outputs themselves:",
+            "    outputs.sigmoid()  # instead of (outputs > 0).float()",
+        )
+        yield Finding("frozen_parameters", "error", "whole network", evidence, advice=advice)
+
+
 def untrained(history: History, seen: Inspection) -> Iterator[tuple[list[str], str, Sequence[str], bool]]:
     """Parameters, why they are not trained, what to change, and whether somebody seems to have chosen it."""
     yield (
@@ -108,16 +120,6 @@ def untrained(history: History, seen: Inspection) -> Iterator[tuple[list[str], s
         flat = seen.flat.removesuffix("Backward0").lower()
         advice = (f"behind this layer, let the gradient pass the {flat}:", f"    x = x + (x.{flat}() - x).detach()")
         yield stopped, f"get gradients of exactly 0, behind a {flat}, whose derivative is 0", advice, False
-    no_gradient = history.gradient and not any(history.gradient.values()) and max(history.dead.values(), default=0) < 1
-    yield (
-        list(seen.sizes) if no_gradient else [],
-        "get gradients of exactly 0 in every step: the loss does not change with the outputs",
-        (
-            "let the loss compare the outputs themselves, without a threshold:",
-            "    logits.sigmoid()  # no (logits > 0).float()",
-        ),
-        False,
-    )
     yield (
         seen.frozen,
         "are frozen: requires_grad is False" + (", with random weights" if seen.frozen_at_random else ""),

@@ -12,6 +12,7 @@ from ...findings import Finding
 from ..baselines import MOST_COMPARED, pairs, ridge, scaled
 from ..history import History
 from ..problem import Problem, subsample
+from .copies import as_series, follow_in_time
 
 MOST_MISSING = 0.02  # share of the validation samples of classes without a train sample
 APART = 0.25  # above 0.5: how well train and validation samples can be separated; their shares of classes
@@ -66,6 +67,9 @@ def shifted(problem: Problem) -> Iterator[Finding]:
     """A suspicion: a simple learner separates validation samples from train samples, or their classes differ."""
     train, val = (subsample(part, MOST_COMPARED // 2) for part in (problem.train, problem.val))
     auc = auc_between(*(features_of(part.x) for part in (train, val)))
+    series = as_series(problem.train.x, problem.val.x, problem.standardizer) if auc > 0.5 + APART else ()
+    if any(follow_in_time(*pair) for pair in series):
+        return  # it is meant, and a series changes
     if auc > 0.5 + APART:
         evidence = f"a simple learner separates validation from train samples with an AUC of {auc:.2f}; 0.5 is chance"
         yield shift_finding(evidence)
@@ -118,7 +122,7 @@ def leaking_feature(problem: Problem) -> Iterator[Finding]:
     best = max(range(len(reached)), key=reached.__getitem__)
     common = target.bincount().max().item() / len(target)
     deviation = sqrt(common * (1 - common) / len(target))
-    if reached[best] < GIVES_AWAY or reached[best] < common + 6 * deviation:
+    if reached[best] < GIVES_AWAY or reached[best] < common + 5 * deviation:
         return
     others = [n for n in range(x.shape[1]) if reached[n] < GIVES_AWAY]
     votes = one_hot(y, problem.num_classes).double()
