@@ -501,6 +501,17 @@ def test_rows_of_one_category_are_no_copies_of_each_other(seed: int, copied: boo
     assert found == ["validation_leak"] * copied
 
 
+def test_rows_with_equal_columns_are_no_windows() -> None:
+    """Of 0 and 1 for each category, most columns of two rows are equal, whatever the rows are."""
+    generator = torch.Generator().manual_seed(0)
+    amounts = torch.randn(1200, 2, generator=generator).exp()
+    years, late = (torch.randint(most, (1200, 1), generator=generator).float() for most in (60, 4))
+    jobs = torch.eye(6)[torch.randint(6, (1200,), generator=generator)]
+    whole = Samples(torch.cat([amounts, years, late, jobs], dim=1), torch.zeros(1200, dtype=torch.int64))
+    samples = Problem(whole.at(torch.arange(200, 1200)), whole.at(torch.arange(200)), 2, 32, 32)
+    assert "validation_leak" not in {finding.code for finding in findings_in_data(samples)}
+
+
 @pytest.mark.parametrize("stride", [6, 24])
 def test_windows_that_overlap_are_seen_behind_a_standardization_of_each_step(stride: int) -> None:
     steps = torch.arange(24 + 300 * stride, dtype=torch.float64)

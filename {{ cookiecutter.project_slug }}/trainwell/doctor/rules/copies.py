@@ -85,7 +85,7 @@ def nearly_copied(
         length = train.shape[axis] - shift
         if length < SHORTEST:
             continue
-        starts, ends = ((part.narrow(axis, n, length) for part in (scaled, val_scaled[:FEW])) for n in (0, shift))
+        starts, ends = ([part.narrow(axis, n, length) for part in (scaled, val_scaled[:FEW])] for n in (0, shift))
         (train_starts, val_starts), (train_ends, val_ends) = starts, ends
         if (share := min(share_near(train_starts, val_ends), share_near(train_ends, val_starts))) > MOST_NEAR:
             yield share, "windows that overlap with", WHOLE
