@@ -33,6 +33,7 @@ from trainwell.doctor.inspection import is_as_torch_starts
 from trainwell.doctor.loss_calls import LossCall, constant_loss
 from trainwell.doctor.problem import Problem, problem_of
 from trainwell.doctor.rules.data import findings_in_data, unlearnable
+from trainwell.doctor.rules.splits import findings_between_splits
 from trainwell.findings import Finding, healthy
 
 TOKENS, LENGTH = 20, 16
@@ -533,6 +534,17 @@ def test_a_single_window_that_overlaps_may_be_chance_and_in_order_of_time_some_d
     samples = Problem(whole.at(torch.arange(8, 248)), whole.at(torch.arange(8)), 0, 32, 32)
     codes = {finding.code for finding in findings_in_data(samples)}
     assert ("validation_leak" in codes) == (later > 1 and earlier > 1)
+
+
+@pytest.mark.parametrize("stride", [4, 32])
+def test_a_series_that_goes_on_in_validation_may_have_changed(stride: int) -> None:
+    """Windows that overlap show that it is one series."""
+    steps = 32 + 300 * stride
+    series = torch.randn(steps, generator=torch.Generator().manual_seed(0)) + torch.linspace(0, 8, steps)
+    whole = Samples(series.unfold(0, 32, stride)[:300], torch.zeros(300))
+    samples = Problem(whole.at(torch.arange(200)), whole.at(torch.arange(200, 300)), 0, 32, 32)
+    found = [finding.code for finding in findings_between_splits(samples)]
+    assert found == ["shifted_validation"] * (stride == 32)
 
 
 @pytest.mark.parametrize("shuffled", [False, True])

@@ -293,7 +293,7 @@ def sensors(in_time: bool) -> InMemory:
     starts = starts if in_time else starts[torch.randperm(len(starts), generator=generator)]
     x = torch.stack([series[start : start + 32] for start in starts])[:, None]
     y = torch.stack([(noise[start + 8 : start + 16].mean() > 0).long() for start in starts])
-    return InMemory(Samples(x[:560], y[:560]), Samples(x[560:], y[560:]), 2)
+    return InMemory(Samples(x[:640], y[:640]), Samples(x[640:], y[640:]), 2)
 
 
 class OnWindows(Own):

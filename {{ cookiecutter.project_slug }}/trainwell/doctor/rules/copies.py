@@ -109,8 +109,8 @@ def follow_in_time(train: Tensor, val: Tensor) -> bool:
     """Whether validation samples are windows of a series that begin in train samples and end behind them."""
     fewest = FEWEST_WINDOWS / min(len(val), FEW)
     found = (parts for parts in shared_parts(train, val) if max(parts[:2]) >= fewest)
-    later, earlier, _ = next(found, (0.0, 0.0, 0.0))
-    return later > 0 and earlier == 0
+    later, earlier, by_chance = next(found, (0.0, 0.0, 0.0))
+    return later > BEYOND * by_chance and earlier == 0
 
 
 def shared_parts(train: Tensor, val: Tensor) -> Iterator[tuple[float, float, float]]:

@@ -67,12 +67,11 @@ def shifted(problem: Problem) -> Iterator[Finding]:
     """A suspicion: a simple learner separates validation samples from train samples, or their classes differ."""
     train, val = (subsample(part, MOST_COMPARED // 2) for part in (problem.train, problem.val))
     auc = auc_between(*(features_of(part.x) for part in (train, val)))
-    series = as_series(problem.train.x, problem.val.x, problem.standardizer) if auc > 0.5 + APART else ()
-    if any(follow_in_time(*pair) for pair in series):
-        return  # it is meant, and a series changes
     if auc > 0.5 + APART:
-        evidence = f"a simple learner separates validation from train samples with an AUC of {auc:.2f}; 0.5 is chance"
-        yield shift_finding(evidence)
+        series = as_series(problem.train.x, problem.val.x, problem.standardizer)
+        if not any(follow_in_time(*pair) for pair in series):  # else it is meant, and a series changes
+            evidence = f"a simple learner separates validation from train samples with an AUC of {auc:.2f}; "
+            yield shift_finding(f"{evidence}0.5 is chance")
         return
     if problem.num_classes:
         shares = [part.y.bincount(minlength=problem.num_classes) / len(part.y) for part in (problem.train, problem.val)]
