@@ -140,12 +140,12 @@ class StepGraph:
             results = self.objective(self.batch)
         results[0].backward()
         self.norm = norm_of_gradient(optimizer)
-        for part in statistics_of(module):
+        self.statistics = [part for part in callbacks_of(module) if isinstance(part, TrainingStats)]
+        for part in self.statistics:
             part.latest = (id(optimizer), self.norm)
         module.configure_gradient_clipping(optimizer, trainer.gradient_clip_val, trainer.gradient_clip_algorithm)
         optimizer.step()
         self.results = tuple(tensor.detach() for tensor in results)
-        self.statistics = statistics_of(module)
 
     def replayed(self, batch: Any) -> tuple[Tensor, ...]:
         assert self.replay is not None
@@ -161,19 +161,14 @@ def callbacks_of(module: LightningModule) -> list[Callback]:
     return module.trainer.callbacks  # type: ignore[attr-defined]
 
 
-def statistics_of(module: LightningModule) -> list[TrainingStats]:
-    return [part for part in callbacks_of(module) if isinstance(part, TrainingStats)]
-
-
 def shapes(batch: Any) -> list[tuple[Any, ...]]:
     return [(tensor.shape, tensor.dtype) for tensor in tensors_in(batch)]
 
 
 def constants_of(optimizer: Optimizer) -> list[Any]:
     """What a captured step takes for constant: which parameters are trained, and all settings but the learning rate."""
-    settings = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
-    trained = [[parameter.requires_grad for parameter in group["params"]] for group in optimizer.param_groups]
-    return [{**setting, "lr": None} for setting in settings] + trained
+    groups = optimizer.param_groups
+    return [{**group, "lr": None, "params": [p.requires_grad for p in group["params"]]} for group in groups]
 
 
 def prepare(optimizer: Optimizer) -> None:
