@@ -67,7 +67,7 @@ class GraphedModule(LightningModule):
             if self.step_graph.is_ready(self, optimizer.optimizer):
                 self.step_by_replay(optimizer.optimizer, optimizer_closure)
                 return
-        with side_stream(self.device) if self.graph_steps else nullcontext():
+        with side_stream(self.device) if self.graph_steps and self.device.type == "cuda" else nullcontext():
             super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
 
     def step_by_replay(self, optimizer: Optimizer, closure: Any) -> None:
@@ -189,10 +189,8 @@ def prepare(optimizer: Optimizer) -> None:
 def reason_against(module: LightningModule) -> str | None:
     """Why no step of this training can be captured."""
     trainer, optimizers = module.trainer, module.trainer.optimizers
-    further = [type(part) for part in callbacks_of(module) if not type(part).__module__.startswith("trainwell.")]
-    hooked = [
-        kind.__name__ for kind in further if any(getattr(kind, hook) != getattr(Callback, hook) for hook in HOOKS)
-    ]
+    kinds = [type(part) for part in callbacks_of(module) if not type(part).__module__.startswith("trainwell.")]
+    hooked = [kind.__name__ for kind in kinds if any(getattr(kind, hook) != getattr(Callback, hook) for hook in HOOKS)]
     group = optimizers[0].param_groups[0]
     can_be_captured = len(optimizers) == 1 and ("capturable" in group or bool(group.get("fused")))
     reasons = {
@@ -217,9 +215,6 @@ def captured(step: Callable[[], None]) -> Callable[[], None]:
 @contextmanager
 def side_stream(device: torch.device) -> Iterator[None]:
     """Run the block's kernels in a stream of their own, as torch asks for before a capture."""
-    if device.type != "cuda":
-        yield
-        return
     stream, main = torch.cuda.Stream(device), torch.cuda.current_stream(device)
     stream.wait_stream(main)
     with torch.cuda.stream(stream):
