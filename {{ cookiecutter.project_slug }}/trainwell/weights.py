@@ -54,7 +54,9 @@ def read(path: str) -> dict[str, Tensor]:
         reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
         raise ValueError(f"network.weights={path} cannot be read with weights_only=True: {reason}") from error
     checkpoint = content.get("state_dict") if isinstance(content, dict) else None
-    tensors = tensors_of(content if checkpoint is None else checkpoint)
+    named = content if checkpoint is None else checkpoint
+    pairs = named.items() if isinstance(named, dict) else ()
+    tensors = {str(name): value for name, value in pairs if isinstance(value, Tensor)}
     if checkpoint is not None:
         tensors = inside(tensors) or tensors
         if all(name.startswith((INSIDE, "input_layer.")) for name in tensors):  # the network lay behind an input layer
@@ -62,11 +64,6 @@ def read(path: str) -> dict[str, Tensor]:
     if not tensors:
         raise ValueError(f"network.weights={path} holds no tensors with names")
     return tensors
-
-
-def tensors_of(content: Any) -> dict[str, Tensor]:
-    pairs = content.items() if isinstance(content, dict) else ()
-    return {str(name): value for name, value in pairs if isinstance(value, Tensor)}
 
 
 def inside(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
