@@ -1,7 +1,7 @@
 """Rules about validation samples that are, nearly or in part, train samples."""
 
 from collections.abc import Iterator
-from itertools import chain, product
+from itertools import chain, islice, product
 from math import inf, log
 
 import torch
@@ -27,10 +27,7 @@ MOST_CATEGORIES = 20  # values of a feature
 COPIES, NEARER = 20, 1.5  # of one sample; how much nearer several must be, because classes are groups as well
 ROOM = 50.0  # validation samples for each one that equals a train sample by chance; with fewer, copies are expected
 WHOLE = ("split the series, then cut windows from each part:", "    data.split.time=COLUMN, or data.split.group=COLUMN")
-UNCOPIED = (
-    "keep duplicates of a sample in one split:",
-    "    data.split.group=COLUMN, or drop them before splitting",
-)
+UNCOPIED = ("keep duplicates of a sample in one split:", "    data.split.group=COLUMN, or drop them before splitting")
 
 
 def copied_samples(train: Tensor, val: Tensor, share: float, standardizer: Standardizer | None) -> Iterator[Finding]:
@@ -41,14 +38,15 @@ def copied_samples(train: Tensor, val: Tensor, share: float, standardizer: Stand
     if must_repeat(train.flatten(1)) or len(set(again)) < FEWEST_OTHERS * len(again):
         return
     if found > (MOST_LEAKED if train.is_floating_point() else MOST_OF_TOKENS):
-        evidence = f"{found:.1%} of the validation samples are also train samples"
-        yield Finding("validation_leak", "error", "validation samples", evidence, advice=UNCOPIED)
+        yield leak(found, "also", UNCOPIED)
     elif share == 1.0:
         parts = [overlapping(*pair) for pair in as_series(train, val, standardizer)]
-        near = next(chain(nearly_copied(train, val, standardizer), *parts), None)
-        if near:
-            evidence = f"{near[0]:.1%} of the validation samples are {near[1]} train samples"
-            yield Finding("validation_leak", "error", "validation samples", evidence, advice=near[2])
+        yield from islice(chain(nearly_copied(train, val, standardizer), *parts), 1)
+
+
+def leak(share: float, what: str, advice: tuple[str, str]) -> Finding:
+    evidence = f"{share:.1%} of the validation samples are {what} train samples"
+    return Finding("validation_leak", "error", "validation samples", evidence, advice=advice)
 
 
 def must_repeat(train: Tensor) -> bool:
@@ -62,10 +60,8 @@ def must_repeat(train: Tensor) -> bool:
     return True
 
 
-def nearly_copied(
-    train: Tensor, val: Tensor, standardizer: Standardizer | None
-) -> Iterator[tuple[float, str, tuple[str, str]]]:
-    """The share of validation samples that are much nearer to one or a few train samples than to any other.
+def nearly_copied(train: Tensor, val: Tensor, standardizer: Standardizer | None) -> Iterator[Finding]:
+    """Validation samples that are much nearer to one or a few train samples than to any other.
 
     As they are, before they were standardized, with every feature standardized, or as windows that overlap: moved by a
     step or two along an axis, in both directions, since in order of time validation samples follow train samples.
@@ -79,7 +75,7 @@ def nearly_copied(
     if standardizer is not None and standardizer.deviation.shape == train.shape[1:]:
         forms.append(((train * standardizer.deviation).float(), (val * standardizer.deviation).float()))
     if (share := max(share_near(*form) for form in forms)) > MOST_NEAR:
-        yield share, "nearly copies of", UNCOPIED
+        yield leak(share, "nearly copies of", UNCOPIED)
         return
     for axis, shift in product(range(1, train.ndim), SHIFTS):
         length = train.shape[axis] - shift
@@ -88,12 +84,12 @@ def nearly_copied(
         starts, ends = ([part.narrow(axis, n, length) for part in (scaled, val_scaled[:FEW])] for n in (0, shift))
         (train_starts, val_starts), (train_ends, val_ends) = starts, ends
         if (share := min(share_near(train_starts, val_ends), share_near(train_ends, val_starts))) > MOST_NEAR:
-            yield share, "windows that overlap with", WHOLE
+            yield leak(share, "windows that overlap with", WHOLE)
             return
 
 
-def overlapping(train: Tensor, val: Tensor) -> Iterator[tuple[float, str, tuple[str, str]]]:
-    """The share of validation samples of which a part is equal to a part of a train sample, moved by some steps.
+def overlapping(train: Tensor, val: Tensor) -> Iterator[Finding]:
+    """Validation samples of which a part is equal to a part of a train sample, moved by some steps.
 
     Both of an earlier and of a later one: in order of time, validation samples follow train samples.
     """
@@ -101,7 +97,7 @@ def overlapping(train: Tensor, val: Tensor) -> Iterator[tuple[float, str, tuple[
     for later, earlier, by_chance in shared_parts(train, val):
         share = min(later, earlier)
         if share > most + BEYOND * by_chance and share * min(len(val), FEW) >= FEWEST_WINDOWS:
-            yield share, "windows that overlap with", WHOLE
+            yield leak(share, "windows that overlap with", WHOLE)
             return
 
 
