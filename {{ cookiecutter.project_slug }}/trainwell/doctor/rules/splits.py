@@ -113,17 +113,14 @@ def leaking_feature(problem: Problem) -> Iterator[Finding]:
     kind = "feature" if train.x.is_floating_point() else "token"
     if not problem.num_classes or not 2 <= x.shape[1] <= MOST_FEATURES:
         return
-    promising = between_classes(x, y, problem.num_classes).topk(min(MOST_TRIED, x.shape[1])).indices.tolist()
-    reached = [
-        by_one_feature(x[:, n], y, val[:, n], target, problem.num_classes) if n in promising else 0.0
-        for n in range(x.shape[1])
-    ]
-    best = max(range(len(reached)), key=reached.__getitem__)
+    promising = between_classes(x, y, problem.num_classes).topk(min(MOST_TRIED, x.shape[1])).indices.sort().values
+    reached = {n: by_one_feature(x[:, n], y, val[:, n], target, problem.num_classes) for n in promising.tolist()}
+    best = max(reached, key=reached.__getitem__)
     common = target.bincount().max().item() / len(target)
     deviation = sqrt(common * (1 - common) / len(target))
     if reached[best] < GIVES_AWAY or reached[best] < common + 5 * deviation:
         return
-    others = [n for n in range(x.shape[1]) if reached[n] < GIVES_AWAY]
+    others = [n for n in range(x.shape[1]) if reached.get(n, 0.0) < GIVES_AWAY]
     votes = one_hot(y, problem.num_classes).double()
     rest = ridge(x[:, others], val[:, others], votes).argmax(dim=1) if others else None
     without = common if rest is None else (rest == target).double().mean().item()
