@@ -25,10 +25,7 @@ MEMORIZED = 0.98  # train accuracy
 FITTED = 0.2  # of the loss of a constant guess
 GAP = 0.2  # between train and validation accuracy
 REMEMBER = {  # by whether a recurrent layer has gates
-    True: (
-        "gates that keep the state at first:",
-        "    nn.init.constant_(layer.bias_hh_l0[size : 2 * size], 3.0)",
-    ),
+    True: ("gates that keep the state at first:", "    nn.init.constant_(layer.bias_hh_l0[size : 2 * size], 3.0)"),
     False: ("gates that keep the state at first:", "    nn.GRU(...) instead of nn.RNN(...)"),
 }
 AT_CHANCE, JUMPS = 0.9, -1.7  # share of the loss of equal chances; power of ten of the share that a step changes
@@ -88,15 +85,14 @@ def settled(history: History) -> int:
 def learning_rate_too_high(history: History) -> Iterator[Finding]:
     longest, growth = history.longest_step(), history.growth()
     grew = growth is not None and (growth > BLEW_UP or not isfinite(growth))
-    if longest <= TOO_LONG and not grew:
-        return
-    moved = f"a step changes the weights by {10**longest:.2g} of their norm (median over layers)"
-    evidence = moved if longest > TOO_LONG else ""
+    seen = []
+    if longest > TOO_LONG:
+        seen.append(f"a step changes the weights by {10**longest:.2g} of their norm (median over layers)")
     if grew:
-        grown = f"after {history.steps} steps the weights have {growth:.3g} times the norm of the start"
-        evidence = f"{evidence}; {grown}" if evidence else grown
-    remedy = history.rate_times(10 ** min(-1.0, -2.3 - longest))
-    yield Finding("learning_rate_too_high", history.severity, "whole network", evidence, (remedy,))
+        seen.append(f"after {history.steps} steps the weights have {growth:.3g} times the norm of the start")
+    if seen:
+        remedy = history.rate_times(10 ** min(-1.0, -2.3 - longest))
+        yield Finding("learning_rate_too_high", history.severity, "whole network", "; ".join(seen), (remedy,))
 
 
 def learning_rate_too_low(history: History) -> Iterator[Finding]:
@@ -165,9 +161,8 @@ def overfitting(history: History, forgot: float = FORGOT) -> Iterator[Finding]:
     learned = last.train_accuracy > max(best.train_accuracy, history.chance[0] if history.num_classes else -inf)
     memorized = last.train_accuracy > MEMORIZED and last.train_accuracy - last.val_accuracy > GAP
     if (learned and lost > max(forgot, 4 * history.chance[1])) or memorized:
-        evidence = (
-            f"{history.score} {last.train_accuracy:.1%} on training samples, {last.val_accuracy:.1%} on validation"
-        )
+        evidence = f"{history.score} {last.train_accuracy:.1%} on training samples, "
+        evidence += f"{last.val_accuracy:.1%} on validation"
         evidence += f", down from {best.val_accuracy:.1%}" if lost > 0 else ""
         yield Finding("overfitting", "error" if lost > forgot else "warning", "whole network", evidence)
 
