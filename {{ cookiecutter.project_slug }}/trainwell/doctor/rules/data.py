@@ -34,6 +34,10 @@ WIDEST_DEVIATION = 0.45  # of a mean of squared normal errors, relative to it
 SOME = 0.05  # of the loss of a constant guess, which a network explains
 MOST_READ = 500_000  # samples of a split; of more, every n-th
 MOST_VALUES = 2**25
+REJOINED = (
+    "check that inputs and labels still belong together, such as after a sort or a join:",
+    "    print(x[:5], y[:5])",
+)
 
 
 def findings_in_data(problem: Problem) -> Iterator[Finding]:
@@ -106,11 +110,10 @@ def unscaled(x: Tensor) -> Iterator[Finding]:
 
 def raw_inputs(history: History) -> Iterator[Finding]:
     """The same for batches that hold more than one tensor of inputs and one of targets."""
-    for part in history.inspection.raw:
+    for part in history.inspection.raw[:1]:
         deviation = part.scaled.deviation.square().mean().sqrt().item()
         evidence = f"part {part.name} of the batches has a standard deviation of {deviation:.3g}"
         yield Finding("unscaled_input", history.severity, f"part {part.name}", evidence)
-        return
 
 
 def too_small(problem: Problem) -> Iterator[Finding]:
@@ -154,12 +157,6 @@ def unlearnable(problem: Problem, reached: float | None) -> Iterator[Finding]:
         evidence = f"validation {measure.name} is at best {best:.1%} with nearest neighbours, ridge regression or the "
         evidence += f"network; a constant guess has {guess:.1%}"
         yield Finding("unlearnable_labels", "error", "labels", evidence, advice=REJOINED)
-
-
-REJOINED = (
-    "check that inputs and labels still belong together, such as after a sort or a join:",
-    "    print(x[:5], y[:5])",
-)
 
 
 def unlearnable_numbers(problem: Problem, explained: float | None) -> Iterator[Finding]:
