@@ -49,19 +49,16 @@ def unregistered_layers(history: History) -> Iterator[Finding]:
     seen = history.inspection
     if seen.unregistered:
         name, size = next(iter(seen.unregistered.items()))
-        evidence = (
-            f"{size} parameters that the loss depends on are in no parameters() of the module, so none is trained"
-        )
         if seen.renewed:
             evidence = f"every batch meets {size} new parameters, which are in no parameters() of the module"
-        advice = (
-            ("make layers once, in __init__:", "    self.hidden = nn.Linear(...)")
-            if seen.renewed
-            else (
+            advice = ("make layers once, in __init__:", "    self.hidden = nn.Linear(...)")
+        else:
+            evidence = f"{size} parameters that the loss depends on are in no parameters() of the module, so none is "
+            evidence += "trained"
+            advice = (
                 f"{name}: register its layers, in a ModuleList or ModuleDict, or in a class derived from nn.Module:",
                 f"    self.{name.rpartition('.')[2]} = nn.ModuleList(...)",
             )
-        )
         yield Finding("unregistered_layers", "error", name, evidence, advice=advice)
 
 
@@ -114,9 +111,9 @@ def untrained(history: History, seen: Inspection) -> Iterator[tuple[list[str], s
         ("let the gradient through to this layer:", "    distribution.rsample(), no .sample(), .detach() or .data"),
         False,
     )
-    still = still_layers(history)
-    stopped = [name for name in seen.sizes if still and layer_of(name) in still]
     if seen.flat:
+        still = still_layers(history)
+        stopped = [name for name in seen.sizes if layer_of(name) in still]
         flat = seen.flat.removesuffix("Backward0").lower()
         advice = (f"behind this layer, let the gradient pass the {flat}:", f"    x = x + (x.{flat}() - x).detach()")
         yield stopped, f"get gradients of exactly 0, behind a {flat}, whose derivative is 0", advice, False
