@@ -83,11 +83,10 @@ class Finding:
         width = max(get_terminal_size(fallback=(WIDTH, 0)).columns, NARROWEST)
         for name, text in (("where", self.where), ("evidence", self.evidence), ("why", WHY[self.code])):
             yield fill(text, width, initial_indent=f"  {name:8}  ", subsequent_indent=" " * 12)
-        for number, remedy in enumerate(self.remedies):
-            gain = f"   # {self.gains[remedy]}" if remedy in self.gains else ""
-            yield f"  {'' if number else 'try':8}  {remedy}{gain}"
-        for number, line in enumerate(self.advice):
-            yield f"  {'' if number else 'change':8}  {line}"
+        tried = [f"{each}   # {self.gains[each]}" if each in self.gains else each for each in self.remedies]
+        for name, lines in (("try", tried), ("change", self.advice)):
+            for number, line in enumerate(lines):
+                yield f"  {'' if number else name:8}  {line}"
 
 
 def healthy(findings: Iterable[Finding]) -> bool:
