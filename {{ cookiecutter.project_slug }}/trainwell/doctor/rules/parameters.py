@@ -112,7 +112,8 @@ def untrained(history: History, seen: Inspection) -> Iterator[tuple[list[str], s
         False,
     )
     if seen.flat:
-        still = still_layers(history)
+        norms = {layer: history.over("gradient_norm", layer) for layer in history.layers("gradient_norm")}
+        still = {layer for layer, found in norms.items() if found and not any(found)}
         stopped = [name for name in seen.sizes if layer_of(name) in still]
         flat = seen.flat.removesuffix("Backward0").lower()
         advice = (f"behind this layer, let the gradient pass the {flat}:", f"    x = x + (x.{flat}() - x).detach()")
@@ -128,8 +129,3 @@ def untrained(history: History, seen: Inspection) -> Iterator[tuple[list[str], s
 def layer_of(parameter: str) -> str:
     """The layer as statistics name it."""
     return parameter.rpartition(".")[0].removeprefix("network.")
-
-
-def still_layers(history: History) -> set[str]:
-    norms = {layer: history.over("gradient_norm", layer) for layer in history.layers("gradient_norm")}
-    return {layer for layer, found in norms.items() if found and max(found) == 0}
