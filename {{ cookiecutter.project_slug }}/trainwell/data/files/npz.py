@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
@@ -35,8 +35,8 @@ def load_npz(
     """
     rule = rule or SplitRule()
     splits, standardizer = split_arrays(path, read_arrays(path, rule), standardize, targets, rule)
-    inputs = [np.concatenate([*prepared(path, split, standardizer)]) for split in splits]
-    return [Samples.from_numpy(x, split.y) for x, split in zip(inputs, splits, strict=True)], standardizer
+    samples = [Samples.from_numpy(np.concatenate([*prepared(path, split, standardizer)]), split.y) for split in splits]
+    return samples, standardizer
 
 
 def map_npz(
@@ -50,9 +50,15 @@ def map_npz(
     Raises: ValueError: every fault of the file, a line each; the folder cannot be written.
     """
     refuse_other_files(path)
-    wanted = Wanted(path, standardize, targets, rule or SplitRule())
-    write = partial(write_splits, wanted)
-    return cached_folder(wanted.folder, wanted.sources(), write, read_splits, "data.memory=map cannot write")
+    rule = rule or SplitRule()
+    name = "standardized" if standardize else "as_given"
+    if (targets, rule) != ("classes", SplitRule()):  # a folder for every split: folds can be trained on side by side
+        name += f"_{zlib.crc32(repr((targets, rule)).encode()):08x}"
+    files = [Path(file) for file in (path, rule.val_path, rule.test_path) if file is not None]
+    stats = [[file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+    made_of = {"files": stats, "targets": targets, "split": [*rule, SPLIT_SEED], "version": 4}  # of this module
+    write = partial(write_splits, (path, standardize, targets, rule))
+    return cached_folder(Path(f"{path}.mapped", name), made_of, write, read_splits, "data.memory=map cannot write")
 
 
 def read_arrays(path: str, rule: SplitRule, folder: Path | None = None) -> dict[str, np.ndarray]:
@@ -177,30 +183,8 @@ def prepared(path: str, split: Split, standardizer: Standardizer | None) -> Iter
         done += len(block)
 
 
-class Wanted(NamedTuple):
-    """Which samples to prepare; the arguments of ``load_npz``."""
-
-    path: str
-    standardize: bool
-    targets: str
-    rule: SplitRule
-
-    @property
-    def folder(self) -> Path:
-        """Where they lie: every split has a folder of its own, so that folds can be trained on side by side."""
-        name = "standardized" if self.standardize else "as_given"
-        if (self.targets, self.rule) != ("classes", SplitRule()):
-            name += f"_{zlib.crc32(repr((self.targets, self.rule)).encode()):08x}"
-        return Path(f"{self.path}.mapped", name)
-
-    def sources(self) -> dict[str, Any]:
-        """What prepared samples depend on: the files, the split and the version of this module."""
-        files = [Path(path) for path in (self.path, self.rule.val_path, self.rule.test_path) if path is not None]
-        stats = [[file.stat().st_size, file.stat().st_mtime_ns] for file in files]
-        return {"files": stats, "targets": self.targets, "split": [*self.rule, SPLIT_SEED], "version": 4}
-
-
-def write_splits(wanted: Wanted, folder: Path) -> None:
+def write_splits(wanted: tuple[str, bool, str, SplitRule], folder: Path) -> None:
+    """Prepare the samples; ``wanted`` are the arguments of ``load_npz``."""
     path, standardize, targets, rule = wanted
     arrays = read_arrays(path, rule, folder / "unpacked")
     splits, standardizer = split_arrays(path, arrays, standardize, targets, rule)
