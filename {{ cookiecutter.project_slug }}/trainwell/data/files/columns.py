@@ -121,26 +121,20 @@ def is_number(cell: str) -> bool:
 
 
 def cells_of_parquet(path: Path, most: int, names_optional: bool) -> "Iterator[tuple[list[str], DataFrame]]":
+    """Raises: ValueError: it is another kind of file, or pyarrow is missing."""
     import pandas
 
-    with opened_parquet(path) as file:
-        for batch in file.iter_batches(batch_size=most):
-            frame = batch.to_pandas(integer_object_nulls=True)
-            numbers = "iufb" if names_optional else "iuf"  # where columns have kinds, true and false are categories
-            columns = [column_of_parquet(frame.iloc[:, place], numbers) for place in range(frame.shape[1])]
-            yield [str(name) for name in frame.columns], pandas.concat(columns, axis=1)
-
-
-@contextmanager
-def opened_parquet(path: Path) -> Iterator[Any]:
-    """A ``pyarrow.parquet.ParquetFile``. Raises: ValueError: it is another kind of file, or pyarrow is missing."""
     try:
         from pyarrow import ArrowException, parquet
     except ImportError as error:
         raise ValueError(f'{path} needs pyarrow: pip install -c constraints.txt ".[parquet]"') from error
+    numbers = "iufb" if names_optional else "iuf"  # where columns have kinds, true and false are categories
     try:
         with parquet.ParquetFile(path) as file:
-            yield file
+            for batch in file.iter_batches(batch_size=most):
+                frame = batch.to_pandas(integer_object_nulls=True)
+                columns = [column_of_parquet(frame.iloc[:, place], numbers) for place in range(frame.shape[1])]
+                yield [str(name) for name in frame.columns], pandas.concat(columns, axis=1)
     except (ArrowException, OSError) as error:
         raise ValueError(f"{path} is no .parquet file, or a damaged one") from error
 
