@@ -1,6 +1,6 @@
 """Every fault that keeps the arrays of a user's ``.npz`` file from being trained on, a sentence each."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -10,11 +10,9 @@ NAMES = ("x", "y", "x_test", "y_test")
 GIVEN = {"val": ("x_val", "y_val"), "test": ("x_test", "y_test")}  # the arrays of parts that are not cut from x and y
 INTEGERS = "must hold classes as integers 0, 1, ..."
 NUMBERED = "save numpy.unique({name}, return_inverse=True)[1]"
-ADVICE = {
-    "U": NUMBERED,
-    "S": NUMBERED,
-    "M": 'save {name}.astype("int64")',
-    "m": 'save {name}.astype("int64")',
+ADVICE = {  # by the kinds of numpy's types
+    **dict.fromkeys("US", NUMBERED),
+    **dict.fromkeys("Mm", 'save {name}.astype("int64")'),
     "b": "save {name}.astype(int)",
 }
 FOR_NUMBERS = "; for numbers type task=regression"
@@ -23,8 +21,7 @@ FOR_NUMBERS = "; for numbers type task=regression"
 def faults_of(arrays: Mapping[str, np.ndarray], standardize: bool, targets: str) -> Iterator[str]:
     """What keeps the arrays from being trained on, a sentence each."""
     given = [pair for pair in GIVEN.values() if not arrays.keys().isdisjoint(pair)]
-    missing = [name for pair in (("x", "y"), *given) for name in pair if name not in arrays]
-    if missing:
+    if missing := [name for pair in (("x", "y"), *given) for name in pair if name not in arrays]:
         yield f"lacks the array {' and '.join(missing)} (of {', '.join(NAMES)} it has {', '.join(arrays) or 'none'})"
         return
     for inputs, outputs in (("x", "y"), *given):
@@ -48,9 +45,7 @@ def faults_of_inputs(name: str, x: np.ndarray) -> Iterator[str]:
     elif x.dtype.kind == "f":
         at_once = samples_per_block(x.shape)
         blocks = (x[start : start + at_once] for start in range(0, len(x), at_once))
-        bad = np.concatenate([~np.isfinite(block).reshape(len(block), -1).all(axis=1) for block in blocks])
-        if bad.any():
-            yield from faults_of_holes(name, bad)
+        yield from faults_of_holes(name, np.concatenate([without_value(block) for block in blocks]))
 
 
 def faults_between(
@@ -132,8 +127,9 @@ def without_value(y: np.ndarray) -> np.ndarray:
 
 
 def faults_of_holes(name: str, bad: np.ndarray) -> Iterator[str]:
-    samples = "1 sample" if bad.sum() == 1 else f"{bad.sum()} samples"
-    yield f"{name} has missing or infinite values in {samples}, the first is sample {bad.argmax()}"
+    if bad.any():
+        samples = "1 sample" if bad.sum() == 1 else f"{bad.sum()} samples"
+        yield f"{name} has missing or infinite values in {samples}, the first is sample {bad.argmax()}"
 
 
 def are_numbers(x: np.ndarray) -> bool:
@@ -153,8 +149,4 @@ def faults_of_constants(y: np.ndarray) -> Iterator[str]:
         yield f"{which} is {columns[0, constant.argmax()]} in every sample: there is nothing to learn"
 
 
-FAULTS_OF_TARGETS: dict[str, Callable[[str, np.ndarray], Iterator[str]]] = {
-    "classes": faults_of_classes,
-    "numbers": faults_of_numbers,
-    "labels": faults_of_labels,
-}
+FAULTS_OF_TARGETS = {"classes": faults_of_classes, "numbers": faults_of_numbers, "labels": faults_of_labels}
