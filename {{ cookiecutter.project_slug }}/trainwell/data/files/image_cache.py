@@ -22,17 +22,7 @@ from ..on_disk import MappedRows, cached_folder
 from .image_folder import in_lines, new_files
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")  # others run programs or have no decoder of their own
-UNDECODED = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    LookupError,
-    EOFError,
-    OverflowError,
-    struct.error,
-    zlib.error,
-)
+BROKEN = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError, struct.error, zlib.error)
 BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 THREADS = min(8, os.cpu_count() or 1)
 AT_ONCE = 1024  # images whose pixels wait to be written
@@ -85,9 +75,8 @@ def write_pixels(path: str, files: Sequence[Path], size: int, channels: int, fol
                 file.write(made.tobytes())
                 checksum = zlib.crc32(made.tobytes(), checksum)
     if faults:
-        raise ValueError(
-            in_lines(f"data.path={path}", sorted(faults), f"{len(faults)} of {len(files)} images cannot be read")
-        )
+        count = f"{len(faults)} of {len(files)} images cannot be read"
+        raise ValueError(in_lines(f"data.path={path}", sorted(faults), count))
     (folder / "checksum.txt").write_text(str(checksum), encoding="utf-8")
 
 
@@ -126,14 +115,14 @@ def attempt(file: Path, size: int, channels: int) -> np.ndarray | str:
         return f"is no image, or damaged (of {', '.join(FORMATS)})"
     except BOMBS as error:
         return f"has too many pixels: {error}"
-    except UNDECODED as error:
+    except BROKEN as error:
         return getattr(error, "strerror", None) or f"cannot be decoded: {error}"
 
 
 def decode(file: Path, size: int, channels: int) -> np.ndarray:
     """As a viewer shows it: upright, transparent pixels white; the shorter side becomes ``size``, the rest is cut.
 
-    Raises: UNDECODED or BOMBS: it cannot be decoded.
+    Raises: BROKEN or BOMBS: it cannot be decoded.
     """
     with Image.open(file, formats=FORMATS) as opened:
         opened.draft(None, (2 * size, 2 * size))  # a JPEG can be decoded at an eighth of its size, many times as fast

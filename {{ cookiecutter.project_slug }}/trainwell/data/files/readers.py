@@ -3,7 +3,7 @@
 A file that does not fit is a ValueError that names the file, the row as it is counted from 0, and the column.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from math import prod
 from pathlib import Path
 
@@ -73,8 +73,4 @@ def refuse_misfit(path: Path, names: Sequence[str], in_shape: tuple[int, ...]) -
         )
 
 
-READERS: dict[str, Callable[[Path, tuple[int, ...]], Chunks]] = {
-    ".csv": from_table,
-    ".npy": from_npy,
-    ".parquet": from_table,
-}
+READERS = {".csv": from_table, ".npy": from_npy, ".parquet": from_table}
