@@ -22,12 +22,7 @@ from ..rng import preserved_random_states
 log = logging.getLogger(__name__)
 
 RECORD = "made_of.json"
-UNREADABLE_CACHE = (
-    OSError,
-    EOFError,
-    ValueError,
-    BadZipFile,
-)  # of files that are missing, cut off or empty
+UNREADABLE_CACHE = (OSError, EOFError, ValueError, BadZipFile)  # of files that are missing, cut off or empty
 
 Made = TypeVar("Made")
 
@@ -86,11 +81,9 @@ def cached_folder(
                     return content
         return None
 
-    content = found()
-    if content is None:
+    if (content := found()) is None:
         with locked(folder.parent, refusal):
-            content = found()
-            if content is None:
+            if (content := found()) is None:
                 fill(folder, write, json.dumps(made_of))
                 content = read(folder)
     return content
