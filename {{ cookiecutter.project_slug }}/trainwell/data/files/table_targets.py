@@ -31,7 +31,7 @@ def targets_of(rows: "DataFrame", columns: Sequence[str], kind: str, names: Sequ
 
     Raises: ValueError: every fault, a line each.
     """
-    faults = [*map(str, faults_of_holes(rows, columns))]
+    faults = faults_of_holes(rows, columns)
     if kind == "classes" and len(columns) > 1:
         faults.append("must be one column of classes; for several numbers type task=regression, for labels multilabel")
     if not faults and kind == "classes":
