@@ -96,11 +96,8 @@ def write(
 def described(report: dict[str, Any], metrics: "dict[str, Interval]") -> dict[str, str]:
     lines = {"samples": str(report["samples"])} if report["samples"] else {}
     for name, m in metrics.items():
-        known = (
-            f"95 % interval {m.low:.4g} to {m.high:.4g}"
-            if isfinite(m.low)
-            else "logged by its steps, without an interval"
-        )
+        interval = f"95 % interval {m.low:.4g} to {m.high:.4g}"
+        known = interval if isfinite(m.low) else "logged by its steps, without an interval"
         lines[name] = f"{m.value:<9.4g} {known}"
     if (error := report["calibration_error"]) is not None:
         lines["calibration"] = f"{error:<9.4g} expected calibration error: confidence against accuracy"

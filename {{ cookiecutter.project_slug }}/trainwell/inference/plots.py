@@ -43,11 +43,8 @@ def write_classes(folder: Path, found: Outputs, x: Tensor | None) -> dict[str, f
     wrong = by_confidence[(predictions != y)[by_confidence]][:MISTAKES].tolist()
     (folder / "mistakes.png").unlink(missing_ok=True)  # of an earlier evaluation
     if wrong and x is not None:
-        names = [(found.name(int(predictions[n])), found.name(int(y[n]))) for n in wrong]
-        titles = [
-            f"sample {n}: {predicted} for {true}\nconfidence {confidences[n]:.2f}"
-            for n, (predicted, true) in zip(wrong, names, strict=True)
-        ]
+        predicted, true = ([found.name(place) for place in places.tolist()] for places in (predictions, y))
+        titles = [f"sample {n}: {predicted[n]} for {true[n]}\nconfidence {confidences[n]:.2f}" for n in wrong]
         save(mistakes([x[n].numpy() for n in wrong], titles), folder / "mistakes.png")
     return {"calibration_error": error}
 
@@ -168,8 +165,4 @@ def save(figure: "Figure", path: Path) -> None:
         figure.savefig(unfinished, dpi=120)
 
 
-WRITERS: dict[str, Callable[[Path, Outputs, Tensor | None], dict[str, Any]]] = {
-    "classes": write_classes,
-    "numbers": write_numbers,
-    "labels": write_labels,
-}
+WRITERS = {"classes": write_classes, "numbers": write_numbers, "labels": write_labels}
