@@ -59,7 +59,7 @@ def split_samples(
     """
     rule = rule or SplitRule()
     columns = {name: (columns or {})[name] for name in rule.column_keys()}
-    if faults := [*faults_of_shares(rule, given), *faults_of_columns(classes, rule, columns, given)]:
+    if faults := [*faults_of_rule(classes, rule, columns, given)]:
         raise ValueError("\n".join(faults))
     test, val, unused = np.zeros((3, len(classes)), dtype=bool)
     if rule.column is not None:
@@ -154,15 +154,13 @@ def as_times(times: np.ndarray) -> np.ndarray:
     return np.where(dates.notna(), dates.to_numpy("M8[us]").astype("int64"), np.nan)
 
 
-def faults_of_shares(rule: SplitRule, given: Sequence[str]) -> Iterator[str]:
+def faults_of_rule(
+    classes: np.ndarray, rule: SplitRule, columns: Mapping[str, np.ndarray], given: Sequence[str]
+) -> Iterator[str]:
+    """Shares that would be ignored, and columns that cannot split these samples."""
     for part in given:
         if (share := getattr(rule, part)) != VALIDATION_FRACTION:
             yield f"data.split.{part}={share} would be ignored, as the {part} samples are given; leave it out"
-
-
-def faults_of_columns(
-    classes: np.ndarray, rule: SplitRule, columns: Mapping[str, np.ndarray], given: Sequence[str]
-) -> Iterator[str]:
     for name, key in rule.column_keys().items():
         values = columns[name]
         if len(values) != len(classes):
