@@ -73,13 +73,12 @@ def read_arrays(path: str, rule: SplitRule, folder: Path | None = None) -> dict[
     for part, given in (("val", rule.val_path), ("test", rule.test_path)):
         if given is None:
             continue
+        where = f"data.split.{part}_path={given}"
         if not arrays.keys().isdisjoint(GIVEN[part]):
-            raise ValueError(
-                f"data.split.{part}_path={given}: {path} has {part} samples already, x_{part} and y_{part}"
-            )
+            raise ValueError(f"{where}: {path} has {part} samples already, x_{part} and y_{part}")
         other = read_npz(given, folder and folder / part)
         if missing := [name for name in ("x", "y") if name not in other]:
-            raise ValueError(f"data.split.{part}_path={given}: lacks the array {' and '.join(missing)}")
+            raise ValueError(f"{where}: lacks the array {' and '.join(missing)}")
         arrays |= dict(zip(GIVEN[part], (other["x"], other["y"]), strict=True))
     return arrays
 
