@@ -64,8 +64,7 @@ class EpochOrder(EpochState, DistributedSampler[Any]):
     def __len__(self) -> int:
         """Samples of this process: without shuffling all are used, unless some processes had a batch more then."""
         share = self.count // world_size()
-        batches, with_one_more = (-(-size // self.batch_size) for size in (share, share + 1))
-        if self.order_seed is None and batches == with_one_more:
+        if self.order_seed is None and share % self.batch_size:  # the last batch has room for one sample more
             return len(range(rank(), self.count, world_size()))
         return share
 
