@@ -77,11 +77,10 @@ def faults_of_classes(column: "Series") -> list[str]:
         return [f"has {len(counts)} different values in {len(column)} rows; {what}"]
     if len(counts) < 2:
         return [f"is {counts.index[0]} in every row: there is nothing to learn"]
-    scarce = counts[counts < FEWEST]
     advice = "; for numbers type task=regression" if quantities and (numbers != np.trunc(numbers)).any() else ""
     return [
         f"every class needs {FEWEST} rows or more, one for each split; {name} has {count}{advice}"
-        for name, count in scarce.iloc[:5].items()
+        for name, count in counts[counts < FEWEST].iloc[:5].items()
     ]
 
 
