@@ -40,9 +40,8 @@ def tags_of(overrides: Sequence[str], choices: Mapping[str, str]) -> list[str]:
     """Tags of a run: task, data and network, and the options that were typed."""
     from ..config.compose import key_of
 
-    typed = [key_of(override) for override in overrides]
-    groups = dict.fromkeys([*TAGGED, *(key for key in typed if key in choices and key != "logger")])
-    tags = [f"{group}={choices[group]}" for group in groups if group in choices]
+    groups = dict.fromkeys([*TAGGED, *map(key_of, overrides)])
+    tags = [f"{group}={choices[group]}" for group in groups if group in choices and group != "logger"]
     return [tag for tag in tags if len(tag) <= LONGEST_TAG]
 
 
