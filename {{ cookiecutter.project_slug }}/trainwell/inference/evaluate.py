@@ -36,9 +36,8 @@ def main(arguments: list[str]) -> int:
 def evaluate_run(folder: Path, split: str = "val") -> "dict[str, Interval]":
     """Evaluate a run, write the results into its folder, and return the metrics, such as ``val/loss``.
 
-    An evaluation on the test split is counted before it starts.
-
-    Of a task without metrics of its own they are what its steps log, without an interval.
+    An evaluation on the test split is counted before it starts. Of a task without metrics of its own they are what its
+    steps log, without an interval.
 
     Raises: ValueError: the run cannot be loaded, or its data or task are not of a kind that can be evaluated.
     """
