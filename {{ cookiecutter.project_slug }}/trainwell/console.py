@@ -7,10 +7,13 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 OWN = __name__.partition(".")[0]
 VERBATIM = (f"{OWN}.", "lightning.pytorch.profilers.")  # the latter for trainer.profiler=simple
+QUIET: dict[str, Any] = dict(  # a Trainer that writes nothing
+    logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False
+)
 
 
 def set_up_output() -> None:

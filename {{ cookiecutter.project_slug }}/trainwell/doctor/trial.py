@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 from tqdm import tqdm
 
 from ..callbacks.training_stats import tensors_in
+from ..console import QUIET
 from ..data.batches import Samples
 from ..lightning_internals import is_compiled
 from ..rng import preserved_random_states
@@ -54,7 +55,6 @@ from .scoring import (
 from .step_checks import inspect_samples, inspect_targets, raw_parts
 from .treatments import Treatment, copied
 
-QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
 UNSTEPPED = 50  # batches without a step, beyond those that are accumulated, after which a trial ends
 FEWEST_STEPS = 60  # however long they take
 INSPECTED = 64  # validation samples that forward passes of the trained network are compared on

@@ -15,7 +15,7 @@ from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
 from ..comparison.statistics import Interval, bootstrap
-from ..console import quiet_lightning
+from ..console import QUIET, quiet_lightning
 from ..data.in_memory import InMemoryDataModule
 from ..metrics import as_compared
 from ..outputs import kind_of
@@ -109,14 +109,7 @@ def logged_by_steps(run: TrainedRun, loader: Iterable[Any], split: str) -> dict[
         return {}
     quiet_lightning()  # after its import, which sets another level
     accelerator = device_for(run.config).type.replace("cuda", "gpu")
-    trainer = Trainer(
-        accelerator=accelerator,
-        devices=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+    trainer = Trainer(accelerator=accelerator, devices=1, **QUIET)
     evaluated = trainer.test if split == "test" else trainer.validate
     (logged,) = evaluated(run.task, dataloaders=loader, verbose=False)
     run.task.cpu()
