@@ -93,8 +93,7 @@ def scores(task: LightningModule, found: Outputs) -> dict[str, Interval]:
     """
     functions: dict[str, Callable[[Tensor, Tensor], Tensor]] = {}
     task.cpu()
-    loss = getattr(task, "compute_loss", None)
-    if callable(loss):
+    if callable(loss := getattr(task, "compute_loss", None)):
         functions["loss"] = loss
     for part in task.modules():
         if isinstance(part, MetricCollection):  # one for each split, of the same metrics
