@@ -101,11 +101,11 @@ def build_task(config: DictConfig, data: LightningDataModule) -> LightningModule
     """Build the task, from the data if it is ``_partial_``; its initial weights depend on ``config.seed`` alone."""
     with mistakes_as_value_errors():
         seed_everything(config.seed, verbose=False)
-        task = instantiate(with_metric_factories(config) if takes_data(config) else config.task)
-        if takes_data(config):
-            refuse_wrong_arguments(task, data)
-            task = task(data)
-    return task
+        if not takes_data(config):
+            return instantiate(config.task)
+        factory = instantiate(with_metric_factories(config))
+        refuse_wrong_arguments(factory, data)
+        return factory(data)
 
 
 def with_metric_factories(config: DictConfig) -> DictConfig:
@@ -151,7 +151,7 @@ def check_before_training(
             f"scheduler=one_cycle plans the rates of all parameters at the start, and {finetuning} adds some later: "
             "type scheduler=cosine or another"
         )
-    loader = data.train_dataloader() if config.task.get("_partial_") else None  # set up already; others may not be
+    loader = data.train_dataloader() if takes_data(config) else None  # set up already; others may not be
     if not isinstance(loader, Batches):
         return
     refuse_batch_size(loader, module, trainer.world_size)
