@@ -56,9 +56,8 @@ def ranges(configs: Sequence[Path], choices: Mapping[str, str]) -> dict[str, Rul
     wiring = [folder / "train.yaml" for folder in configs if (folder / "train.yaml").is_file()]
     rules = dict(map(parsed, head_lines("Range", wiring)))
     for group, choice in choices.items():
-        for line in head_lines("Range", option_files(configs, group, choice)):
-            key, rule = parsed(line)
-            rules[f"{group}.{key}"] = rule
+        declared = map(parsed, head_lines("Range", option_files(configs, group, choice)))
+        rules |= {f"{group}.{key}": rule for key, rule in declared}
     return rules
 
 
