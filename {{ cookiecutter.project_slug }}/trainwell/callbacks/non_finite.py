@@ -41,9 +41,8 @@ class StopOnNonFinite(Callback):
     ) -> None:
         norm, self.norm = self.norm, None
         # With 16-mixed, the scaler skips steps that overflow and lowers the scale.
-        if norm is None or trainer.precision == "16-mixed" or not is_checked(trainer, norm):
-            return
-        if not isfinite(norm.item()):
+        skips = trainer.precision == "16-mixed"
+        if norm is not None and not skips and is_checked(trainer, norm) and not isfinite(norm.item()):
             stop(trainer, "gradient", None)
 
 
