@@ -19,12 +19,7 @@ from . import constraints
 
 KINDS = {bool: "true or false", int: "a whole number", float: "a number"}
 LIMITS = ("trainer.limit_train_batches", "trainer.limit_val_batches")  # a number of batches, or a share of them
-NULLABLE = (
-    "trainer.gradient_clip_val",
-    "trainer.gradient_clip_algorithm",
-    "trainer.check_val_every_n_epoch",
-    *LIMITS,
-)
+NULLABLE = ("trainer.gradient_clip_val", "trainer.gradient_clip_algorithm", "trainer.check_val_every_n_epoch", *LIMITS)
 DEVICES = "trainer.devices"  # a number, a list or auto: Lightning checks it
 READ_BY_A_RUN = ("data", "task", "trainer", "callbacks", "logger")
 REFERENCE = re.compile(r"\$\{(\w+)")
@@ -48,7 +43,8 @@ def mistakes(
     found = [f"{key} must be given: {key}=..." for key in sorted(OmegaConf.missing_keys(config))]
     known = [*(key for key, _ in leaves(as_written)), *(path.name for folder in configs for path in folder.glob("*/"))]
     for key in unread(config, as_written):
-        found.append(f"{key}: nothing reads such a key{without_package(key) or did_you_mean(key, known)}")
+        package = "; an experiment's file begins with # @package _global_" if key.startswith("experiment.") else ""
+        found.append(f"{key}: nothing reads such a key{package or did_you_mean(key, known)}")
     found += dict.fromkeys(refused_by_targets(config, as_written))
     ranges = constraints.ranges(configs, choices)
     found += wrong_kinds(config, as_written, ranges)
@@ -89,10 +85,6 @@ def takes(target: str, name: str) -> bool:
     except (pydoc.ErrorDuringImport, TypeError, ValueError):  # building it reports what is wrong
         return True
     return name in parameters or any(each.kind is each.VAR_KEYWORD for each in parameters.values())
-
-
-def without_package(key: str) -> str:
-    return "; an experiment's file begins with # @package _global_" if key.startswith("experiment.") else ""
 
 
 def did_you_mean(wrong: str, right: Sequence[str], before: str = "") -> str:
