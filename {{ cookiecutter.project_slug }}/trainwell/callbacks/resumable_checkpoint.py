@@ -53,7 +53,6 @@ class ResumableCheckpoint(Checkpoint):
         self.interrupts = Interrupts()
         self.run_state: Callable[[], dict[str, Any]] = dict  # what the owner of the run adds to a checkpoint
         self.restored: dict[str, Any] | None = None
-        self.results: dict[str, Any] | None = None
 
     def limit(self, max_time: Any) -> None:
         """Stop after ``max_time``, as Lightning's Timer takes it; None: no limit.
@@ -94,7 +93,6 @@ class ResumableCheckpoint(Checkpoint):
         if self.restored is not None:
             mine = self.restored["ranks"][trainer.global_rank]
             restore_metric_states(pl_module, mine["metrics"], pl_module.device)
-            self.results = mine["results"]
             trainer.callback_metrics.update(self.restored["callback_metrics"])
             # Lightning would, had it not set up the loader before, to tell the scheduler how many steps there are.
             loader: Any = trainer.train_dataloader
@@ -108,7 +106,7 @@ class ResumableCheckpoint(Checkpoint):
             set_random_states(self.restored["ranks"][trainer.global_rank]["random"])
             if self.restored["batches"] is None:
                 draw_batches_again(trainer)
-            self.restored = self.results = None
+            self.restored = None
             forget_restart_of_batches(trainer)
         elif trainer.global_step and any_process(trainer, due):
             with before_the_epoch(trainer):
@@ -119,8 +117,8 @@ class ResumableCheckpoint(Checkpoint):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if self.restored is not None:
-            add_running_means(trainer, self.results or {})
-            self.restored = self.results = None
+            add_running_means(trainer, self.restored["ranks"][trainer.global_rank]["results"])
+            self.restored = None
             forget_restart(trainer)
         late = time.monotonic() - self.saved_at >= self.seconds or trainer.global_step - self.saved_step >= self.steps
         wanted = late or self.interrupts.asked is not None or self.is_out_of_time()
