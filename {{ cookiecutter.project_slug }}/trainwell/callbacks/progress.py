@@ -4,6 +4,7 @@ import logging
 import shutil
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from lightning import LightningModule, Trainer
@@ -85,11 +86,8 @@ class Progress(ProgressBar):
             return
         line = "  ".join(f"{name} {value:.3f}" for name, value in metrics.items())
         line = f"epoch {trainer.current_epoch:3}  step {trainer.global_step:6}  {line}"
-        if self.bar.disable:
+        with nullcontext() if self.bar.disable else quiet_terminal():  # train.log has the line, the terminal the bar
             log.info(line)
-        else:
-            with quiet_terminal():  # train.log has the line, the terminal the bar
-                log.info(line)
 
     def show(self, name: str, metrics: Mapping[str, float], note: str = "") -> None:
         """Write a row below the bar, which is one line whatever the width of the terminal."""
@@ -98,16 +96,12 @@ class Progress(ProgressBar):
             text = "  ".join([f"{name:5}", *values, *([note] if note else [])])
             self.rows[name].set_description_str(text[: shutil.get_terminal_size().columns - 1])
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.close()
-
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        self.close()
-
-    def close(self) -> None:
+    def on_train_end(self, *args: Any, **kwargs: Any) -> None:
         for row in [*reversed(self.rows.values()), self.bar]:
             row.close()
         self.rows = {}
+
+    on_exception = on_train_end
 
 
 def epoch_text(trainer: Trainer) -> str:
