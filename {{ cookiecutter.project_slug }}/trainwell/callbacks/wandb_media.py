@@ -72,8 +72,7 @@ class WandbMedia(Callback):
             if parameter.ndim >= 2
         }
         if isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy):  # others call all processes together
-            data = trainer.datamodule  # type: ignore[attr-defined]
-            table = worst_predictions(pl_module, batch, data)
+            table = worst_predictions(pl_module, batch, trainer.datamodule)  # type: ignore[attr-defined]
             if table is not None:
                 media["worst predictions"] = wandb.Table(dataframe=table)
         for logger in loggers:
