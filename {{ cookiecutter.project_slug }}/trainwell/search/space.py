@@ -16,6 +16,8 @@ from omegaconf.errors import OmegaConfBaseException
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from yaml import YAMLError
 
+from ..config.constraints import as_typed
+
 RANGE_KEYS = {"low": (int, float), "high": (int, float), "step": (int, float), "log": (bool,)}
 
 Space = Mapping[str, BaseDistribution]
@@ -77,6 +79,4 @@ def deviations(lines: Mapping[str, Any]) -> Iterator[str]:
 
 def override(key: str, value: Any) -> str:
     """A sampled value as it is typed on the command line."""
-    words = {None: "null", True: "true", False: "false"}
-    text = words[value] if value is None or isinstance(value, bool) else str(value)
-    return f"{key}={text}"
+    return f"{key}={'null' if value is None else as_typed(value)}"
