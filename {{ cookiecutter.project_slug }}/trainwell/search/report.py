@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import optuna
 import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 
 from ..config import compose
 from ..runs.folder import write_whole
+from .space import override
 from .study import Study
 
 if TYPE_CHECKING:
@@ -98,8 +100,6 @@ def write_experiment(study: Study, best: FrozenTrial, trials: int) -> str:
 
     Returns: the command that trains it, with the overrides that a file cannot hold.
     """
-    from .space import override
-
     folder = compose.project_root() / "configs" / "experiment"
     source = f"# Source:   {study.folder.name}"
     path = folder / f"best_{study.plan.search}.yaml"
@@ -123,8 +123,6 @@ def write_experiment(study: Study, best: FrozenTrial, trials: int) -> str:
 
 def contents(overrides: Sequence[str]) -> tuple[list[Any], dict[str, Any], list[str]]:
     """The defaults list and the values of an experiment, and overrides that a file cannot hold."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
     defaults: list[Any] = []
     values = OmegaConf.create()
     not_stored = []
