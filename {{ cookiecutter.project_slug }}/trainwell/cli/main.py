@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
+from runpy import run_path
 from typing import Any
 
 from omegaconf import DictConfig
@@ -174,15 +175,13 @@ def null_groups(overrides: list[str]) -> list[str]:
 
 def task_of_job(task: Callable[[DictConfig], Any], config: DictConfig, multirun: bool) -> Any:
     """Run one job, unless it asks for a run that has come to its end."""
-    from hydra.core.hydra_config import HydraConfig
-
+    from ..config.compose import hydra_config
     from ..runs import request
 
-    hydra_config = HydraConfig.get()
-    overrides = hydra_config.overrides.task
+    hydra = hydra_config()
     if multirun:
-        log.info(f"\nrun {hydra_config.job.num + 1}: {' '.join(overrides)}")
-    wanted = request.asked_for(overrides)
+        log.info(f"\nrun {hydra.job.num + 1}: {' '.join(hydra.overrides.task)}")
+    wanted = request.asked_for(hydra.overrides.task)
     if wanted and (done := request.nothing_left(wanted, config)):
         log.info(done)
         return None
@@ -241,8 +240,6 @@ def train(overrides: Sequence[str] = (), config_name: str = "train") -> float | 
 
     Runs the function ``train`` of the project's train.py. Raises: Refused: a mistake.
     """
-    from runpy import run_path
-
     from hydra.core.hydra_config import HydraConfig
 
     from ..config import compose
