@@ -119,8 +119,7 @@ def checked(config_name: str, overrides: Sequence[str]) -> DictConfig:
 def mistakes(config_name: str, config: DictConfig, hydra: Any) -> list[str]:
     """Every mistake in a configuration that could be composed, a sentence each."""
     groups = default_options(config_name)
-    removed = [group for group in groups if not isinstance(OmegaConf.select(config, group), DictConfig)]
-    if removed:
+    if removed := [group for group in groups if not isinstance(OmegaConf.select(config, group), DictConfig)]:
         return [cannot_be_left_out(group) for group in removed]
     try:
         OmegaConf.to_container(config, resolve=True)
@@ -185,9 +184,7 @@ def changed_groups(config_name: str, hydra: Any, choices: dict[str, str]) -> dic
 
 def explain(config_name: str, overrides: Sequence[str], complaint: Exception) -> list[str]:
     """Every mistake in a command line that Hydra refuses, a sentence each; ``complaint`` if no other is found."""
-    try:
-        composed_once(config_name)
-    except COMPLAINTS as error:
+    if error := complaint_about(config_name, []):
         return [first_line(error)]
     groups_first = sorted(overrides, key=lambda override: "." in key_of(override))  # they bring the keys
     doubtful = [override for override in groups_first if wrong_option(override)]
