@@ -46,8 +46,8 @@ def parsed(arguments: Sequence[str], options: dict[str, Option]) -> dict[str, st
     return values
 
 
-def help_of(command: str, summary: str, options: dict[str, Option], notes: str = "") -> str:
+def help_of(command: str, summary: str, options: dict[str, Option], notes: str) -> str:
     usage = " ".join(key + "=..." if option.default == REQUIRED else f"[{key}=...]" for key, option in options.items())
     width = max(map(len, options))
     lines = [f"  {key:{width}}  {option.help}" for key, option in options.items()]
-    return "\n".join([f"trainwell {command} {usage}", "", summary, "", *lines, *(["", notes] if notes else [])])
+    return "\n".join([f"trainwell {command} {usage}", "", summary, "", *lines, "", notes])
