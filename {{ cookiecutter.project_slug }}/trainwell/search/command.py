@@ -190,11 +190,9 @@ def run_trial(study: "Study", trial: Any) -> str | None:
     try:
         with quiet_terminal(), further_callbacks(ReportToStudy(trial, study.plan.monitor)):
             value = train([*study.plan.overrides, *sampled, *shown])
-    except Refused as error:
+    except (Refused, Pruned) as error:
         study.end(trial, TrialState.PRUNED, str(error))
-        return str(error)
-    except Pruned as error:
-        study.end(trial, TrialState.PRUNED, str(error))
+        return str(error) if isinstance(error, Refused) else None
     except (RunFailed, torch.OutOfMemoryError) as error:
         study.end(trial, TrialState.FAIL, str(error).partition("\n")[0])
     else:
