@@ -100,10 +100,6 @@ class Confirmation:
         seen = self.history.inspection
         return bool(set(seen.not_given) - set(seen.unreached))
 
-    @property
-    def does_well(self) -> bool:
-        return bool(self.history.learns and self.history.beats_chance)
-
     def learns(self, after: History) -> bool | None:
         return replace(after, chance=self.history.chance, baseline=self.history.baseline).learns
 
@@ -125,19 +121,21 @@ class Confirmation:
         share = LITTLE if finding.code == "learning_rate_too_low" else LESS_LOSS
         for treatment in self.treatments(finding):
             after = self.attempt(treatment)
-            found = gain(self.history, after, most, share) if after else None
-            stuck = self.history.learns is False and after is not None and not self.learns(after)
-            if finding.code == "excess_dropout" and stuck:
+            if after is None:
+                continue
+            if finding.code == "excess_dropout" and self.history.learns is False and not self.learns(after):
                 continue  # something else keeps the network from learning
-            if found and after and finding.code in STEPS and not fits_better(self.history, after):
+            found = gain(self.history, after, most, share)
+            little = found is not None and found[0] <= SMALL
+            if found and finding.code in STEPS and not fits_better(self.history, after):
                 continue  # it generalizes better, as a shorter training also does
-            if found and finding.code in TOO_LONG and found[0] <= SMALL and self.does_well:
+            if little and finding.code in TOO_LONG and self.history.learns and self.history.beats_chance:
                 continue  # steps that are long at first pay later
-            if found and finding.code in OF_UNITS and found[0] <= SMALL and self.history.reached(0.9):
+            if little and finding.code in OF_UNITS and self.history.reached(0.9):
                 continue  # units at the ends of their range may be meant, such as bits
-            if found and finding.code == "overfitting" and after and not after.beats_chance:
+            if found and finding.code == "overfitting" and not after.beats_chance:
                 continue  # a lower loss alone: the network only became less confident
-            if not found and after and finding.code == "oscillating_loss":
+            if not found and finding.code == "oscillating_loss":
                 found = steadier(self.history, after)
             if found:
                 yield treatment, *found
