@@ -53,12 +53,13 @@ class Confirmation:
                 kept.append(self.with_gains(finding))
             elif any(is_suspicion(each) for each in kept):
                 doubtful.append(finding.as_note())  # a cure is known; whether this is one of its effects is not
+            elif found := self.confirmed(finding):
+                kept.append(found)
             else:
-                found = self.confirmed(finding)
-                (doubtful if found is None else kept).append(finding if found is None else found)
+                doubtful.append(finding)
         known = any(each.severity == "error" and each.code not in OF_VALIDATION for each in kept)  # why it goes badly
         if not known and not any(is_suspicion(each) for each in kept):
-            return sorted([*self.unexplained(doubtful), *kept], key=lambda finding: finding.severity == "note")
+            return merged(self.unexplained(doubtful), kept)
         return [*kept, *(finding.as_note() for finding in doubtful)]
 
     def confirmed(self, finding: Finding) -> Finding | None:
@@ -165,9 +166,14 @@ class Confirmation:
 
 
 def with_gained(finding: Finding, gains: Sequence[tuple[Treatment, float, str]]) -> Finding:
-    shown = {treatment.remedy or treatment.name: text for treatment, _, text in gains}
+    shown = {key_of(treatment): text for treatment, _, text in gains}
     remedies = [treatment.remedy for treatment, _, _ in gains if treatment.remedy]
     return replace(finding, gains=shown).with_remedies(dict.fromkeys([*remedies, *finding.remedies]))
+
+
+def merged(first: list[Finding], then: list[Finding]) -> list[Finding]:
+    """Notes last."""
+    return sorted([*first, *then], key=lambda finding: finding.severity == "note")
 
 
 def is_stuck(history: History, finding: Finding) -> bool:

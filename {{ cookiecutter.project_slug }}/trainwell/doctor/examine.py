@@ -17,7 +17,7 @@ from ..findings import Finding, healthy
 from ..metrics import higher_is_better
 from ..rng import preserved_random_states
 from .baselines import baseline_accuracy, baseline_share, chance, guessing
-from .confirm import Confirmation
+from .confirm import Confirmation, merged
 from .cost import affordable
 from .history import EXPLAINED_DEVIATION, History
 from .problem import CALL_ERRORS, Problem, problem_of
@@ -233,11 +233,6 @@ def judged_inputs(finding: Finding, history: History) -> Finding:
     return finding.as_note() if enough else replace(finding, severity=history.severity)
 
 
-def merged(first: list[Finding], then: list[Finding]) -> list[Finding]:
-    """Notes last."""
-    return sorted([*first, *then], key=lambda finding: finding.severity == "note")
-
-
 def ahead_of(trials: Trials, problem: Problem, history: History) -> list[Finding]:
     """Overfitting in a trial of so few train samples that it sees each as often as the whole training sees all."""
     train, epochs = problem.train, max(trials.settings.get("max_epochs") or 1, 1)
@@ -248,9 +243,8 @@ def ahead_of(trials: Trials, problem: Problem, history: History) -> list[Finding
     fewer = replace(problem, train=train.at(chosen), in_memory=True)
     ahead = trials.trial(fewer, trials.steps)
     ahead.chance = history.chance
-    confirmation = Confirmation(
-        ahead, partial(trials.treated, problem=fewer), lambda: None, ineffective=trials.ineffective
-    )
+    again = partial(trials.treated, problem=fewer)
+    confirmation = Confirmation(ahead, again, lambda: None, ineffective=trials.ineffective)
     return [confirmation.with_gains(finding) for finding in will_overfit(ahead)]
 
 
