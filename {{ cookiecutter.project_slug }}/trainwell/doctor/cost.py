@@ -7,10 +7,11 @@ from typing import Any, cast
 
 import torch
 from lightning import LightningModule
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..lightning_internals import is_compiled
+from .inspection import is_known
 from .problem import CALL_ERRORS, Collate, Problem, inputs_and_targets
 
 STEP = 1e10  # operations of a step that one core does in a fraction of a second
@@ -50,8 +51,7 @@ class FirstOfBatches:
 def operations_per_sample(module: LightningModule, problem: Problem) -> float:
     """Of a forward pass; at least one for each weight, because a step updates all. Recurrent layers count only so."""
     alone = deepcopy(module).eval()
-    known = [p for p in alone.parameters() if not isinstance(p, nn.parameter.UninitializedParameter)]
-    weights = float(sum(parameter.numel() for parameter in known))
+    weights = float(sum(parameter.numel() for parameter in alone.parameters() if is_known(parameter)))
     if any(map(is_compiled, alone.modules())):
         return weights
     counter = FlopCounterMode(display=False)
