@@ -22,6 +22,7 @@ from .problem import CALL_ERRORS, Batch, Problem, subsample
 RARE = 3.0  # the share of the commonest class, times the number of classes, from which accuracy is blind
 RARE_OF_TWO = 1.6
 SAME = 0.999  # correlation
+TRAINING_FIRST, VALIDATION_FIRST = ("training_step", "validation_step"), ("validation_step", "training_step")
 
 
 class Measure:
@@ -40,7 +41,7 @@ class Measure:
 
     def of(self, logits: Tensor, y: Tensor) -> float:
         if not self.balanced:
-            return (logits.argmax(dim=1) == y).double().mean().item()
+            return self.of_classes(logits.argmax(dim=1), y)
         corrected = logits.double().log_softmax(dim=1) - self.log_shares.to(logits.device)[: logits.shape[1]]
         return max(self.of_classes(scores.argmax(dim=1), y) for scores in (logits, corrected))
 
@@ -99,11 +100,10 @@ class Scorer:
 
 def explained_loss(module: LightningModule, batch: Any) -> tuple[float, float] | None:
     """The loss that the training step computes, and the share of a constant guess's loss that it saves."""
-    calls = calls_of_step(module, batch)
-    guess = constant_loss(calls[0]) if calls and len(calls) == 1 else None
-    if not calls or not guess:
+    call = only_call(module, batch, TRAINING_FIRST)
+    if call is None or not (guess := constant_loss(call)):
         return None
-    value = plain_loss(calls[0])
+    value = plain_loss(call)
     return value, 1 - value / guess
 
 
@@ -114,9 +114,7 @@ def plain_loss(call: LossCall) -> float:
     return cross_entropy(call.outputs.float(), call.targets, weight=call.weight).item()
 
 
-def calls_of_step(
-    module: LightningModule, batch: Any, steps: Sequence[str] = ("training_step", "validation_step")
-) -> list[LossCall] | None:
+def calls_of_step(module: LightningModule, batch: Any, steps: Sequence[str] = TRAINING_FIRST) -> list[LossCall] | None:
     """The loss functions that the first of the steps that can be called by itself calls; None if none can."""
     try:
         noted = recorded_step(deepcopy(module), batch, steps)  # a copy logs nothing: it has no trainer
@@ -125,9 +123,9 @@ def calls_of_step(
     return None if noted is None else noted.found
 
 
-def only_call(module: LightningModule, batch: Any) -> LossCall | None:
+def only_call(module: LightningModule, batch: Any, steps: Sequence[str]) -> LossCall | None:
     """The call of a loss function by a step, if there is one and no other."""
-    calls = calls_of_step(module, batch, ("validation_step", "training_step")) or []
+    calls = calls_of_step(module, batch, steps) or []
     return calls[0] if len(calls) == 1 else None
 
 
@@ -136,13 +134,13 @@ def outputs_of_step(problem: Problem, y: Tensor, module: LightningModule, x: Ten
 
     Raises: ValueError: there is no such step.
     """
-    call = only_call(module, problem.collate(x, y[: len(x)]))
+    call = only_call(module, problem.collate(x, y[: len(x)]), VALIDATION_FIRST)
     if call is None:
         raise ValueError("no step with one loss")
     return call.outputs
 
 
-def recorded_step(module: LightningModule, batch: Any, steps: Sequence[str]) -> LossCalls | None:
+def recorded_step(module: LightningModule, batch: Any, steps: Sequence[str] = TRAINING_FIRST) -> LossCalls | None:
     """What the first of the steps that can be called by itself does."""
     if any(map(is_compiled, module.modules())):
         return None
@@ -180,7 +178,7 @@ def network_of_step(module: LightningModule, batch: Batch) -> nn.Module | None:
     with ExitStack() as hooks:
         for part in module.modules():
             hooks.enter_context(part.register_forward_hook(note))
-        calls = recorded_step(module, batch.collated, ("training_step", "validation_step"))
+        calls = recorded_step(module, batch.collated)
     taken = {call.outputs.data_ptr() for call in calls.found} if calls else set()
     return next((part for part, place in given if place in taken), None)
 
@@ -244,7 +242,7 @@ def logits_of(module: LightningModule, batch: Batch, num_classes: int) -> Tensor
     rows = isinstance(outputs, Tensor) and outputs.ndim == 2 and len(outputs) == len(batch.x)
     if rows and outputs.shape[1] == num_classes:
         return outputs.float()
-    calls = calls_of_step(module, batch.collated, ("validation_step", "training_step"))
+    calls = calls_of_step(module, batch.collated, VALIDATION_FIRST)
     if calls is None:
         return outputs.float() if rows and outputs.shape[1] > num_classes else None
     of_labels = (logits_in(call, num_classes) for call in calls if is_of_labels(call, batch.y))
@@ -299,8 +297,8 @@ def loss_of(module: LightningModule, batch: Batch, num_classes: int) -> float | 
     if num_classes:
         logits = logits_of(module, batch, num_classes)
         return None if logits is None else cross_entropy(logits, batch.y).item()
-    calls = calls_of_step(module, batch.collated) or []
-    return plain_loss(calls[0]) if len(calls) == 1 else None
+    call = only_call(module, batch.collated, TRAINING_FIRST)
+    return None if call is None else plain_loss(call)
 
 
 @torch.no_grad()

@@ -41,6 +41,7 @@ from .loss_calls import LossCalls
 from .probe import Probe
 from .problem import MOST_AT_ONCE, Batch, Problem, subsample
 from .scoring import (
+    VALIDATION_FIRST,
     Scorer,
     batch_statistics_loss,
     calls_of_step,
@@ -139,7 +140,7 @@ class Recorder(Probe):
                 few = prepared_batch(self.problem, subsample(self.problem.val, FEW), trainer, pl_module)
                 alone = with_forward(pl_module, few)
                 self.start_curvature = curvature(alone, few.x)
-                run = partial(recorded_step, alone, few.collated, ("training_step", "validation_step"))
+                run = partial(recorded_step, alone, few.collated)
                 self.inspector.found.gates = saturated_gates(alone, run)
                 if few.y.numel():  # before training, which may teach a network to ignore what others mix in
                     inspect_samples(self.inspector.found, partial(calls_of_step, alone), few.collated)
@@ -279,7 +280,7 @@ class Recorder(Probe):
             with torch.enable_grad():
                 inspect_rank(found, alone, x)
                 inspect_fading(found, alone, x)
-            inspect_future(found, lambda x: only_call(alone, problem.collate(x, few.y)), x)
+            inspect_future(found, lambda x: only_call(alone, problem.collate(x, few.y), VALIDATION_FIRST), x)
             if few.y.numel():
                 calls, y = partial(calls_of_step, alone), few.y[:FEW]
                 inspect_samples(found, calls, problem.collate(x[:FEW], y))
