@@ -255,16 +255,10 @@ def logits_in(call: LossCall, num_classes: int) -> Tensor | None:
     count, outputs = len(call.targets), call.outputs.float()
     if call.name in ("cross_entropy", "nll_loss") and outputs.ndim == 2 and outputs.shape[1] >= num_classes:
         return outputs
-    if num_classes == 2 and outputs.numel() == count and (one := logit_of(call)) is not None:
+    if num_classes == 2 and outputs.numel() == count and call.name.startswith("binary_cross_entropy"):
+        one = outputs.flatten().logit(eps=1e-7) if call.name == "binary_cross_entropy" else outputs.flatten()
         return torch.stack([torch.zeros_like(one), one], dim=1)
     return None
-
-
-def logit_of(call: LossCall) -> Tensor | None:
-    outputs = call.outputs.flatten().float()
-    if call.name == "binary_cross_entropy":
-        return outputs.logit(eps=1e-7)
-    return outputs if call.name == "binary_cross_entropy_with_logits" else None
 
 
 @torch.no_grad()
