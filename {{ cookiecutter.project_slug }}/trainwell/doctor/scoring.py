@@ -16,6 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..lightning_internals import is_compiled
 from .history import DROPOUTS, Scores
+from .inspection import Inspection
 from .loss_calls import LossCall, LossCalls, constant_loss
 from .problem import CALL_ERRORS, Batch, Problem, subsample
 
@@ -183,15 +184,12 @@ def network_of_step(module: LightningModule, batch: Batch) -> nn.Module | None:
     return next((part for part, place in given if place in taken), None)
 
 
-def dropped_in_evaluation(module: LightningModule, batch: Any) -> tuple[float, bool]:
-    """The highest share of units that a validation step of a module in evaluation mode drops.
-
-    And whether it puts batch normalisation into training mode.
-    """
+def inspect_evaluation(found: Inspection, module: LightningModule, batch: Any) -> None:
+    """Note what a validation step of a module in evaluation mode drops, and if it puts batch norms in training mode."""
     alone = deepcopy(module).eval()
     calls = recorded_step(alone, batch, ("validation_step",))
-    normalises = any(part.training for part in alone.modules() if isinstance(part, _BatchNorm))
-    return calls.dropped if calls else 0.0, normalises
+    found.dropped = max(found.dropped, calls.dropped if calls else 0.0)
+    found.normalises_batches |= any(part.training for part in alone.modules() if isinstance(part, _BatchNorm))
 
 
 def predicts_targets(module: LightningModule, problem: Problem) -> bool:

@@ -45,7 +45,7 @@ from .scoring import (
     Scorer,
     batch_statistics_loss,
     calls_of_step,
-    dropped_in_evaluation,
+    inspect_evaluation,
     losses_before,
     objective_of,
     only_call,
@@ -117,7 +117,6 @@ class Recorder(Probe):
         self.inspector, self.calls, self.calls_noted = Inspector(), LossCalls(), ExitStack()
         self.seconds, self.begun = seconds, thread_time()
         self.compiled = False
-        self.dropped, self.normalises_batches = 0.0, False  # by a validation of the training itself
         self.start_curvature: float | None = None
 
     def chosen(self, step: int) -> bool:
@@ -184,12 +183,10 @@ class Recorder(Probe):
         if self.step >= self.steps or late:
             trainer.should_stop = True
 
-    def on_validation_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any
-    ) -> None:
-        active = [part for part in pl_module.modules() if part.training]
-        self.dropped = max([self.dropped, *(part.p for part in active if isinstance(part, DROPOUTS))])
-        self.normalises_batches |= any(isinstance(part, _BatchNorm) for part in active)
+    def on_validation_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        found, active = self.inspector.found, [part for part in pl_module.modules() if part.training]
+        found.dropped = max([found.dropped, *(part.p for part in active if isinstance(part, DROPOUTS))])
+        found.normalises_batches |= any(isinstance(part, _BatchNorm) for part in active)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.score(trainer, pl_module)
@@ -210,9 +207,6 @@ class Recorder(Probe):
         self.history.inspection = self.inspector.end(pl_module, trainer.optimizers, self.calls.found)
         self.history.inspection.log_probability = self.calls.log_probability
         self.inspect(trainer, pl_module)
-        found = self.history.inspection
-        found.dropped = max(found.dropped, self.dropped)
-        found.normalises_batches |= self.normalises_batches
         if not self.history.scores and pl_module.automatic_optimization:
             with preserved_random_states():
                 batches = self.some_batches(trainer)
@@ -228,7 +222,7 @@ class Recorder(Probe):
             with preserved_random_states(), suppress(RuntimeError):  # a module that cannot be copied
                 first = move_data_to_device(batches[1][0], pl_module.device)
                 found = self.history.inspection
-                found.dropped, found.normalises_batches = dropped_in_evaluation(pl_module, first)
+                inspect_evaluation(found, pl_module, first)
                 found.raw = list(raw_parts(batches[0], found.calls))
                 if not are_same(*batches):
                     inspect_samples(found, partial(calls_of_step, deepcopy(pl_module).eval()), first)
@@ -261,7 +255,7 @@ class Recorder(Probe):
                 alone = with_forward(pl_module, few)
             except RuntimeError:  # it keeps a tensor with a graph
                 return
-            found.dropped, found.normalises_batches = dropped_in_evaluation(alone, few.collated)
+            inspect_evaluation(found, alone, few.collated)
             by_step = type(pl_module).forward is LightningModule.forward and "forward" not in vars(alone)
             if by_step:  # bound, so that a copy calls its own step
                 alone.forward = MethodType(partial(outputs_of_step, problem, few.y), alone)  # type: ignore[method-assign]
