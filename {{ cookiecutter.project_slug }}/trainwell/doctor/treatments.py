@@ -242,7 +242,7 @@ def start_again_small(module: LightningModule) -> None:
 
 def rectify(module: LightningModule) -> None:
     """Activations that do not saturate, and weights that suit them."""
-    replaced(module, lambda part: nn.ReLU() if isinstance(part, FLAT) else None)
+    replaced(module, FLAT, lambda part: nn.ReLU())
     for part in module.modules():
         if isinstance(part, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
             nn.init.kaiming_normal_(part.weight)
@@ -251,7 +251,7 @@ def rectify(module: LightningModule) -> None:
 @torch.no_grad()
 def remember(module: LightningModule) -> None:
     """Recurrent layers with gates, which keep the state at first."""
-    replaced(module, lambda part: gated(part) if isinstance(part, nn.RNN) else None)
+    replaced(module, nn.RNN, gated)
     for part in module.modules():
         if isinstance(part, nn.LSTM | nn.GRU):
             for name, parameter in part.named_parameters(recurse=False):
@@ -265,7 +265,7 @@ def gated(plain: nn.RNN) -> nn.GRU:
 
 
 def leak(module: LightningModule) -> None:
-    replaced(module, lambda part: nn.LeakyReLU(0.1) if isinstance(part, nn.ReLU) else None)
+    replaced(module, nn.ReLU, lambda part: nn.LeakyReLU(0.1))
 
 
 def train_all(module: LightningModule) -> None:
@@ -303,12 +303,11 @@ def dropping(order: Sequence[str]) -> Treatment:
     return Treatment("half of the units dropped", "dropout=standard", module=change)
 
 
-def replaced(module: nn.Module, new: Callable[[nn.Module], nn.Module | None]) -> None:
+def replaced(module: nn.Module, kinds: type | tuple[type, ...], new: Callable[[Any], nn.Module]) -> None:
     for part in list(module.modules()):
         for name, child in part.named_children():
-            other = new(child)
-            if other is not None:
-                setattr(part, name, other)
+            if isinstance(child, kinds):
+                setattr(part, name, new(child))
 
 
 def copied(module: LightningModule, treatment: Treatment | None) -> LightningModule:
