@@ -79,7 +79,7 @@ class NoDecay(ChangeGroups):
     """Neither decay by the optimizer nor by a penalty in the loss, which gave these factors of the weights."""
 
     def __init__(self, penalty: dict[str, float]) -> None:
-        super().__init__(no_decay)
+        super().__init__(lambda group: group.update(weight_decay=0.0))
         self.penalty = penalty
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
@@ -139,20 +139,15 @@ class DropLess(Callback):
 def rate_times(history: History, factor: float) -> Treatment:
     """The learning rate times ``factor``, rounded to one digit."""
     remedy = history.rate_times(factor)
-    factor = float(remedy.partition("=")[2]) / max(history.learning_rate, 1e-30)
+    rate = remedy.partition("=")[2]
+    factor = float(rate) / max(history.learning_rate, 1e-30)
 
     def change(group: dict[str, Any]) -> None:
         for key in RATES:
             if key in group:
                 group[key] = factor * group[key]
 
-    return Treatment(
-        f"a learning rate of {remedy.partition('=')[2]}", remedy, callback=lambda: ChangeGroups(change, factor)
-    )
-
-
-def no_decay(group: dict[str, Any]) -> None:
-    group["weight_decay"] = 0.0
+    return Treatment(f"a learning rate of {rate}", remedy, callback=lambda: ChangeGroups(change, factor))
 
 
 def lower_momentum(group: dict[str, Any]) -> None:
