@@ -305,11 +305,10 @@ def replaced(module: nn.Module, kinds: type | tuple[type, ...], new: Callable[[A
                 setattr(part, name, new(child))
 
 
-def copied(module: LightningModule, treatment: Treatment | None) -> LightningModule:
+def copied(module: LightningModule, treatment: Treatment) -> LightningModule:
     """A copy to train, changed."""
     copy = deepcopy(module)
-    if treatment is not None:
-        treatment.module(copy)
+    treatment.module(copy)
     return copy
 
 
@@ -344,6 +343,7 @@ def against(code: str, history: History) -> Iterator[Treatment]:
 
 
 GENTLE_MOMENTUM = 0.95
+NOTHING = Treatment("nothing")
 CLIPPED = Treatment("clipping", "trainer.gradient_clip_val=1.0", settings={"gradient_clip_val": 1.0})
 DECAYED = Treatment("weight decay", "weight_decay=l2 weight_decay.strength=0.01", callback=lambda: Decay(0.01))
 STANDARDIZED = Treatment("standardized inputs", "data.standardize=true", problem=with_standardized)

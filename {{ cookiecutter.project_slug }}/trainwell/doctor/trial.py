@@ -54,7 +54,7 @@ from .scoring import (
     with_forward,
 )
 from .step_checks import inspect_samples, inspect_targets, raw_parts
-from .treatments import Treatment, copied
+from .treatments import NOTHING, Treatment, copied
 
 UNSTEPPED = 50  # batches without a step, beyond those that are accumulated, after which a trial ends
 FEWEST_STEPS = 60  # however long they take
@@ -70,7 +70,7 @@ def trial(
     steps: int,
     seed: int,
     bar: tqdm,
-    treatment: Treatment | None = None,
+    treatment: Treatment = NOTHING,
     seconds: float | None = None,
     **settings: Any,
 ) -> History:
@@ -78,7 +78,7 @@ def trial(
 
     ``settings`` are arguments of ``lightning.Trainer``. After ``seconds`` of computing it ends early.
     """
-    if treatment is not None and treatment.problem is not None and problem is not None:
+    if treatment.problem and problem:
         problem = treatment.problem(problem)
     sizes = (problem.batch_size, problem.trial_batch_size) if problem else (0, 0)
     history = History(problem.num_classes if problem else 0, batch_size=sizes[0], trial_batch_size=sizes[1])
@@ -89,11 +89,10 @@ def trial(
         if problem and problem.num_classes:
             history.start_loss, history.dropout_loss = losses_before(deepcopy(copy), problem)
         recorder = Recorder(history, problem, steps, bar, seconds)
-        own = [treatment.callback()] if treatment and treatment.callback else []
+        own = [treatment.callback()] if treatment.callback else []
         callbacks = [*own, recorder, *deepcopy(settings.get("callbacks", []))]
         limits = {"max_epochs": steps, "num_sanity_val_steps": 0}
-        changed = treatment.settings if treatment else {}
-        trainer = Trainer(**{**limits, **settings, **changed, **QUIET, "callbacks": callbacks})
+        trainer = Trainer(**{**limits, **settings, **treatment.settings, **QUIET, "callbacks": callbacks})
         with recorder.calls_noted:
             if problem and problem.in_memory:
                 train = problem.loader(problem.train, problem.trial_batch_size, seed)
