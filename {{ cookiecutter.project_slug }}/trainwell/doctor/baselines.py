@@ -22,11 +22,6 @@ def pairs(problem: Problem) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor
     return (train.x.flatten(1).float(), train.y), (val.x.flatten(1).float(), val.y)
 
 
-def chance(problem: Problem) -> tuple[float, float]:
-    """The validation accuracy of a constant guess, and its standard deviation."""
-    return Measure(problem).chance(problem.val.y)
-
-
 def guessing(problem: Problem) -> tuple[float, float, int]:
     """The lowest loss and the highest accuracy of a constant guess on train samples, and the number of samples."""
     samples = subsample(problem.train, problem.scored)

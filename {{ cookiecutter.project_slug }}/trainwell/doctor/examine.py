@@ -16,7 +16,7 @@ from tqdm import tqdm
 from ..findings import Finding, healthy
 from ..metrics import higher_is_better
 from ..rng import preserved_random_states
-from .baselines import baseline_accuracy, baseline_share, chance, guessing
+from .baselines import baseline_accuracy, baseline_share, guessing
 from .confirm import Confirmation, merged
 from .cost import affordable
 from .history import EXPLAINED_DEVIATION, History
@@ -36,7 +36,7 @@ from .rules.order import EXPLAIN_TRAINING, findings_in_network, findings_in_trai
 from .rules.outputs import narrow_code, outlying_in_calls
 from .rules.signal_flow import non_finite
 from .rules.splits import findings_between_splits, outputs_without_class
-from .scoring import predicts_targets
+from .scoring import Measure, predicts_targets
 from .treatments import Treatment
 from .trial import trial
 
@@ -157,8 +157,8 @@ class Trials:
 def set_baselines(history: History, problem: Problem | None, uses_targets: bool) -> None:
     """Give a history what accuracy and loss can be expected of guesses and of simple learners."""
     if problem and problem.num_classes:
-        history.chance, history.baseline = chance(problem), baseline_accuracy(problem)
-        history.guessing = guessing(problem)
+        history.chance = Measure(problem).chance(problem.val.y)
+        history.baseline, history.guessing = baseline_accuracy(problem), guessing(problem)
     elif problem and history.scores:
         first = history.scores[min(history.scores)]
         history.score = "explained loss"
