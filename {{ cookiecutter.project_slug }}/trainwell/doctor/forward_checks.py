@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from math import log10
 from typing import Any
@@ -66,7 +66,7 @@ def inspect_forward(found: Inspection, module: nn.Module, x: Tensor, reorder: bo
     if len(x) < FEW:
         return
     x = x[:FEW]
-    try:
+    with suppress(*CALL_ERRORS):
         (again, of_again), (outputs, of_layers) = outputs_of_layers(module, x), outputs_of_layers(module, x)
         half, of_half = outputs_of_layers(module, x[: FEW // 2])
         found.randomness = difference(again, outputs) or 0.0
@@ -84,8 +84,6 @@ def inspect_forward(found: Inspection, module: nn.Module, x: Tensor, reorder: bo
             if apart is not None and apart > DIFFERS and not found.mixing_layer:
                 found.mixing, found.mixing_layer = max(found.mixing, apart), name
         found.curvature = curvature(module, x)
-    except CALL_ERRORS:
-        return
 
 
 def holds_identifiers(module: nn.Module, x: Tensor) -> bool:
