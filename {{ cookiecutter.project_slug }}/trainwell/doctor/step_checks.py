@@ -67,10 +67,10 @@ def inspect_targets(found: Inspection, calls: Calls, batch: Callable[[Tensor], A
 
 def compared(calls: Calls, batch: Any, changed: Any) -> Iterator[tuple[LossCall, LossCall]]:
     """What each loss gets for both batches, unless shapes differ or something is random, as with mixed samples."""
-    of_each = [calls(batch), calls(batch), calls(changed)]
-    if not all(of_each) or len({len(each or ()) for each in of_each}) > 1:
+    first, second, third = calls(batch), calls(batch), calls(changed)
+    if not first or not second or not third or not len(first) == len(second) == len(third):
         return
-    for before, again, after in zip(*(each or () for each in of_each), strict=True):
+    for before, again, after in zip(first, second, third, strict=True):
         shapes = {(each.outputs.shape, each.targets.shape) for each in (before, again, after)}
         if len(shapes) == 1 and torch.equal(before.outputs, again.outputs):
             yield before, after
