@@ -191,19 +191,18 @@ def inspect_fading(found: Inspection, module: nn.Module, x: Tensor) -> None:
 class FlatFunctions(TorchFunctionMode):
     """Note which share of what each sigmoid and tanh gets lies where it is flat."""
 
-    def __init__(self, shares: dict[str, float]) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.shares = shares
+        self.shares: dict[str, float] = {}
+
+    def note(self, name: str, x: Tensor) -> None:
+        share = (x.abs() > SATURATED).double().mean().item()
+        self.shares[name] = max(self.shares.get(name, 0.0), share)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in BOUNDED and args:
-            name = f"a {func.__name__}"
-            self.shares[name] = max(self.shares.get(name, 0.0), flat_share(args[0]))
+            self.note(f"a {func.__name__}", args[0])
         return func(*args, **(kwargs or {}))
-
-
-def flat_share(x: Tensor) -> float:
-    return (x.abs() > SATURATED).double().mean().item()
 
 
 @torch.no_grad()
@@ -212,21 +211,20 @@ def saturated_gates(module: nn.Module, run: Callable[[], Any]) -> tuple[str, flo
 
     ``run`` calls the module.
     """
-    shares: dict[str, float] = {}
+    flat = FlatFunctions()
 
     def measure(name: str, layer: nn.Module, args: Any, output: Any) -> None:
         read = args[0] if args else None
         if isinstance(read, Tensor) and read.ndim == (2 if isinstance(layer, nn.RNNCellBase) else 3):
-            share = flat_share(gate_inputs(layer, *args, output=output))
-            shares[name] = max(share, shares.get(name, 0.0))
+            flat.note(name, gate_inputs(layer, *args, output=output))
 
     with ExitStack() as hooks:
         for name, part in module.named_modules():
             if isinstance(part, nn.LSTM | nn.GRU | nn.LSTMCell | nn.GRUCell):
                 hooks.enter_context(part.register_forward_hook(partial(measure, name.removeprefix("network."))))
-        hooks.enter_context(FlatFunctions(shares))
+        hooks.enter_context(flat)
         run()
-    return max(shares.items(), key=lambda found: found[1], default=None)
+    return max(flat.shares.items(), key=lambda found: found[1], default=None)
 
 
 def gate_inputs(layer: Any, x: Tensor, state: Any = None, *, output: Any) -> Tensor:
