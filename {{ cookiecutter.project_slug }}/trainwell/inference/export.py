@@ -36,7 +36,7 @@ def export_run(folder: Path, format: str, output: str | None = None) -> Path:
         or the file's outputs are not the network's.
     """
     if format == "onnx" and not all(map(importlib.util.find_spec, ("onnx", "onnxscript", "onnxruntime"))):
-        raise ValueError('format=onnx needs more packages: pip install -c constraints.txt ".[export]"')
+        raise ValueError('format=onnx needs more packages: pip install -c constraints.txt -e ".[export]"')
     target = folder / f"model{SUFFIXES[format]}" if output is None else Path(output)
     if reason := check_output(str(target), SUFFIXES[format]):
         raise ValueError(f"output {reason}, got {target}")

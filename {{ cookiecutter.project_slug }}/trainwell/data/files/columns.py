@@ -127,7 +127,7 @@ def cells_of_parquet(path: Path, most: int, names_optional: bool) -> "Iterator[t
     try:
         from pyarrow import ArrowException, parquet
     except ImportError as error:
-        raise ValueError(f'{path} needs pyarrow: pip install -c constraints.txt ".[parquet]"') from error
+        raise ValueError(f'{path} needs pyarrow: pip install -c constraints.txt -e ".[parquet]"') from error
     numbers = "iufb" if names_optional else "iuf"  # where columns have kinds, true and false are categories
     try:
         with parquet.ParquetFile(path) as file:
