@@ -31,7 +31,7 @@ COMMANDS = {  # each with the module whose `main(arguments)` carries it out
     "evaluate": ("inference.evaluate", "metrics of a run's best weights on a split, with intervals and plots"),
     "doctor": ("cli.doctor", "check configuration, data and the first steps of training"),
     "compare": ("comparison.command", "compare runs: table, CSV file and page"),
-    "tune": ("search.command", "search for hyperparameters with Optuna, and go on with a search that was interrupted"),
+    "tune": ("search.command", "search for hyperparameters with Optuna, or resume a search"),
     "predict": ("inference.predict", "predict new samples with a run's best weights"),
     "export": ("inference.export", "export a run's best weights to ONNX or torch.export"),
 }
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if not given or given[0] in ("-h", "--help"):
         width = max(map(len, COMMANDS))
-        print("trainwell COMMAND ...   (trainwell COMMAND --help says more; training is python train.py)\n")
+        print("trainwell COMMAND ...   (COMMAND --help says more; --version the version; to train: python train.py)\n")
         print("\n".join(f"  {name:{width}}  {summary}" for name, (_, summary) in COMMANDS.items()))
         sys.exit(0 if given else 2)
     if given[0] not in COMMANDS:

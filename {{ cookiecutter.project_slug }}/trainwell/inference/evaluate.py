@@ -24,9 +24,8 @@ SUMMARY = "Evaluate the best weights of a run on a split of its data."
 NOTES = """Prints metrics with 95 % bootstrap intervals. They go to evaluation/SPLIT/ in the run folder, with every
 prediction (predictions.csv) and plots: of a classification the confusion matrix, the reliability diagram, the most
 confident mistakes and, of two classes, the ROC curve; of a regression predicted against true values and residuals; of
-labels the ROC and the calibration curve of each. test_evaluations.txt counts the evaluations of the test split. Of a
-module that holds no torchmetrics, or cannot be called with the inputs of batches (x, y), it prints what its own steps
-log."""
+labels the ROC and the calibration curve of each. test_evaluations.txt counts the evaluations of the test split. If
+the module has no torchmetrics, or no forward(x) for batches (x, y), what its own steps log is printed."""
 
 
 def main(arguments: list[str]) -> int:

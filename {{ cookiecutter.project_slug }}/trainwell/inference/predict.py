@@ -22,8 +22,8 @@ SUMMARY = "Predict new samples with the best weights of a run."
 NOTES = """A .csv file (with or without column names) or a .parquet file has a column for each number of a sample, in
 the order of the training data; an .npy file is an array of samples. After data=table, columns are found by their names,
 and others left out; after data=images the input is a folder of images, a .csv file with a column file, or one image.
-Samples are prepared as in training. The output has a line for each sample: of classes the likeliest, its probability,
-and that of every class; of labels the probability of each; of numbers the prediction."""
+Samples are prepared as in training. The output has a line for each sample: of classes the predicted one, its
+probability and that of every class; of labels the probability of each; of numbers the prediction."""
 
 
 def check_input(value: str) -> str | None:

@@ -23,7 +23,8 @@ HELP = """trainwell tune +search=NAME [trials=30] [OVERRIDE ...]
 trainwell tune resume=STUDY [trials=30]
 
 Search for hyperparameters: each trial is a run with other values for the keys of configs/search/NAME.yaml, chosen by
-Optuna's TPE sampler from the results so far. A run that is worse than the median of the earlier ones is pruned.
+Optuna's TPE sampler from the results so far. Once five trials have ended, a trial is pruned from its third
+validation on if it is worse than the median of the others at that point.
 
   trials    how many in all, those of other processes and before a resume included
   resume    a study's folder, the short id at its end, or latest; a second process may join while the first one works
@@ -39,7 +40,7 @@ def main(arguments: list[str]) -> int:
         print(HELP.format(searches=", ".join(searches())))
         return 0
     if importlib.util.find_spec("optuna") is None:
-        raise Refused(['trainwell tune needs Optuna: pip install -c constraints.txt ".[search]"'])
+        raise Refused(['trainwell tune needs Optuna: pip install -c constraints.txt -e ".[search]"'])
     if mistakes := list(mistyped(arguments)):
         raise Refused(mistakes)
     own = dict(argument.partition("=")[::2] for argument in arguments if is_own(argument))
