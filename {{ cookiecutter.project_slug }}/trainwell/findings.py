@@ -37,11 +37,11 @@ WHY = {
     "shifted_validation": "validation says nothing about training if its samples come from elsewhere",
     "target_leak": "an input that holds the answer is seldom known when the answer is needed",
     "target_outliers": "squares of a few large errors outweigh all others",
-    "loss_mismatch": "a loss compares whatever it is given, and then trains something else",
+    "loss_mismatch": "the loss compares the wrong values, so the network learns something else",
     "unscaled_target": "a network has to grow far before its outputs are near such numbers",
     "dropout_in_evaluation": "units that are dropped in evaluation make predictions random and worse",
     "batch_norm": "evaluation uses running statistics, which are not those of the samples",
-    "schedule_too_fast": "a schedule that ends long before the training leaves it standing still",
+    "schedule_too_fast": "the learning rate reaches zero long before training ends, so the rest is wasted",
     "overfitting": "the network memorizes the training samples, including their noise",
 }
 
