@@ -10,6 +10,7 @@ PROJECT = Path(__file__).parents[2] / "{{ cookiecutter.project_slug }}"
 MACHINERY = PROJECT / "trainwell"
 OWN = PROJECT / "{{ cookiecutter.package_name }}"
 LEVELS = [  # a folder imports from its own level's folder and from those below
+    {"search"},
     {"cli"},
     {"runs", "doctor", "comparison", "inference"},
     {"callbacks", "loggers", "data"},
