@@ -228,15 +228,17 @@ class Recorder(Probe):
 
     def some_batches(self, trainer: Trainer) -> list[Any]:
         """A few batches of either split."""
-        if self.problem and self.scorer:
-            return [[self.problem.batch(split, torch.device("cpu")).collated] for split in self.scorer.splits]
+        if self.problem:
+            splits = [subsample(part, self.problem.scored) for part in (self.problem.train, self.problem.val)]
+            return [[self.problem.batch(split, torch.device("cpu")).collated] for split in splits]
         data = trainer.datamodule  # type: ignore[attr-defined]
         if type(data).val_dataloader is LightningDataModule.val_dataloader:
             return []
         return [list(islice(loader, GRAPHS)) for loader in (data.train_dataloader(), data.val_dataloader())]
 
     def score(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.scorer and (scores := self.scorer.scores(trainer, pl_module)):
+        scores = self.scorer.scores(trainer, pl_module) if self.scorer else None
+        if scores is not None:
             self.history.scores[self.step] = scores
 
     def inspect(self, trainer: Trainer, pl_module: LightningModule) -> None:
