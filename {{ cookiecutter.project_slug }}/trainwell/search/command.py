@@ -191,9 +191,11 @@ def run_trial(study: "Study", trial: Any) -> str | None:
     try:
         with quiet_terminal(), further_callbacks(ReportToStudy(trial, study.plan.monitor)):
             value = train([*study.plan.overrides, *sampled, *shown])
-    except (Refused, Pruned) as error:
+    except Refused as error:
         study.end(trial, TrialState.PRUNED, str(error))
-        return str(error) if isinstance(error, Refused) else None
+        return str(error)
+    except Pruned as error:
+        study.end(trial, TrialState.PRUNED, str(error))
     except (RunFailed, torch.OutOfMemoryError) as error:
         study.end(trial, TrialState.FAIL, str(error).partition("\n")[0])
     else:
