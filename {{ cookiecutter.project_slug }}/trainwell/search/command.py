@@ -183,8 +183,8 @@ def run_trial(study: "Study", trial: Any) -> str | None:
     from ..cli.main import train
     from ..console import quiet_terminal
     from ..runs.session import further_callbacks
+    from .pruning import ReportToStudy
     from .space import override
-    from .study import ReportToStudy
 
     sampled = [override(key, value) for key, value in trial.params.items()]
     shown = ["trainer.enable_progress_bar=false", "~callbacks.progress_bar"]

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import optuna
 from filelock import FileLock, Timeout
-from lightning import Callback, LightningModule, Trainer
 from omegaconf import OmegaConf
 from optuna.pruners import MedianPruner
 from optuna.samplers import TPESampler
@@ -24,7 +23,6 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from ..data.batches import mixed
-from ..errors import Pruned
 from ..runs.stored_config import parsed
 
 STUDIES = Path("runs", "studies")
@@ -130,27 +128,6 @@ class Study:
         """End a trial without a result."""
         trial.set_user_attr("reason", reason)
         self.optuna.tell(trial, state=state)
-
-
-class ReportToStudy(Callback):
-    """Report the monitor after each validation, and raise ``Pruned`` where the study's pruner says so."""
-
-    def __init__(self, trial: optuna.Trial, monitor: str) -> None:
-        self.trial = trial
-        self.monitor = monitor
-        self.validations = 0
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.trial.set_user_attr("run", str(Path(trainer.default_root_dir).parent))
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.sanity_checking or self.monitor not in trainer.callback_metrics:
-            return
-        self.validations += 1
-        value = float(trainer.callback_metrics[self.monitor])
-        self.trial.report(value, self.validations)
-        if self.trial.should_prune():
-            raise Pruned(f"{self.monitor} {value:.4g} after {self.validations} validations is worse than the median")
 
 
 def create(plan: Plan) -> Study:
