@@ -126,18 +126,18 @@ def start(config: DictConfig) -> Start:
     if not overrides and (found := mistakes(request, config, [])):
         raise ValueError("\n".join(found))
     run = folder.find(request.name)
-    resumes = request.key == "resume"
-    run = processes.agreed(run) if resumes else run
-    own: Any = read_config(run)
-    typed = read_invocation(run)
-    if resumes:
+    if request.key == "resume":
+        run = processes.agreed(run)
+        own = with_display_of(config, read_config(run))
         for limit in request.limits:
             OmegaConf.update(own, limit, OmegaConf.select(config, limit))
-    else:
-        new = str(folder.name(typed.overrides))
-        own = OmegaConf.create(OmegaConf.to_yaml(own).replace(own.run_folder, new))  # it stands in many keys
-    choices = compose.chosen_options(typed.choices)
-    return Start(with_display_of(config, own), typed.overrides, choices, resumes, None if resumes else run)
+        typed = read_invocation(run)
+        return Start(own, typed.overrides, compose.chosen_options(typed.choices), resumes=True)
+    typed = read_invocation(run)
+    text = OmegaConf.to_yaml(read_config(run))
+    before, new = read_config(run).run_folder, str(folder.name(typed.overrides))
+    own = with_display_of(config, OmegaConf.create(text.replace(before, new)))  # it stands in many keys
+    return Start(own, typed.overrides, compose.chosen_options(typed.choices), reproduces=run)
 
 
 def of_config(config: DictConfig) -> Request | None:
