@@ -47,17 +47,21 @@ def output_activation(history: History) -> Iterator[Finding]:
             yield output_finding(evidence, "", "return the logits, or the logarithm of the probabilities")
     elif call.name == "nll_loss":
         yield from no_likelihoods(call)
-    elif call.name == "poisson_nll_loss" and call.log_input and kind in POSITIVE:
-        if call.shifted or call.outputs.min() >= 0:  # no logarithm below 0 can come out, but for those of an exposure
-            evidence = f"poisson_nll_loss expects the logarithm of a rate and gets the outputs of {POSITIVE[kind]}, "
-            evidence += f"from {call.outputs.min().item():.3g} to {call.outputs.max().item():.3g}"
-            yield output_finding(evidence, kind.lower(), "return the logarithms, or set log_input=False")
+    elif call.name == "poisson_nll_loss" and call.log_input and kind in POSITIVE and is_never_negative(call):
+        evidence = f"poisson_nll_loss expects the logarithm of a rate and gets the outputs of {POSITIVE[kind]}, "
+        evidence += f"from {call.outputs.min().item():.3g} to {call.outputs.max().item():.3g}"
+        yield output_finding(evidence, kind.lower(), "return the logarithms, or set log_input=False")
     elif call.name in NUMBERS and kind in RANGES and not call.shifted:
         low, high = RANGES[kind]
         outside = ((call.targets < low) | (call.targets > high)).double().mean().item()
         if outside > OUTSIDE:
             evidence = f"{outside:.0%} of the targets lie outside of the range of the outputs, {low:g} to {high:g}"
             yield output_finding(evidence, kind.lower(), "return the numbers as the last layer gives them")
+
+
+def is_never_negative(call: LossCall) -> bool:
+    """Whether no logarithm below 0 can come out, before those of an exposure are added."""
+    return call.shifted or bool(call.outputs.min() >= 0)
 
 
 def no_logits(call: LossCall, kind: str) -> Iterator[Finding]:
