@@ -43,8 +43,11 @@ def write_classes(folder: Path, found: Outputs, x: Tensor | None) -> dict[str, f
     wrong = by_confidence[(predictions != y)[by_confidence]][:MISTAKES].tolist()
     (folder / "mistakes.png").unlink(missing_ok=True)  # of an earlier evaluation
     if wrong and x is not None:
-        predicted, true = ([found.name(place) for place in places.tolist()] for places in (predictions, y))
-        titles = [f"sample {n}: {predicted[n]} for {true[n]}\nconfidence {confidences[n]:.2f}" for n in wrong]
+        names = [(found.name(int(predictions[n])), found.name(int(y[n]))) for n in wrong]
+        titles = [
+            f"sample {n}: {predicted} for {true}\nconfidence {confidences[n]:.2f}"
+            for n, (predicted, true) in zip(wrong, names, strict=True)
+        ]
         save(mistakes([x[n].numpy() for n in wrong], titles), folder / "mistakes.png")
     return {"calibration_error": error}
 
