@@ -96,12 +96,16 @@ class Progress(ProgressBar):
             text = "  ".join([f"{name:5}", *values, *([note] if note else [])])
             self.rows[name].set_description_str(text[: shutil.get_terminal_size().columns - 1])
 
-    def on_train_end(self, *args: Any, **kwargs: Any) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.close()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self.close()
+
+    def close(self) -> None:
         for row in [*reversed(self.rows.values()), self.bar]:
             row.close()
         self.rows = {}
-
-    on_exception = on_train_end
 
 
 def epoch_text(trainer: Trainer) -> str:
