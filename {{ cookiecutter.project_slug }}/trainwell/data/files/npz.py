@@ -56,8 +56,13 @@ def map_npz(
         name += f"_{zlib.crc32(repr((targets, rule)).encode()):08x}"
     files = [Path(file) for file in (path, rule.val_path, rule.test_path) if file is not None]
     stats = [[file.stat().st_size, file.stat().st_mtime_ns] for file in files]
-    made_of = {"files": stats, "targets": targets, "split": [*rule, SPLIT_SEED], "version": 4}  # of this module
-    write = partial(write_splits, (path, standardize, targets, rule))
+    made_of = {
+        "files": stats,
+        "targets": targets,
+        "split": [*rule, SPLIT_SEED],
+        "version": 4,
+    }  # 5 when this module changes
+    write = partial(write_splits, path, standardize, targets, rule)
     return cached_folder(Path(f"{path}.mapped", name), made_of, write, read_splits, "data.memory=map cannot write")
 
 
@@ -182,9 +187,7 @@ def prepared(path: str, split: Split, standardizer: Standardizer | None) -> Iter
         done += len(block)
 
 
-def write_splits(wanted: tuple[str, bool, str, SplitRule], folder: Path) -> None:
-    """Prepare the samples; ``wanted`` are the arguments of ``load_npz``."""
-    path, standardize, targets, rule = wanted
+def write_splits(path: str, standardize: bool, targets: str, rule: SplitRule, folder: Path) -> None:
     arrays = read_arrays(path, rule, folder / "unpacked")
     splits, standardizer = split_arrays(path, arrays, standardize, targets, rule)
     for name, split in zip(PARTS, splits, strict=True):
