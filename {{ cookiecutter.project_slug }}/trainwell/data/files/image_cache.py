@@ -22,7 +22,17 @@ from ..on_disk import MappedRows, cached_folder
 from .image_folder import in_lines, new_files
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")  # others run programs or have no decoder of their own
-BROKEN = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError, struct.error, zlib.error)
+UNDECODED = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    EOFError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+)
 BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 THREADS = min(8, os.cpu_count() or 1)
 AT_ONCE = 1024  # images whose pixels wait to be written
@@ -115,14 +125,14 @@ def attempt(file: Path, size: int, channels: int) -> np.ndarray | str:
         return f"is no image, or damaged (of {', '.join(FORMATS)})"
     except BOMBS as error:
         return f"has too many pixels: {error}"
-    except BROKEN as error:
+    except UNDECODED as error:
         return getattr(error, "strerror", None) or f"cannot be decoded: {error}"
 
 
 def decode(file: Path, size: int, channels: int) -> np.ndarray:
     """As a viewer shows it: upright, transparent pixels white; the shorter side becomes ``size``, the rest is cut.
 
-    Raises: BROKEN or BOMBS: it cannot be decoded.
+    Raises: UNDECODED or BOMBS: it cannot be decoded.
     """
     with Image.open(file, formats=FORMATS) as opened:
         opened.draft(None, (2 * size, 2 * size))  # a JPEG can be decoded at an eighth of its size, many times as fast
