@@ -9,11 +9,18 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-NAMES = (
-    "cross_entropy", "nll_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits", "mse_loss", "l1_loss",
-    "smooth_l1_loss", "huber_loss", "poisson_nll_loss",
-)  # fmt: skip
-LOSSES: dict[Callable[..., Any], str] = {getattr(functional, name): name for name in NAMES}
+OF_TORCH = (
+    functional.cross_entropy,
+    functional.nll_loss,
+    functional.binary_cross_entropy,
+    functional.binary_cross_entropy_with_logits,
+    functional.mse_loss,
+    functional.l1_loss,
+    functional.smooth_l1_loss,
+    functional.huber_loss,
+    functional.poisson_nll_loss,
+)
+LOSSES: dict[Callable[..., Any], str] = {function: function.__name__ for function in OF_TORCH}
 IGNORED = -100  # the class index that torch's cross-entropy leaves out
 DIFFERENCES = (torch.sub, Tensor.sub, Tensor.__sub__, Tensor.__rsub__)
 RESHAPES = (
