@@ -53,8 +53,8 @@ def unregistered_layers(history: History) -> Iterator[Finding]:
             evidence = f"every batch meets {size} new parameters, which are in no parameters() of the module"
             advice = ("make layers once, in __init__:", "    self.hidden = nn.Linear(...)")
         else:
-            evidence = f"{size} parameters that the loss depends on are in no parameters() of the module, so none is "
-            evidence += "trained"
+            evidence = f"{size} parameters that the loss depends on are in no parameters() of the module, "
+            evidence += "so none is trained"
             advice = (
                 f"{name}: register its layers, in a ModuleList or ModuleDict, or in a class derived from nn.Module:",
                 f"    self.{name.rpartition('.')[2]} = nn.ModuleList(...)",

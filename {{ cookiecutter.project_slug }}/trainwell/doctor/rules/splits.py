@@ -113,8 +113,8 @@ def leaking_feature(problem: Problem) -> Iterator[Finding]:
     kind = "feature" if train.x.is_floating_point() else "token"
     if not problem.num_classes or not 2 <= x.shape[1] <= MOST_FEATURES:
         return
-    promising = between_classes(x, y, problem.num_classes).topk(min(MOST_TRIED, x.shape[1])).indices.sort().values
-    reached = {n: by_one_feature(x[:, n], y, val[:, n], target, problem.num_classes) for n in promising.tolist()}
+    promising = between_classes(x, y, problem.num_classes).topk(min(MOST_TRIED, x.shape[1])).indices.tolist()
+    reached = {n: by_one_feature(x[:, n], y, val[:, n], target, problem.num_classes) for n in sorted(promising)}
     best = max(reached, key=reached.__getitem__)
     common = target.bincount().max().item() / len(target)
     deviation = sqrt(common * (1 - common) / len(target))
