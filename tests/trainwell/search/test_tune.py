@@ -43,6 +43,17 @@ def trials_of(study: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.parametrize("strategy", ["ddp", "ddp_spawn"])
+def test_a_trial_in_several_processes_is_refused_and_none_is_started(
+    searched: Path, command: Command, strategy: str
+) -> None:
+    several = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", f"trainer.strategy={strategy}"]
+    ended = command("tune", "+search=mine", "trials=20", *FAST, *several, trainwell=True)
+    assert ended.returncode == 2
+    assert "a trial runs in one process, not 2: type trainer.devices=1" in ended.stderr
+    assert the_study(searched).is_dir()  # a second process would have made another
+
+
 @pytest.mark.slow
 def test_a_study_killed_after_some_trials_is_resumed_to_all_of_them(searched: Path, command: Command) -> None:
     with started(searched, "+search=mine", "trials=12", *FAST) as process:

@@ -110,6 +110,8 @@ class Run:
             callbacks += [*FURTHER_CALLBACKS.get(), Started(self)]
         with load.mistakes_as_value_errors("trainer"):
             trainer = instantiate(settings, callbacks=callbacks, logger=False)
+        if FURTHER_CALLBACKS.get() and trainer.world_size > 1:  # they belong to this process
+            raise ValueError(f"a trial runs in one process, not {trainer.world_size}: type trainer.devices=1")
         multirun = folder.is_sweep(hydra_config())
         load.check_before_training(self.config, trainer, self.datamodule, self.module, multirun)
         with load.mistakes_as_value_errors():

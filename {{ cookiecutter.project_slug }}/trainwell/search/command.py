@@ -23,7 +23,7 @@ HELP = """trainwell tune +search=NAME [trials=30] [OVERRIDE ...]
 trainwell tune resume=STUDY [trials=30]
 
 Search for hyperparameters: each trial is a run with other values for the keys of configs/search/NAME.yaml, chosen by
-Optuna's TPE sampler from the results so far. Once five trials have ended, a trial is pruned from its third
+Optuna's TPE sampler from the results so far. Once five trials have finished, a trial is pruned from its third
 validation on if it is worse than the median of the others at that point.
 
   trials    how many in all, those of other processes and before a resume included
