@@ -9,18 +9,17 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-OF_TORCH = (
-    functional.cross_entropy,
-    functional.nll_loss,
-    functional.binary_cross_entropy,
-    functional.binary_cross_entropy_with_logits,
-    functional.mse_loss,
-    functional.l1_loss,
-    functional.smooth_l1_loss,
-    functional.huber_loss,
-    functional.poisson_nll_loss,
-)
-LOSSES: dict[Callable[..., Any], str] = {function: function.__name__ for function in OF_TORCH}
+LOSSES: dict[Callable[..., Any], str] = {
+    functional.cross_entropy: "cross_entropy",
+    functional.nll_loss: "nll_loss",
+    functional.binary_cross_entropy: "binary_cross_entropy",
+    functional.binary_cross_entropy_with_logits: "binary_cross_entropy_with_logits",
+    functional.mse_loss: "mse_loss",
+    functional.l1_loss: "l1_loss",
+    functional.smooth_l1_loss: "smooth_l1_loss",
+    functional.huber_loss: "huber_loss",
+    functional.poisson_nll_loss: "poisson_nll_loss",
+}
 IGNORED = -100  # the class index that torch's cross-entropy leaves out
 DIFFERENCES = (torch.sub, Tensor.sub, Tensor.__sub__, Tensor.__rsub__)
 RESHAPES = (
